@@ -1,0 +1,131 @@
+//! Stores: immutable objects by key, whatever they mean. Every object is created once.
+//! Durability rules: ARCHITECTURE.md, "Durability".
+
+pub(crate) mod memory;
+pub(crate) mod posix;
+
+use crate::key::ObjectKey;
+use std::fmt;
+use std::ops::Range;
+use std::time::SystemTime;
+
+/// Objects by key. All calls block; all may be used from many threads at once.
+///
+/// A call that returned `Ok` for a create or a delete has made it durable.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Creates the object if no object has its key; otherwise fails with
+    /// [`StoreErrorKind::AlreadyExists`] and changes nothing.
+    ///
+    /// Atomic: no reader ever sees a part of `body`. Any other error leaves the outcome unknown:
+    /// the object may exist with exactly this body, now or later.
+    fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError>;
+
+    /// Reads a whole object of at most `length_max` bytes.
+    ///
+    /// Errors: [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Corrupt`] if it is longer.
+    fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError>;
+
+    /// Reads exactly the bytes `range` of an object into `buffer`, which is cleared first.
+    ///
+    /// Errors: [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Corrupt`] if the object is shorter.
+    fn read_range(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StoreError>;
+
+    /// The length of an object in bytes.
+    fn length(&self, key: &ObjectKey) -> Result<u64, StoreError>;
+
+    /// Every object under `prefix` (without a slash at its end; empty for all), sorted by key.
+    ///
+    /// Contains at least every object whose creation was acknowledged before the call.
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
+
+    /// Deletes an object; succeeds if there is none.
+    fn delete(&self, key: &ObjectKey) -> Result<(), StoreError>;
+
+    /// Makes everything durable that this process saw in the store, also what others wrote,
+    /// before it acts destructively on it. A no-op where a visible object is durable.
+    fn settle(&self, key: &ObjectKey) -> Result<(), StoreError>;
+
+    /// Where the store is, for messages: a path or a URL without credentials.
+    fn location(&self) -> String;
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its length in bytes.
+    pub length: u64,
+    /// When the store received it, by the store's clock; a hint, never a reason to delete.
+    pub received: Option<SystemTime>,
+}
+
+/// What a store was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// [`Store::create`].
+    Create,
+    /// [`Store::read`], [`Store::read_range`] or [`Store::length`].
+    Read,
+    /// [`Store::list`].
+    List,
+    /// [`Store::delete`].
+    Delete,
+    /// Opening the store itself.
+    Open,
+}
+
+/// Why a store call failed. Closed: callers match all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// There is no such object.
+    NotFound,
+    /// An object has this key already.
+    AlreadyExists,
+    /// The credentials are valid and lack the right.
+    Denied,
+    /// The credentials are missing, wrong or expired.
+    Unauthenticated,
+    /// The store asks for fewer requests.
+    Throttled,
+    /// The store cannot be reached or failed; a later try may succeed.
+    Unavailable,
+    /// No space or quota is left.
+    Full,
+    /// The object's length is not what it must be.
+    Corrupt,
+    /// Anything else.
+    Other,
+}
+
+/// A failed store call.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {} `{key}` in {location}", operation_words(*.operation))]
+pub struct StoreError {
+    /// What was asked.
+    pub operation: Operation,
+    /// The object's key, or the prefix of a listing.
+    pub key: String,
+    /// The store's location.
+    pub location: String,
+    /// What a caller may branch on.
+    pub kind: StoreErrorKind,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+fn operation_words(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Create => "create",
+        Operation::Read => "read",
+        Operation::List => "list",
+        Operation::Delete => "delete",
+        Operation::Open => "open",
+    }
+}
