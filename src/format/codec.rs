@@ -70,6 +70,8 @@ macro_rules! encode_as_raw_bytes {
                 Ok(Self::new(Decode::decode(decoder)?))
             }
         }
+
+        bincode::impl_borrow_decode!(id::$name);
     )* };
 }
 
