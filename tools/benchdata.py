@@ -266,7 +266,7 @@ def make_quick_dumps(data: pathlib.Path, days: int = 5, rows: int = 80_000, log=
     sizes = []
     for day in range(1, days + 1):
         if day > 1:
-            for number in rng.sample(range(rows), rows // 500):
+            for number in rng.sample(range(rows * 9 // 10, rows), rows // 200):
                 table[number] = f"{number}\t{rng.randint(1, 50)}\t{rng.randbytes(40).hex()}"
             table.extend(f"{len(table)}\t0\t{rng.randbytes(40).hex()}" for _ in range(200))
         path = dumps / f"dump-{day}.sql"
