@@ -1,8 +1,11 @@
 //! Stores: immutable objects by key, whatever they mean. Every object is created once.
 //! Durability rules: ARCHITECTURE.md, "Durability".
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 pub(crate) mod posix;
+mod shared;
+pub(crate) mod vfs;
 
 use crate::key::ObjectKey;
 use std::fmt;
@@ -76,6 +79,8 @@ pub enum Operation {
     List,
     /// [`Store::delete`].
     Delete,
+    /// [`Store::settle`].
+    Settle,
     /// Opening the store itself.
     Open,
 }
@@ -120,12 +125,41 @@ pub struct StoreError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl StoreError {
+    /// An error of a call on `key`, or on a prefix, in the store at `location`.
+    pub fn new(
+        operation: Operation,
+        key: &str,
+        location: &str,
+        kind: StoreErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let (key, location) = (key.to_owned(), location.to_owned());
+        Self { operation, key, location, kind, source: source.into() }
+    }
+}
+
+/// Checks the prefix of a listing: empty, or the first segments of a key.
+pub(crate) fn check_prefix(prefix: &str, location: &str) -> Result<(), StoreError> {
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    match ObjectKey::new(prefix) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let kind = StoreErrorKind::Other;
+            Err(StoreError::new(Operation::List, prefix, location, kind, error))
+        }
+    }
+}
+
 fn operation_words(operation: Operation) -> &'static str {
     match operation {
         Operation::Create => "create",
         Operation::Read => "read",
         Operation::List => "list",
         Operation::Delete => "delete",
+        Operation::Settle => "make durable",
         Operation::Open => "open",
     }
 }

@@ -1,0 +1,48 @@
+//! A store behind a shared pointer is a store: several repositories can be open on one.
+//! Invariant: every call goes through unchanged.
+
+use crate::key::ObjectKey;
+use crate::store::Listed;
+use crate::store::Store;
+use crate::store::StoreError;
+use std::ops::Range;
+use std::sync::Arc;
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError> {
+        self.as_ref().create(key, body)
+    }
+
+    fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {
+        self.as_ref().read(key, length_max)
+    }
+
+    fn read_range(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.as_ref().read_range(key, range, buffer)
+    }
+
+    fn length(&self, key: &ObjectKey) -> Result<u64, StoreError> {
+        self.as_ref().length(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.as_ref().list(prefix)
+    }
+
+    fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        self.as_ref().delete(key)
+    }
+
+    fn settle(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        self.as_ref().settle(key)
+    }
+
+    fn location(&self) -> String {
+        self.as_ref().location()
+    }
+}

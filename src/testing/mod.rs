@@ -1,0 +1,28 @@
+//! What tests need and programs do not: stores in memory, faults, a disk that loses power.
+//! Compiled for tests and with the feature `testing` only.
+
+mod fault;
+mod fault_plan;
+mod sim_disk;
+mod sim_vfs;
+mod stores;
+
+pub use crate::store::Listed;
+pub use crate::store::Operation;
+pub use crate::store::Store;
+pub use crate::store::StoreError;
+pub use crate::store::StoreErrorKind;
+pub use crate::store::memory::MemoryStore;
+pub use crate::testing::fault::FaultStore;
+pub use crate::testing::fault::Traced;
+pub use crate::testing::fault_plan::Call;
+pub use crate::testing::fault_plan::Fault;
+pub use crate::testing::fault_plan::FaultOdds;
+pub use crate::testing::fault_plan::InjectedFault;
+pub use crate::testing::fault_plan::Outcome;
+pub use crate::testing::fault_plan::SplitMix;
+pub use crate::testing::fault_plan::is_injected;
+pub use crate::testing::sim_vfs::DiskFault;
+pub use crate::testing::sim_vfs::DiskQuirk;
+pub use crate::testing::sim_vfs::SimDisk;
+pub use crate::testing::stores::PosixHandle;
