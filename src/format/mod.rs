@@ -2,9 +2,23 @@
 //! Pure: no I/O, no clock, no randomness, no logging; every decoder treats its bytes as hostile.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod block;
 pub(crate) mod codec;
+pub mod config;
 pub mod content;
+pub mod envelope;
 pub mod error;
+pub mod gc;
+pub mod identity;
+pub mod index;
+pub mod inventory;
+pub mod keyslot;
+pub mod layout;
+pub mod manifest;
+pub mod outcome;
+pub mod pack;
+pub mod record;
+pub mod session;
 pub mod tree;
 
 pub(crate) use error::FormatError;

@@ -1,0 +1,161 @@
+//! Bounded zstd: contexts that are reused, outputs whose length is known before.
+
+use zstd_safe::CCtx;
+use zstd_safe::CParameter;
+use zstd_safe::DCtx;
+use zstd_safe::ResetDirective;
+
+/// A frame cannot be decoded, or its plaintext has not the length that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the zstd frame does not decode to {expected_bytes} bytes")]
+pub struct DecompressError {
+    /// The length that was asked for.
+    pub expected_bytes: usize,
+}
+
+/// Compresses with one level; keeps its tables between calls.
+pub(crate) struct Compressor {
+    context: CCtx<'static>,
+    level: i32,
+}
+
+impl Compressor {
+    /// A compressor for this level of zstd.
+    pub(crate) fn new(level: i32) -> Self {
+        Self { context: CCtx::create(), level }
+    }
+
+    /// Writes the frame of `plaintext` to `output`, which is cleared first; returns whether it is
+    /// shorter than the plaintext. If it is not, `output` is left empty.
+    pub(crate) fn compress(&mut self, plaintext: &[u8], output: &mut Vec<u8>) -> bool {
+        let done = set_up(&mut self.context, self.level).is_ok()
+            && write_frame(&mut self.context, plaintext, output);
+        keep_if_shorter(done, plaintext, output)
+    }
+
+    /// As [`Self::compress`], with `prefix` as bytes that stood before the plaintext.
+    pub(crate) fn compress_after(
+        &self,
+        prefix: &[u8],
+        plaintext: &[u8],
+        output: &mut Vec<u8>,
+    ) -> bool {
+        // A context of its own borrows the prefix, so that no later frame can depend on it.
+        let mut context = CCtx::create();
+        let done = set_up(&mut context, self.level).is_ok()
+            && context.ref_prefix(prefix).is_ok()
+            && write_frame(&mut context, plaintext, output);
+        keep_if_shorter(done, plaintext, output)
+    }
+}
+
+/// Decodes frames; keeps its tables between calls.
+pub(crate) struct Decompressor {
+    context: DCtx<'static>,
+}
+
+impl Decompressor {
+    /// A decompressor.
+    pub(crate) fn new() -> Self {
+        Self { context: DCtx::create() }
+    }
+
+    /// Decodes one frame of exactly `length` bytes into `output`, which is cleared first.
+    ///
+    /// Allocates `length` bytes, whatever the frame says of itself.
+    pub(crate) fn decompress(
+        &mut self,
+        frame: &[u8],
+        length: usize,
+        output: &mut Vec<u8>,
+    ) -> Result<(), DecompressError> {
+        output.clear();
+        output.reserve(length);
+        let decoded = self.context.decompress(output, frame);
+        finish(decoded, length, output)
+    }
+
+    /// As [`Self::decompress`], with `prefix` as bytes that stood before the plaintext.
+    #[expect(clippy::unused_self, reason = "the prefix needs a context of its own")]
+    pub(crate) fn decompress_after(
+        &mut self,
+        prefix: &[u8],
+        frame: &[u8],
+        length: usize,
+        output: &mut Vec<u8>,
+    ) -> Result<(), DecompressError> {
+        output.clear();
+        output.reserve(length);
+        let mut context = DCtx::create();
+        context.ref_prefix(prefix).map_err(|_code| DecompressError { expected_bytes: length })?;
+        let decoded = context.decompress(output, frame);
+        finish(decoded, length, output)
+    }
+}
+
+fn set_up(context: &mut CCtx<'_>, level: i32) -> Result<(), usize> {
+    context.reset(ResetDirective::SessionAndParameters)?;
+    context.set_parameter(CParameter::CompressionLevel(level))?;
+    // The length is authenticated elsewhere, and a checksum would only repeat the cipher's tag.
+    context.set_parameter(CParameter::ContentSizeFlag(false))?;
+    context.set_parameter(CParameter::ChecksumFlag(false))?;
+    Ok(())
+}
+
+fn write_frame(context: &mut CCtx<'_>, plaintext: &[u8], output: &mut Vec<u8>) -> bool {
+    output.clear();
+    // A frame that is not shorter is of no use, so there is no room for one.
+    output.reserve(plaintext.len());
+    context.compress2(output, plaintext).is_ok()
+}
+
+fn keep_if_shorter(done: bool, plaintext: &[u8], output: &mut Vec<u8>) -> bool {
+    let shorter = done && output.len() < plaintext.len();
+    if !shorter {
+        output.clear();
+    }
+    shorter
+}
+
+fn finish(
+    decoded: Result<usize, usize>,
+    length: usize,
+    output: &mut Vec<u8>,
+) -> Result<(), DecompressError> {
+    if decoded == Ok(length) && output.len() == length {
+        return Ok(());
+    }
+    output.clear();
+    Err(DecompressError { expected_bytes: length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_go_round_with_and_without_prefix() {
+        let prefix = vec![b'p'; 3000];
+        let plaintext: Vec<u8> = prefix.iter().copied().chain(*b"and an end").collect();
+        let mut compressor = Compressor::new(3);
+        let mut decompressor = Decompressor::new();
+        let (mut frame, mut back) = (Vec::new(), Vec::new());
+        assert!(compressor.compress(&plaintext, &mut frame));
+        decompressor.decompress(&frame, plaintext.len(), &mut back).unwrap();
+        assert_eq!(back, plaintext);
+        assert!(compressor.compress_after(&prefix, &plaintext, &mut frame));
+        decompressor.decompress_after(&prefix, &frame, plaintext.len(), &mut back).unwrap();
+        assert_eq!(back, plaintext);
+        assert!(decompressor.decompress(&frame, plaintext.len(), &mut back).is_err());
+    }
+
+    #[test]
+    fn a_frame_of_another_length_is_refused() {
+        let mut frame = Vec::new();
+        assert!(Compressor::new(3).compress(&[0; 100_000], &mut frame));
+        let mut back = Vec::new();
+        assert!(Decompressor::new().decompress(&frame, 50_000, &mut back).is_err());
+        assert!(Decompressor::new().decompress(&frame, 200_000, &mut back).is_err());
+        assert!(back.is_empty());
+    }
+}
