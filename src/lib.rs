@@ -9,6 +9,7 @@ mod crypto;
 pub mod format;
 pub mod id;
 pub mod key;
+mod localfs;
 mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
