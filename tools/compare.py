@@ -408,7 +408,7 @@ class Bupstash(Tool):
     """bupstash, whose repository is served by a process of its own."""
 
     name = "bupstash"
-    note = "key file; no command that verifies all data"
+    note = "key file, no password derivation; zstd:3, its default; no command that verifies all data"
 
     def command(self, home, *args, cwd=None):
         verb, *rest = args
@@ -588,6 +588,7 @@ def command_setup(options: argparse.Namespace) -> None:
         program, reason = step()
         peers[name] = {"program": program, "reason": None if program else reason}
         log(f"  {program or 'not available: ' + str(reason)}")
+    shutil.rmtree(cache / "peer-target", ignore_errors=True)
     peers["borg-zstd"] = peers["borg"]
     (cache / "peers.json").write_text(json.dumps(peers, indent=1))
 
