@@ -408,7 +408,7 @@ class Bupstash(Tool):
     """bupstash, whose repository is served by a process of its own."""
 
     name = "bupstash"
-    note = "key file, no password derivation; zstd:3, its default; no command that verifies all data"
+    note = "key file, no password derivation; zstd:3, its default; cannot verify all data"
 
     def command(self, home, *args, cwd=None):
         verb, *rest = args
