@@ -66,6 +66,15 @@ pub(crate) trait Vfs: Send + Sync + fmt::Debug {
     fn unlink(&self, directory: &Self::Directory, name: &str) -> Result<()>;
 }
 
+/// Opens the directory at `path` below the root; the root itself if `path` is empty.
+pub(crate) fn open_path<V: Vfs>(vfs: &V, path: &str) -> Result<V::Directory> {
+    let mut directory = vfs.root();
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        directory = vfs.open_directory(&directory, name)?;
+    }
+    Ok(directory)
+}
+
 /// A name in a directory.
 pub(crate) struct Place<'a, V: Vfs + ?Sized> {
     /// The directory.

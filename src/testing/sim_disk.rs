@@ -21,6 +21,7 @@ pub(crate) struct Disk {
     pub(crate) syncs: u64,
     pub(crate) stop_at: Option<u64>,
     pub(crate) faults: BTreeMap<u64, DiskFault>,
+    failed: Option<DiskFault>,
     pub(crate) quirk: Option<DiskQuirk>,
     pub(crate) interleaved: Option<(u64, Action)>,
 }
@@ -85,6 +86,7 @@ impl Disk {
             syncs: 0,
             stop_at: None,
             faults: BTreeMap::new(),
+            failed: None,
             quirk,
             interleaved: None,
         }
@@ -93,19 +95,27 @@ impl Disk {
     pub(crate) fn count(&mut self) -> Result<()> {
         let number = self.operations;
         self.operations += 1;
-        if self.is_stopped(number) {
+        self.failed = None;
+        if self.stop_at.is_some_and(|stop| number >= stop) {
             return Err(Errno::IO);
         }
-        match self.faults.remove(&number) {
+        self.failed = self.faults.remove(&number);
+        match self.failed {
             Some(DiskFault::Full) => Err(Errno::NOSPC),
-            Some(DiskFault::Device) => Err(Errno::IO),
+            Some(DiskFault::Device | DiskFault::DeviceDropsNames) => Err(Errno::IO),
             None => Ok(()),
         }
     }
 
-    /// A failed sync drops the pages it could not store: a second one would find them clean.
+    /// A failed sync drops what it could not store: a second one would find nothing to do.
     pub(crate) fn fail_sync(&mut self, inode: usize) {
-        if !self.is_stopped(self.operations.saturating_sub(1)) {
+        let is_file = matches!(self.inode(inode), Ok(Inode::File { .. }));
+        let drops = match self.failed {
+            Some(DiskFault::Device) => is_file,
+            Some(DiskFault::DeviceDropsNames) => true,
+            Some(DiskFault::Full) | None => false,
+        };
+        if drops {
             self.pending.retain(|change| change.owner() != inode);
         }
     }
@@ -206,10 +216,6 @@ impl Disk {
     fn change(&mut self, change: Change) {
         change.clone().apply(&mut self.inodes, Side::Seen);
         self.pending.push(change);
-    }
-
-    fn is_stopped(&self, operation: u64) -> bool {
-        self.stop_at.is_some_and(|stop| operation >= stop)
     }
 }
 

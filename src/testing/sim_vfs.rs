@@ -26,8 +26,11 @@ pub struct SimDisk {
 pub enum DiskFault {
     /// No space is left.
     Full,
-    /// The device fails; a failed sync drops what it should have stored.
+    /// The device fails; a failed sync of a file drops the bytes it should have stored.
     Device,
+    /// As `Device`, and a failed sync of a directory drops its new names. No process that starts
+    /// later can know that; the one that saw the failure must.
+    DeviceDropsNames,
 }
 
 /// A disk, or a store on it, that breaks a rule.
@@ -50,8 +53,13 @@ impl SimDisk {
     /// An empty disk with a quirk.
     pub fn with_quirk(quirk: DiskQuirk) -> Self {
         let disk = Self::new();
-        disk.lock().quirk = Some(quirk);
+        disk.set_quirk(quirk);
         disk
+    }
+
+    /// Gives the disk a quirk from here on.
+    pub fn set_quirk(&self, quirk: DiskQuirk) {
+        self.lock().quirk = Some(quirk);
     }
 
     /// How many calls changed or synced something.
@@ -190,7 +198,7 @@ impl Vfs for SimDisk {
     }
 
     fn sync_directory(&self, directory: &usize) -> Result<()> {
-        let mut disk = self.begin()?;
+        let mut disk = self.begin().inspect_err(|_| self.lock().fail_sync(*directory))?;
         if disk.quirk != Some(DiskQuirk::IgnoresDirectorySync) {
             disk.settle(*directory);
         }
@@ -263,5 +271,44 @@ impl Vfs for SimDisk {
 
     fn unlink(&self, directory: &usize, name: &str) -> Result<()> {
         self.begin()?.remove(*directory, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::ObjectKey;
+    use crate::testing::stores::PosixHandle;
+
+    #[test]
+    fn settling_what_another_program_wrote_makes_it_durable() {
+        let disk = SimDisk::new();
+        disk.make_directory(&disk.root(), "a").unwrap();
+        let directory = disk.open_directory(&disk.root(), "a").unwrap();
+        let file = disk.create_file(&directory, "b").unwrap();
+        disk.write(&file, b"body").unwrap();
+        let key = ObjectKey::new("a/b").unwrap();
+        PosixHandle::on(&disk).store().settle(&key).unwrap();
+        assert_eq!(disk.pending(), 0);
+        let after = PosixHandle::on(&disk.after_power_loss(&[])).store();
+        assert_eq!(after.read(&key, 4).unwrap(), b"body");
+    }
+
+    #[test]
+    fn only_synced_changes_survive_for_certain() {
+        let disk = SimDisk::new();
+        let file = disk.create_file(&disk.root(), "a").unwrap();
+        disk.write(&file, &[1; 600]).unwrap();
+        // A name, a length, two sectors.
+        assert_eq!(disk.pending(), 4);
+        assert_eq!(disk.survivors(16, 0).len(), 16);
+        disk.sync_directory(&disk.root()).unwrap();
+        let torn = disk.after_power_loss(&[true, false, true]);
+        let mut buffer = [9; 600];
+        let found = torn.open_file(&torn.root(), "a").unwrap();
+        assert_eq!(torn.read_at(&found, &mut buffer, 0).unwrap(), 600);
+        assert_eq!((buffer[0], buffer[511], buffer[512]), (0, 0, 1));
+        disk.sync_file(&file).unwrap();
+        assert_eq!(disk.pending(), 0);
     }
 }

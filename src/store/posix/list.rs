@@ -9,6 +9,7 @@ use crate::store::posix::failure::at;
 use crate::store::posix::stage::STAGE_DIRECTORY;
 use crate::store::vfs::EntryKind;
 use crate::store::vfs::Vfs;
+use crate::store::vfs::open_path;
 use rustix::io::Errno;
 
 /// Every object under `prefix`, sorted. Opens one directory at a time.
@@ -16,7 +17,7 @@ pub(super) fn under<V: Vfs>(vfs: &V, prefix: &str) -> Result<Vec<Listed>, Failur
     let mut found = Vec::new();
     let mut waiting = vec![prefix.to_owned()];
     while let Some(path) = waiting.pop() {
-        let walked = open(vfs, &path)
+        let walked = open_path(vfs, &path)
             .and_then(|directory| walk(vfs, &directory, &path, &mut found, &mut waiting));
         match walked {
             // It vanished meanwhile, or was never a directory.
@@ -26,14 +27,6 @@ pub(super) fn under<V: Vfs>(vfs: &V, prefix: &str) -> Result<Vec<Listed>, Failur
     }
     found.sort_unstable_by(|one: &Listed, other| one.key.cmp(&other.key));
     Ok(found)
-}
-
-fn open<V: Vfs>(vfs: &V, path: &str) -> Result<V::Directory, Errno> {
-    let mut directory = vfs.root();
-    for name in path.split('/').filter(|name| !name.is_empty()) {
-        directory = vfs.open_directory(&directory, name)?;
-    }
-    Ok(directory)
 }
 
 fn walk<V: Vfs>(

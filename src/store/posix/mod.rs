@@ -23,6 +23,7 @@ use crate::store::vfs::Entry;
 use crate::store::vfs::EntryKind;
 use crate::store::vfs::Place;
 use crate::store::vfs::Vfs;
+use crate::store::vfs::open_path;
 use crate::units::to_u64;
 use crate::units::to_usize;
 use rustix::io::Errno;
@@ -139,12 +140,7 @@ impl<V: Vfs> PosixStore<V> {
     }
 
     fn open_directory(&self, path: &str) -> Result<V::Directory, Failure> {
-        let mut directory = self.vfs.root();
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            directory =
-                self.vfs.open_directory(&directory, name).map_err(at(Step::OpenDirectory))?;
-        }
-        Ok(directory)
+        open_path(&self.vfs, path).map_err(at(Step::OpenDirectory))
     }
 
     // Fills `buffer` with exactly the bytes `range`, or fewer if the file ends before.
