@@ -4,12 +4,14 @@
 //! `format-spec/` defines every stored byte.
 
 mod chunk;
+mod command;
 mod compress;
 mod crypto;
 pub mod format;
 pub mod id;
 pub mod key;
 mod localfs;
+mod repo;
 mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,6 +1,7 @@
 //! The user's files: walking them, capturing them, and applying what was captured elsewhere.
 //! Invariant: every call on an entry is relative to a directory's descriptor and follows no link.
 
+pub(crate) mod apply;
 pub(crate) mod attributes;
 pub(crate) mod capture;
 mod descriptor;

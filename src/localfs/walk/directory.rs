@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::OnceLock;

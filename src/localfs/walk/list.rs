@@ -20,7 +20,7 @@ use rustix::fs::RawDir;
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -95,7 +95,7 @@ impl Lister {
 
     fn names(&self, directory: &Directory, fd: BorrowedFd<'_>, scratch: &mut Scratch) -> Names {
         let mut names = Names::default();
-        let mut marked = false;
+        let mut has_marker = false;
         scratch.path.clear();
         scratch.path.extend_from_slice(directory.path());
         scratch.path.push(b'/');
@@ -113,17 +113,17 @@ impl Lister {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let marker = self.is_marker(fd, name);
-            marked |= marker;
+            let is_marker = self.is_marker(fd, name);
+            has_marker |= is_marker;
             let kind = entry.file_type();
             let known = kind != FileType::Unknown;
             // Before the stat: an excluded mount point whose server is gone would block it.
             let excluded = known && self.excludes(&mut scratch.path, name, kind.is_dir());
-            if marker || !excluded {
-                names.push(name, entry.ino(), known || marker);
+            if is_marker || !excluded {
+                names.push(name, entry.ino(), known || is_marker);
             }
         }
-        if marked {
+        if has_marker {
             names.retain(|name| self.is_marker(fd, name));
         }
         names.sort();
@@ -161,21 +161,21 @@ impl Lister {
         &self,
         directory: &Directory,
         names: &Names,
-        (start, listed): (u32, &mut [Listed]),
+        (start, page): (u32, &mut [Listed]),
         path: &mut Vec<u8>,
     ) {
         if self.exclude.is_none() || matches!(directory.scope, Scope::Only(_)) {
             return;
         }
-        for (index, listed) in (start..).zip(listed) {
-            let Listed::Known(stat) = listed else { continue };
+        for (index, listed) in (start..).zip(page) {
+            let Listed::Known(seen) = listed else { continue };
             if names.is_checked(index) {
                 continue;
             }
             path.clear();
             path.extend_from_slice(directory.path());
             path.push(b'/');
-            if self.excludes(path, names.name(index), stat.kind == FileKind::Directory) {
+            if self.excludes(path, names.name(index), seen.kind == FileKind::Directory) {
                 *listed = Listed::Excluded;
             }
         }
