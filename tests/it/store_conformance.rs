@@ -12,6 +12,7 @@ use sbf_repo::testing::SimDisk;
 use sbf_repo::testing::Store;
 use sbf_repo::testing::StoreError;
 use sbf_repo::testing::StoreErrorKind;
+use sbf_repo::units::to_u64;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::thread;
@@ -61,7 +62,7 @@ fn a_created_object_reads_back_and_cannot_be_created_again() {
             check_kind(store.create(&object, b"other"), exists, name);
             check_kind(store.create(&object, body), exists, name);
             assert_eq!(store.read(&object, 1 << 20).unwrap(), body, "{name}");
-            assert_eq!(store.length(&object).unwrap(), body.len().try_into().unwrap(), "{name}");
+            assert_eq!(store.length(&object).unwrap(), to_u64(body.len()), "{name}");
             store.settle(&object).unwrap();
         }
     });
@@ -101,7 +102,7 @@ fn a_range_gives_exactly_its_bytes_or_is_corrupt() {
         store.create(&key("a"), &body).unwrap();
         let mut buffer = vec![7; 9000];
         for range in [0..5000_usize, 0..1, 4999..5000, 100..3000, 0..0, 5000..5000, 17..17] {
-            let wide = range.start.try_into().unwrap()..range.end.try_into().unwrap();
+            let wide = to_u64(range.start)..to_u64(range.end);
             store.read_range(&key("a"), wide, &mut buffer).unwrap();
             assert_eq!(buffer, body.get(range.clone()).unwrap(), "{name} {range:?}");
         }
@@ -131,7 +132,7 @@ fn a_list_holds_what_is_under_its_prefix_sorted_with_lengths() {
             assert!(store.list(nothing).unwrap().is_empty(), "{name} {nothing}");
         }
         for entry in store.list("").unwrap() {
-            assert_eq!(entry.length, entry.key.as_str().len().try_into().unwrap(), "{name}");
+            assert_eq!(entry.length, to_u64(entry.key.as_str().len()), "{name}");
         }
         for refused in ["/", "a/", "../a", "A"] {
             check_kind(store.list(refused), StoreErrorKind::Other, name);
