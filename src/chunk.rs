@@ -130,8 +130,7 @@ mod tests {
         for index in params.min_bytes as usize..end & !1 {
             hash = (hash << 1).wrapping_add(chunker.gear[usize::from(bytes[index])]);
             let center = (params.average_bytes as usize).min(end);
-            let mask =
-                if index < center & !1 { params.mask_small } else { params.mask_large };
+            let mask = if index < center & !1 { params.mask_small } else { params.mask_large };
             if hash & mask == 0 {
                 return index;
             }

@@ -11,6 +11,7 @@ pub mod format;
 pub mod id;
 pub mod key;
 mod localfs;
+pub mod ops;
 mod repo;
 mod store;
 #[cfg(any(test, feature = "testing"))]

@@ -51,9 +51,8 @@ pub(crate) fn seal_secret(
             &mut Random(random),
         )
         .map_err(|_source| CryptoError::Malformed)?;
-    let sealed = context
-        .seal(secret.expose(), associated_data)
-        .map_err(|_source| CryptoError::Malformed)?;
+    let sealed =
+        context.seal(secret.expose(), associated_data).map_err(|_source| CryptoError::Malformed)?;
     let sealed = sealed.try_into().map_err(|_bytes| CryptoError::Malformed)?;
     Ok(SealedSecret { encapsulated: encapsulated.to_bytes().to_vec(), sealed })
 }
@@ -67,8 +66,7 @@ pub(crate) fn open_secret(
     sealed: &[u8; 48],
 ) -> Result<Secret, CryptoError> {
     let malformed = |_source| CryptoError::Malformed;
-    let secret =
-        <XWing as hpke::Kem>::PrivateKey::from_bytes(seed.expose()).map_err(malformed)?;
+    let secret = <XWing as hpke::Kem>::PrivateKey::from_bytes(seed.expose()).map_err(malformed)?;
     let encapsulated =
         <XWing as hpke::Kem>::EncappedKey::from_bytes(encapsulated).map_err(malformed)?;
     let mut context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, XWing>(

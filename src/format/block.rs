@@ -88,7 +88,8 @@ impl BlockEntry {
                 Err(wrong(Rule::BlockBases))
             }
             BlockCodec::Raw | BlockCodec::Zstd | BlockCodec::Delta { .. } => Ok(()),
-        }
+        }?;
+        self.origin.as_ref().map_or(Ok(()), |origin| origin.key.check())
     }
 }
 

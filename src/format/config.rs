@@ -122,10 +122,11 @@ impl Config {
 
     /// Decodes a body and checks its rules.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let config = decode::<Self, CONFIG_MEMORY_MAX>("config", bytes)?;
-        if config.format != FORMAT_VERSION {
+        // Before anything else: a later version may have other fields behind its number.
+        if bytes.first().copied().map(u32::from) != Some(FORMAT_VERSION) {
             return Err(FormatError::new("config", Rule::ConfigVersion, 0));
         }
+        let config = decode::<Self, CONFIG_MEMORY_MAX>("config", bytes)?;
         let first = config.profiles.first().is_some_and(|profile| profile.name == "default");
         if !first || !config.profiles.iter().all(ChunkerProfile::is_valid) {
             return Err(FormatError::new("config", Rule::ConfigProfile, 0));

@@ -111,7 +111,7 @@ pub struct Base {
     pub number: u64,
     /// Live snapshots, sorted.
     pub snapshots: Vec<BaseSnapshot>,
-    /// Checkpoints that no later commit ended.
+    /// Checkpoints that no later commit ended, sorted by session.
     pub checkpoints: Vec<BaseCheckpoint>,
     /// Valid segments, sorted.
     pub segments: Vec<SegmentName>,
@@ -192,13 +192,16 @@ impl Plan {
 
 impl Verdict {
     fn is_sorted(&self) -> bool {
-        strictly(&self.removed) && strictly(&self.forgotten) && strictly(&self.folded)
+        let folded = self.folded.is_sorted_by(|left, right| left.session < right.session);
+        strictly(&self.removed) && strictly(&self.forgotten) && folded
     }
 }
 
 impl Base {
     fn is_sorted(&self) -> bool {
-        strictly(&self.snapshots) && strictly(&self.segments)
+        let snapshots = self.snapshots.is_sorted_by(|left, right| left.snapshot < right.snapshot);
+        let checkpoints = self.checkpoints.is_sorted_by(|left, right| left.session < right.session);
+        snapshots && checkpoints && strictly(&self.segments)
     }
 }
 

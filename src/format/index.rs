@@ -68,8 +68,7 @@ impl Segment {
         let segment = decode::<Self, SEGMENT_MEMORY_MAX>("index segment", bytes)?;
         let mut previous: Option<PackRef> = None;
         for (index, pack) in segment.packs.iter().enumerate() {
-            let wrong =
-                || FormatError::new("index segment", Rule::SegmentPacks, to_u64(index));
+            let wrong = || FormatError::new("index segment", Rule::SegmentPacks, to_u64(index));
             let reference = pack.reference();
             if previous.is_some_and(|previous| previous >= reference) {
                 return Err(wrong());
@@ -88,9 +87,6 @@ impl Segment {
             pack.header.key.check()?;
             for (number, block) in pack.blocks.iter().enumerate() {
                 block.check(number)?;
-                if let Some(origin) = &block.origin {
-                    origin.key.check()?;
-                }
             }
         }
         Ok(segment)

@@ -47,9 +47,7 @@ impl Inventory {
 
     /// Decodes a text and checks its rules.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let wrong = |line: usize| {
-            FormatError::new("inventory", Rule::InventoryForm, to_u64(line))
-        };
+        let wrong = |line: usize| FormatError::new("inventory", Rule::InventoryForm, to_u64(line));
         let text = std::str::from_utf8(bytes).map_err(|_source| wrong(0))?;
         let mut lines = text.split_terminator('\n');
         if lines.next() != Some(INVENTORY_TITLE) {

@@ -100,8 +100,19 @@ pub struct Head {
 pub struct VerdictSeen {
     /// Its number; 0 before the first.
     pub number: u64,
-    /// BLAKE3 of its statement; zeros before the first.
+    /// BLAKE3 of the stored bytes of its body; zeros before the first.
     pub digest: Digest,
+}
+
+impl VerdictSeen {
+    /// No verdict yet.
+    pub const NONE: Self = Self { number: 0, digest: Digest::new([0; 32]) };
+}
+
+impl Default for VerdictSeen {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// A session that came to nothing.

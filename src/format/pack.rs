@@ -188,9 +188,8 @@ impl PackTrailer {
     pub fn decode(tail: &[u8]) -> Result<Self, FormatError> {
         let wrong = |rule| FormatError::new("pack trailer", rule, to_u64(tail.len()));
         let start = tail.len().checked_sub(PACK_TRAILER_LEN);
-        let bytes = start
-            .and_then(|start| tail.get(start..))
-            .ok_or_else(|| wrong(Rule::PackTrailer))?;
+        let bytes =
+            start.and_then(|start| tail.get(start..)).ok_or_else(|| wrong(Rule::PackTrailer))?;
         let mut fields = Fields { bytes };
         let directory_length = u32::from_le_bytes(fields.take());
         let directory_raw_length = u32::from_le_bytes(fields.take());

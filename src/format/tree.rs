@@ -267,8 +267,7 @@ fn check_leaf(leaf: &Leaf) -> Result<(), FormatError> {
     }
     let mut owners_used = 0_u32;
     for (index, entry) in leaf.entries.iter().enumerate() {
-        check_entry(entry)
-            .map_err(|rule| FormatError::new("tree node", rule, to_u64(index)))?;
+        check_entry(entry).map_err(|rule| FormatError::new("tree node", rule, to_u64(index)))?;
         // Owners stand in the order of their first use, so that a listing has one encoding.
         let owner = entry.metadata.owner;
         if owner > owners_used {

@@ -1,0 +1,96 @@
+//! Why a command cannot go on.
+
+use crate::localfs::LocalError;
+use crate::repo::error::RepoError;
+use std::io;
+use std::path::PathBuf;
+
+/// A command cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpError {
+    /// The repository failed.
+    #[error("{what}")]
+    Repo {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        source: Box<RepoError>,
+    },
+    /// One of the user's files failed.
+    #[error("cannot {call} {path:?}")]
+    Local {
+        /// What was tried.
+        call: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The caller asked to stop; what was stored is used by the next run.
+    #[error("interrupted")]
+    Interrupted,
+    /// What was asked for is refused.
+    #[error("{why}")]
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// What was asked for makes no sense.
+    #[error("{why}")]
+    Usage {
+        /// Why.
+        why: String,
+    },
+    /// The command that produces the data failed; there is no snapshot.
+    #[error("the source command failed: {how}")]
+    SourceCommand {
+        /// How it ended.
+        how: String,
+    },
+    /// No snapshot fits.
+    #[error("no snapshot fits `{selector}`")]
+    NoSnapshot {
+        /// What was asked for.
+        selector: String,
+    },
+    /// A path is not in a snapshot.
+    #[error("snapshot {snapshot} has no `{path}`")]
+    NoPath {
+        /// The snapshot.
+        snapshot: String,
+        /// The path in it.
+        path: String,
+    },
+}
+
+impl From<RepoError> for OpError {
+    fn from(source: RepoError) -> Self {
+        match source {
+            RepoError::Interrupted => Self::Interrupted,
+            source => Self::Repo { what: "the repository cannot be used", source: source.into() },
+        }
+    }
+}
+
+impl From<LocalError> for OpError {
+    fn from(error: LocalError) -> Self {
+        let LocalError { path, call, source } = error;
+        Self::Local { call, path, source }
+    }
+}
+
+/// Says what was being done when a repository failed.
+pub(crate) trait During<T> {
+    /// The same result, with what was being done.
+    fn during(self, what: &'static str) -> Result<T, OpError>;
+}
+
+impl<T> During<T> for Result<T, RepoError> {
+    fn during(self, what: &'static str) -> Result<T, OpError> {
+        self.map_err(|source| match source {
+            RepoError::Interrupted => OpError::Interrupted,
+            source => OpError::Repo { what, source: source.into() },
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! `init`: a new repository.
+
+use crate::format::keyslot::PassphraseCost;
+use crate::id::RepoId;
+use crate::id::SlotId;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::location;
+use crate::ops::location::OpenOptions;
+use crate::repo::repository::InitOptions;
+use crate::repo::repository::InitPlan;
+use crate::repo::slots::KeyFile;
+use crate::repo::slots::NewSecret;
+use crate::repo::slots::Passphrase;
+
+/// What the first slot will be opened with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum FirstSecret {
+    /// A passphrase, at this cost.
+    Passphrase(Passphrase, PassphraseCost),
+    /// A key file, which is made.
+    KeyFile,
+}
+
+/// A repository that was made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct InitReport {
+    /// The repository.
+    pub repository: RepoId,
+    /// Its first slot.
+    pub slot: SlotId,
+}
+
+/// Makes a repository.
+///
+/// A key file is given to `keep` before the repository exists: what a key opens must never be
+/// there without the key.
+pub fn init(
+    options: &OpenOptions,
+    init: InitOptions,
+    secret: &FirstSecret,
+    keep: &mut dyn FnMut(&KeyFile) -> Result<(), OpError>,
+) -> Result<InitReport, OpError> {
+    let environment = options.environment.as_ref();
+    let located = location::locate_new(options)?;
+    let plan = InitPlan::new(init, environment);
+    let report = InitReport { repository: plan.repository, slot: plan.slot };
+    let made = match secret {
+        FirstSecret::Passphrase(passphrase, cost) => {
+            if passphrase.is_empty() {
+                return Err(OpError::Usage { why: "the passphrase is empty".to_owned() });
+            }
+            located.init(&plan, NewSecret::Passphrase(passphrase, *cost))
+        }
+        FirstSecret::KeyFile => {
+            located.check_absent().during("cannot create the repository")?;
+            let file = KeyFile::generate(plan.repository, plan.slot, environment);
+            keep(&file)?;
+            located.init(&plan, NewSecret::KeyFile(&file))
+        }
+    };
+    made.during("cannot create the repository")?;
+    Ok(report)
+}

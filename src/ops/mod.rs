@@ -1,0 +1,14 @@
+//! Commands as functions: each plans, then executes, and returns a report.
+
+pub mod check;
+pub mod error;
+pub mod init;
+pub mod key;
+pub mod location;
+pub mod look;
+pub mod progress;
+pub mod restore;
+pub mod select;
+pub mod snapshot;
+pub mod stats;
+pub(crate) mod words;

@@ -1,0 +1,127 @@
+//! `snapshot`: files, a stream or a command's output become a committed snapshot.
+
+mod commit;
+pub mod options;
+mod parent;
+mod read;
+pub mod report;
+mod source;
+mod stream;
+mod tree;
+mod workers;
+
+use crate::chunk::Chunker;
+use crate::format::manifest::SourceKind;
+use crate::localfs::walk::Walk;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::progress::Progress;
+use crate::ops::snapshot::commit::Draft;
+use crate::ops::snapshot::commit::commit;
+use crate::ops::snapshot::options::SnapshotOptions;
+use crate::ops::snapshot::options::Source;
+use crate::ops::snapshot::parent::Parent;
+use crate::ops::snapshot::report::SnapshotReport;
+use crate::ops::snapshot::report::Tally;
+use crate::ops::snapshot::source::Produced;
+use crate::ops::snapshot::source::produce;
+use crate::ops::snapshot::tree::StoredTree;
+use crate::ops::snapshot::tree::TreeRun;
+use crate::ops::snapshot::tree::TreeRunParts;
+use crate::ops::snapshot::workers::Workers;
+use crate::repo::error::RepoError;
+use crate::repo::read::ChunkReader;
+use crate::repo::repository::Repository;
+use crate::repo::session::KeepUploads;
+use crate::repo::session::WriterSession;
+use crate::repo::write::ChunkStore;
+use std::sync::Arc;
+
+/// Backs up a source and commits a snapshot of it.
+///
+/// Errors: nothing is visible then. What was stored is used by the next run on this host.
+pub fn snapshot(
+    repository: &Repository,
+    options: &SnapshotOptions,
+    source: Source,
+    progress: &dyn Progress,
+) -> Result<SnapshotReport, OpError> {
+    options.check(&source)?;
+    let started = repository.environment.now();
+    let mut session = WriterSession::open(repository).during("cannot begin a session")?;
+    let parent = match &source {
+        Source::Files(_) => Parent::find(repository, &session.history, &options.source),
+        Source::Stream(_) | Source::Command(_) => None,
+    };
+    let store = ChunkStore::new(&mut session).during("cannot begin to write")?;
+    let backed_up = back_up(&store, options, source, parent.as_ref(), progress);
+    let (tree, tally, produced) = match backed_up {
+        Ok(done) => done,
+        Err(error) => {
+            // Best effort: whatever is complete spares the next run its upload.
+            let _ignored = store.flush();
+            let _ignored = session.abandon(KeepUploads::ForNextRun);
+            return Err(error);
+        }
+    };
+    let draft = Draft { options, started, parent: parent.as_ref(), tree, tally, produced };
+    commit(session, &store, draft)
+}
+
+fn back_up(
+    store: &ChunkStore,
+    options: &SnapshotOptions,
+    source: Source,
+    parent: Option<&Parent>,
+    progress: &dyn Progress,
+) -> Result<(StoredTree, Tally, Produced), OpError> {
+    let chunker = chunker(store, &source)?;
+    let index = store.index();
+    let reader = ChunkReader::new(store.repository.clone(), index, PARENT_CACHE_BYTES);
+    std::thread::scope(|scope| {
+        let workers = Workers::start(scope, options.threads, store, &chunker, progress);
+        let done = match source {
+            Source::Files(files) => {
+                let kind = SourceKind::Files;
+                let produced = Produced::new(kind, files.path_words());
+                let walk = Walk::start(files.into_walk(options.threads))?;
+                let parent = parent.map(|parent| parent.cursor(&reader));
+                let parts =
+                    TreeRunParts { store, workers: &workers, chunker: &chunker, progress, parent };
+                let run = TreeRun::new(parts).during("cannot build the tree")?;
+                let built = run.run(walk).during("cannot store the files");
+                built.map(|(tree, tally)| (tree, tally, produced))
+            }
+            Source::Stream(_) | Source::Command(_) => {
+                produce(store, &workers, &chunker, source, progress)
+            }
+        };
+        // The workers' own error says more than the closed channel that it caused.
+        let ended = workers.finish();
+        match (done, ended) {
+            (Err(OpError::Repo { source, .. }), Err(cause))
+                if matches!(*source, RepoError::WorkerLost) =>
+            {
+                Err(cause).during("cannot store the data")
+            }
+            (done, ended) => {
+                let done = done?;
+                ended.during("cannot store the data")?;
+                Ok(done)
+            }
+        }
+    })
+}
+
+fn chunker(store: &ChunkStore, source: &Source) -> Result<Chunker, OpError> {
+    let repository = &store.repository;
+    let profiles = &repository.config.profiles;
+    let profile = repository.config.profile(source.profile()).or(profiles.first());
+    let profile = profile.ok_or_else(|| OpError::Refused {
+        why: "the repository has no chunker profile".to_owned(),
+    })?;
+    repository.chunker(profile).during("cannot cut content")
+}
+
+/// Plaintext of the parent's tree that is kept.
+const PARENT_CACHE_BYTES: usize = 8 * 1_048_576;

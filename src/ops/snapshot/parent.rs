@@ -1,0 +1,159 @@
+//! The snapshot before: files that did not change since are taken from it unread.
+
+use crate::format::content::Content;
+use crate::format::content::Extent;
+use crate::format::tree::EntryKind;
+use crate::format::tree::Timestamp;
+use crate::id::SnapshotId;
+use crate::localfs::FileKind;
+use crate::localfs::Stat;
+use crate::ops::words::parse_time;
+use crate::repo::history::History;
+use crate::repo::history::LiveSnapshot;
+use crate::repo::read::ChunkReader;
+use crate::repo::repository::Repository;
+use crate::repo::tree::reader::Entries;
+use crate::repo::tree::reader::OwnedEntry;
+use crate::repo::write::ChunkStore;
+
+/// The newest snapshot of a source.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pub(crate) snapshot: SnapshotId,
+    root: crate::id::ChunkId,
+    height: u8,
+    /// Files that changed at or after this time may have changed behind its back.
+    trusted_before: Timestamp,
+}
+
+impl Parent {
+    /// The newest snapshot of files of this source; `None` if there is none that can be read.
+    pub(crate) fn find(repository: &Repository, history: &History, source: &str) -> Option<Self> {
+        let newest = |live: &&LiveSnapshot| (live.client == repository.keys.client, live.received);
+        let live =
+            history.snapshots.iter().filter(|live| live.source == source).max_by_key(newest)?;
+        let manifest = live.manifest(repository).ok()?;
+        let (root, height) = manifest.root()?;
+        let started = parse_time(&manifest.predicate.times.started)?;
+        let trusted_before = before(started);
+        Some(Self { snapshot: live.snapshot, root, height, trusted_before })
+    }
+
+    /// A cursor over its tree.
+    pub(crate) fn cursor<'a>(&self, reader: &'a ChunkReader) -> ParentCursor<'a> {
+        let top = Level::new(Entries::of_node(reader, self.root, self.height));
+        ParentCursor { reader, levels: vec![Some(top)], trusted_before: self.trusted_before }
+    }
+}
+
+/// Walks the parent's tree beside the walk of the files.
+#[derive(Debug)]
+pub(crate) struct ParentCursor<'a> {
+    reader: &'a ChunkReader,
+    levels: Vec<Option<Level<'a>>>,
+    trusted_before: Timestamp,
+}
+
+#[derive(Debug)]
+struct Level<'a> {
+    entries: Entries<'a>,
+    next: Option<OwnedEntry>,
+}
+
+impl<'a> Level<'a> {
+    fn new(entries: Entries<'a>) -> Self {
+        let mut level = Self { entries, next: None };
+        level.advance();
+        level
+    }
+
+    /// A node that cannot be read has no entries: its files are read again, which heals it.
+    fn advance(&mut self) {
+        self.next = self.entries.by_ref().find_map(Result::ok);
+    }
+
+    fn find(&mut self, name: &[u8]) -> Option<OwnedEntry> {
+        while self.next.as_ref().is_some_and(|next| next.entry.name.as_slice() < name) {
+            self.advance();
+        }
+        let found = self.next.as_ref().is_some_and(|next| next.entry.name == name);
+        if !found {
+            return None;
+        }
+        let entry = self.next.take();
+        self.advance();
+        entry
+    }
+}
+
+impl ParentCursor<'_> {
+    /// The parent's entry of this name in the directory that is open.
+    pub(crate) fn find(&mut self, name: &[u8]) -> Option<OwnedEntry> {
+        self.levels.last_mut()?.as_mut()?.find(name)
+    }
+
+    /// Goes down into a directory, which the parent may not have.
+    pub(crate) fn enter(&mut self, found: Option<&OwnedEntry>) {
+        let level = found.and_then(|found| match &found.entry.node {
+            EntryKind::Directory(directory) => {
+                Entries::of_listing(self.reader, &directory.listing).ok().map(Level::new)
+            }
+            EntryKind::File(_)
+            | EntryKind::Symlink { .. }
+            | EntryKind::Fifo
+            | EntryKind::Socket
+            | EntryKind::CharacterDevice(_)
+            | EntryKind::BlockDevice(_) => None,
+        });
+        self.levels.push(level);
+    }
+
+    /// Goes up again.
+    pub(crate) fn leave(&mut self) {
+        self.levels.pop();
+    }
+
+    /// Whether the inode is as it was: its content, target and attributes need no reading.
+    pub(crate) fn is_unchanged(&self, found: &OwnedEntry, stat: &Stat) -> bool {
+        let metadata = &found.entry.metadata;
+        let same_kind = match &found.entry.node {
+            EntryKind::File(file) => stat.kind == FileKind::File && file.size == stat.size,
+            EntryKind::Directory(_) => stat.kind == FileKind::Directory,
+            EntryKind::Symlink { .. } => stat.kind == FileKind::Symlink,
+            EntryKind::Fifo => stat.kind == FileKind::Fifo,
+            EntryKind::Socket => stat.kind == FileKind::Socket,
+            EntryKind::CharacterDevice(_) => stat.kind == FileKind::CharacterDevice,
+            EntryKind::BlockDevice(_) => stat.kind == FileKind::BlockDevice,
+        };
+        // The device's number may change from boot to boot, so it does not count.
+        same_kind
+            && metadata.inode.inode == stat.inode.inode
+            && metadata.modified == stat.modified
+            && metadata.changed == stat.changed
+            && stat.changed < self.trusted_before
+    }
+}
+
+/// Whether the index has what a file's entry names directly.
+pub(crate) fn is_stored(store: &ChunkStore, content: &Content) -> bool {
+    match content {
+        Content::Inline(extents) => extents.iter().all(|extent| match extent {
+            Extent::Chunk { id, .. } => store.knows(id),
+            Extent::Hole { .. } => true,
+        }),
+        Content::List { node, .. } => store.knows(node),
+    }
+}
+
+/// A file that changes twice within one tick of the file system's clock has one time for both.
+fn before((seconds, nanoseconds): (i64, u32)) -> Timestamp {
+    match nanoseconds.checked_sub(CLOCK_TICK_NANOSECONDS) {
+        Some(nanoseconds) => Timestamp { seconds, nanoseconds },
+        None => Timestamp {
+            seconds: seconds - 1,
+            nanoseconds: nanoseconds + 1_000_000_000 - CLOCK_TICK_NANOSECONDS,
+        },
+    }
+}
+
+const CLOCK_TICK_NANOSECONDS: u32 = 20_000_000;

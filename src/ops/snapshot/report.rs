@@ -1,0 +1,68 @@
+//! What a snapshot did and what it had to leave out.
+
+use crate::format::manifest::RunSummary;
+use crate::format::manifest::SKIPPED_COUNT_MAX;
+use crate::format::manifest::SkippedPath;
+use crate::format::tree::Totals;
+use crate::id::SnapshotId;
+use crate::localfs::LocalError;
+use crate::ops::progress::Progress;
+use crate::ops::words::path_words;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// A snapshot that was committed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SnapshotReport {
+    /// The snapshot; `None` after a dry run.
+    pub snapshot: Option<SnapshotId>,
+    /// The source.
+    pub source: String,
+    /// The snapshot whose unchanged files were not read again.
+    pub parent: Option<SnapshotId>,
+    /// Sums over its tree.
+    pub totals: Totals,
+    /// What the run did.
+    pub run: RunSummary,
+    /// Paths that were left out; at most [`SKIPPED_COUNT_MAX`].
+    pub skipped: Vec<SkippedPath>,
+    /// How many were left out in all.
+    pub skipped_count: u64,
+}
+
+impl SnapshotReport {
+    /// Whether something that was asked for is missing.
+    pub const fn is_incomplete(&self) -> bool {
+        self.skipped_count > 0
+    }
+}
+
+/// What a run has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) run: RunSummary,
+    pub(crate) skipped: Vec<SkippedPath>,
+    pub(crate) skipped_count: u64,
+}
+
+impl Tally {
+    /// Notes a path that could not be read.
+    pub(crate) fn skip(&mut self, error: &LocalError, progress: &dyn Progress) {
+        let path = path_words(error.path.as_os_str().as_bytes());
+        let reason = format!("cannot {}: {}", error.call, error.source);
+        self.note(path, reason, progress);
+    }
+
+    /// Notes a file that changed while it was read; what was read is kept.
+    pub(crate) fn changed(&mut self, path: &[u8], progress: &dyn Progress) {
+        self.note(path_words(path), "changed while it was read".to_owned(), progress);
+    }
+
+    fn note(&mut self, path: String, reason: String, progress: &dyn Progress) {
+        progress.warn(&format!("{path}: {reason}"));
+        self.skipped_count += 1;
+        if self.skipped.len() < SKIPPED_COUNT_MAX {
+            self.skipped.push(SkippedPath { path, reason });
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Threads that read, cut, name, compress and seal; each does a whole batch alone, so that
+//! nothing is handed from core to core but results.
+
+use crate::chunk::Chunker;
+use crate::format::pack::PackKind;
+use crate::id::ChunkId;
+use crate::localfs::LocalError;
+use crate::localfs::walk::WalkEntry;
+use crate::ops::progress::Progress;
+use crate::ops::snapshot::read;
+use crate::ops::snapshot::read::Buffers;
+use crate::ops::snapshot::read::FileRead;
+use crate::ops::snapshot::read::ReadError;
+use crate::repo::error::RepoError;
+use crate::repo::write::ChunkStore;
+use crate::repo::write::ChunkWriter;
+use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
+use std::thread::Scope;
+use std::thread::ScopedJoinHandle;
+
+/// What a worker is given.
+pub(crate) enum Job {
+    /// Files to read, each alone.
+    Files(Vec<(u64, WalkEntry)>),
+    /// Consecutive chunks of one content that another thread reads and cuts.
+    Run(ChunkRun),
+    /// Store the open block, and say so.
+    Flush(Sender<()>),
+}
+
+/// Consecutive chunks of one content.
+pub(crate) struct ChunkRun {
+    /// The chunks, back to back.
+    pub(crate) bytes: Vec<u8>,
+    /// Their lengths.
+    pub(crate) lengths: Vec<u32>,
+    /// Where their names go.
+    pub(crate) reply: Sender<Result<Vec<(ChunkId, u32)>, RepoError>>,
+}
+
+/// What a worker gives back.
+pub(crate) enum Done {
+    /// A file was read, or could not be.
+    File(u64, Result<Box<FileRead>, LocalError>),
+    /// Nothing can go on.
+    Failed(RepoError),
+}
+
+/// The threads and their channels.
+pub(crate) struct Workers<'scope> {
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) done: Receiver<Done>,
+    threads: Vec<ScopedJoinHandle<'scope, ()>>,
+}
+
+impl<'scope> Workers<'scope> {
+    /// Starts `count` threads.
+    pub(crate) fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        count: usize,
+        store: &'env ChunkStore,
+        chunker: &'env Chunker,
+        progress: &'env dyn Progress,
+    ) -> Self {
+        let (jobs, queue) = crossbeam_channel::bounded(count * JOBS_PER_WORKER);
+        let (results, done) = crossbeam_channel::unbounded();
+        let start = |_number| {
+            let (queue, results): (Receiver<Job>, Sender<Done>) = (queue.clone(), results.clone());
+            scope.spawn(move || {
+                if let Err(error) = work(store, chunker, progress, &queue, &results) {
+                    // Nobody listens any more only if the run has already failed.
+                    let _ignored = results.send(Done::Failed(error));
+                }
+            })
+        };
+        let threads = (0..count).map(start).collect();
+        Self { jobs, done, threads }
+    }
+
+    /// How many threads there are.
+    pub(crate) fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Lets the threads store their open blocks and end.
+    pub(crate) fn finish(self) -> Result<(), RepoError> {
+        let Self { jobs, done, threads } = self;
+        drop(jobs);
+        for thread in threads {
+            thread.join().map_err(|_panic| RepoError::WorkerLost)?;
+        }
+        let failed = done.try_iter().find_map(|done| match done {
+            Done::Failed(error) => Some(error),
+            Done::File(..) => None,
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn work(
+    store: &ChunkStore,
+    chunker: &Chunker,
+    progress: &dyn Progress,
+    queue: &Receiver<Job>,
+    results: &Sender<Done>,
+) -> Result<(), RepoError> {
+    let mut writer = store.writer(PackKind::Data)?;
+    let mut buffers = Buffers::default();
+    for job in queue {
+        match job {
+            Job::Files(files) => {
+                for (ticket, entry) in files {
+                    let read = read::read_file(&entry, chunker, &mut writer, &mut buffers);
+                    let read = match read {
+                        Ok(read) => {
+                            progress.advance(1, read.stat.size);
+                            Ok(Box::new(read))
+                        }
+                        Err(ReadError::Local(error)) => Err(error),
+                        Err(ReadError::Repo(error)) => return Err(error),
+                    };
+                    if results.send(Done::File(ticket, read)).is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Job::Run(run) => name_run(&mut writer, run)?,
+            Job::Flush(reply) => {
+                writer.flush()?;
+                let _ignored = reply.send(());
+            }
+        }
+    }
+    writer.flush()
+}
+
+fn name_run(writer: &mut ChunkWriter<'_>, run: ChunkRun) -> Result<(), RepoError> {
+    let ChunkRun { bytes, lengths, reply } = run;
+    let mut names = Vec::with_capacity(lengths.len());
+    let mut rest = bytes.as_slice();
+    for length in lengths {
+        let (chunk, behind) = rest.split_at(crate::units::to_usize32(length));
+        match writer.write(chunk) {
+            Ok(id) => names.push((id, length)),
+            Err(error) => {
+                let _ignored = reply.send(Err(RepoError::WorkerLost));
+                return Err(error);
+            }
+        }
+        rest = behind;
+    }
+    let _ignored = reply.send(Ok(names));
+    Ok(())
+}
+
+/// Batches that wait for each worker.
+const JOBS_PER_WORKER: usize = 2;

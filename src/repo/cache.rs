@@ -1,0 +1,93 @@
+//! The local cache: index runs. Disposable, shared by processes, never a reason to fail.
+
+use crate::format::layout::SegmentRef;
+use crate::id::Digest;
+use crate::id::RepoId;
+use crate::repo::index::bytes::RunBytes;
+use crate::repo::index::run::Run;
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// A directory that may vanish at any time.
+#[derive(Debug, Clone)]
+pub struct CacheDirectory {
+    path: PathBuf,
+}
+
+impl CacheDirectory {
+    /// A cache below `path`; nothing is made yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The part of one repository.
+    pub(crate) fn for_repository(&self, repository: RepoId) -> Self {
+        Self { path: self.path.join(repository.to_string()) }
+    }
+
+    /// Writes a run and maps it; `None` if the cache cannot take it.
+    pub(crate) fn store_run(&self, bytes: &[u8]) -> Option<RunBytes> {
+        let folder = self.path.join(RUNS);
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
+        let name = Digest::new(crate::crypto::hash::blake3(bytes)).to_string();
+        let path = folder.join(format!("{name}.{RUN_EXTENSION}"));
+        if !path.exists() {
+            let staged = folder.join(format!("{name}.{}.new", std::process::id()));
+            let written = write_new(&staged, bytes);
+            let renamed = written.and_then(|()| std::fs::rename(&staged, &path));
+            if renamed.is_err() {
+                let _ignored = std::fs::remove_file(&staged);
+                return None;
+            }
+        }
+        RunBytes::map(&File::open(&path).ok()?).ok()
+    }
+
+    /// Every run of the cache.
+    pub(crate) fn runs(&self) -> Vec<RunBytes> {
+        let mapped = |path: PathBuf| RunBytes::map(&File::open(path).ok()?).ok();
+        self.run_paths().into_iter().filter_map(mapped).collect()
+    }
+
+    /// Drops runs whose segments all lie in one of `kept`, and runs that do not open.
+    pub(crate) fn drop_runs_covered_by(&self, repository: RepoId, kept: &[&[SegmentRef]]) {
+        for path in self.run_paths() {
+            let bytes = File::open(&path).ok().and_then(|file| RunBytes::map(&file).ok());
+            let run = bytes.and_then(|bytes| Run::open(repository, bytes));
+            let covered = run.is_none_or(|run| {
+                let inside = |other: &&[SegmentRef]| {
+                    other.len() > run.segments().len()
+                        && run.segments().iter().all(|segment| other.contains(segment))
+                };
+                kept.iter().any(inside)
+            });
+            if covered {
+                let _ignored = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    fn run_paths(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.path.join(RUNS)) else { return Vec::new() };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_run = |path: &PathBuf| path.extension().is_some_and(|end| end == RUN_EXTENSION);
+        let mut paths: Vec<PathBuf> = paths.filter(is_run).collect();
+        paths.sort();
+        paths
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o400).open(path)?;
+    file.write_all(bytes)
+}
+
+const RUNS: &str = "index";
+const RUN_EXTENSION: &str = "run";

@@ -1,0 +1,46 @@
+//! The clock and the randomness of a run, so that tests can repeat it.
+
+use std::fmt;
+
+/// Where time and randomness come from.
+pub trait Environment: Send + Sync + fmt::Debug {
+    /// Seconds and nanoseconds since 1970 by the wall clock. Never a reason to delete.
+    fn now(&self) -> (i64, u32);
+
+    /// Fills a buffer with bytes nobody can guess.
+    fn fill_random(&self, buffer: &mut [u8]);
+}
+
+/// The operating system's clock and randomness.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct SystemEnvironment;
+
+impl SystemEnvironment {
+    /// The operating system's.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Environment for SystemEnvironment {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the other modules")]
+    fn now(&self) -> (i64, u32) {
+        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
+            Err(before) => (-i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX), 0),
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "without randomness nothing here is safe")]
+    fn fill_random(&self, buffer: &mut [u8]) {
+        getrandom::fill(buffer).expect("the operating system gives random bytes");
+    }
+}
+
+/// `N` random bytes.
+pub(crate) fn random<const N: usize>(environment: &dyn Environment) -> [u8; N] {
+    let mut bytes = [0; N];
+    environment.fill_random(&mut bytes);
+    bytes
+}

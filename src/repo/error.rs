@@ -1,0 +1,243 @@
+//! What can go wrong with a repository; every variant names its object.
+
+use crate::compress::DecompressError;
+use crate::crypto::CryptoError;
+use crate::format::FormatError;
+use crate::format::keyslot::Role;
+use crate::id::ChunkId;
+use crate::id::KeyId;
+use crate::id::PackId;
+use crate::id::SlotId;
+use crate::store::StoreError;
+
+/// A repository operation cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// There is no repository at the location.
+    #[error("there is no repository in {location}")]
+    NoRepository {
+        /// Where it was looked for.
+        location: String,
+    },
+    /// There is one already, or the place holds other things.
+    #[error("{location} is not empty")]
+    NotEmpty {
+        /// The place.
+        location: String,
+    },
+    /// No slot opens with what was given.
+    #[error("the {secret} opens none of the {slots} key slots of this repository")]
+    WrongKey {
+        /// What was tried.
+        secret: &'static str,
+        /// How many slots it was tried on.
+        slots: usize,
+    },
+    /// A key file cannot be used.
+    #[error("the key file is not one of this program, or is for another repository")]
+    KeyFile,
+    /// A slot cannot be opened though its secret is right.
+    #[error("cannot open key slot {slot}")]
+    OpenSlot {
+        /// Which.
+        slot: SlotId,
+        /// Why.
+        source: CryptoError,
+    },
+    /// The key's role lacks a right.
+    #[error("the role {} lacks the key for {what}", .role.word())]
+    RoleLacks {
+        /// The role of the slot in use.
+        role: Role,
+        /// What was to be done.
+        what: &'static str,
+    },
+    /// The repository needs a feature that this program does not know.
+    #[error("this repository needs the feature `{feature}` to {right}")]
+    Feature {
+        /// The unknown name.
+        feature: String,
+        /// The right that is refused.
+        right: &'static str,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store {
+        /// Why and where.
+        #[from]
+        source: StoreError,
+    },
+    /// A stored object breaks the format.
+    #[error("cannot decode `{key}`")]
+    Decode {
+        /// The object.
+        key: String,
+        /// Which rule.
+        source: FormatError,
+    },
+    /// A stored object does not open.
+    #[error("cannot open `{key}`")]
+    Open {
+        /// The object.
+        key: String,
+        /// Why.
+        source: CryptoError,
+    },
+    /// A stored object's plaintext does not decode.
+    #[error("cannot decompress `{key}`")]
+    Decompress {
+        /// The object.
+        key: String,
+        /// Why.
+        source: DecompressError,
+    },
+    /// A signature is missing, wrong, or by a key that may not sign this.
+    #[error("the signature of `{key}` by {signer} does not count")]
+    Signature {
+        /// The object.
+        key: String,
+        /// Who signed, as the object says.
+        signer: KeyId,
+        /// Why.
+        source: CryptoError,
+    },
+    /// A generation of keys that no slot in use has.
+    #[error("`{key}` is sealed under generation {generation}, which this key does not have")]
+    Generation {
+        /// The object.
+        key: String,
+        /// Which.
+        generation: u32,
+    },
+    /// An object has other bytes than its name says.
+    #[error("`{key}` has other bytes than its name says")]
+    WrongHash {
+        /// The object.
+        key: String,
+    },
+    /// The index knows no pack that holds a chunk.
+    #[error("no pack in the index holds chunk {}", .chunk.short())]
+    UnknownChunk {
+        /// Which.
+        chunk: ChunkId,
+    },
+    /// A block cannot be opened.
+    #[error("cannot open block {block} of pack {}", .pack.short())]
+    OpenBlock {
+        /// The pack.
+        pack: PackId,
+        /// The block's number in it.
+        block: u32,
+        /// Why.
+        source: BlockError,
+    },
+    /// A chunk's plaintext is not what its name says.
+    #[error("chunk {} in pack {} has other bytes than its name says", .chunk.short(), .pack.short())]
+    WrongChunk {
+        /// The chunk.
+        chunk: ChunkId,
+        /// Where it was read.
+        pack: PackId,
+    },
+    /// A tree node breaks the format.
+    #[error("cannot decode tree chunk {}", .chunk.short())]
+    TreeNode {
+        /// The chunk.
+        chunk: ChunkId,
+        /// Which rule.
+        source: FormatError,
+    },
+    /// What was just written does not read back: the machine or a library is at fault.
+    #[error("block {block} does not read back as it was written")]
+    VerifyFailed {
+        /// The block's number in its pack.
+        block: u32,
+    },
+    /// The session lost its register to a fence, again and again.
+    #[error("the session was fenced {attempts} times")]
+    Fenced {
+        /// How often.
+        attempts: u32,
+    },
+    /// The registers moved faster than they could be read.
+    #[error("the collections of this repository moved while they were read, {attempts} times")]
+    Unsettled {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A worker thread ended without a result.
+    #[error("a worker thread ended early")]
+    WorkerLost,
+    /// A local file of the client's own failed.
+    #[error("cannot {call} `{path}`")]
+    Local {
+        /// What was tried.
+        call: &'static str,
+        /// On which path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Why a block does not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// Its bytes are not authentic.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// Its plaintext does not decode.
+    #[error(transparent)]
+    Decompress(#[from] DecompressError),
+    /// Its bases take more room than a delta may have.
+    #[error("the bases of the delta are longer than their limit")]
+    BasesTooLong,
+    /// A base is itself in a delta block only.
+    #[error("base chunk {} is in no plain block", .0.short())]
+    BaseNotPlain(ChunkId),
+    /// A chunk lies outside the block.
+    #[error("a chunk lies outside the block")]
+    Range,
+}
+
+impl RepoError {
+    /// Whether stored bytes are damaged, as opposed to a failing store or a wrong call.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::OpenSlot { .. }
+            | Self::Decode { .. }
+            | Self::Open { .. }
+            | Self::Decompress { .. }
+            | Self::Signature { .. }
+            | Self::WrongHash { .. }
+            | Self::UnknownChunk { .. }
+            | Self::OpenBlock { .. }
+            | Self::WrongChunk { .. }
+            | Self::TreeNode { .. } => true,
+            Self::Store { source } => {
+                matches!(
+                    source.kind,
+                    crate::store::StoreErrorKind::NotFound | crate::store::StoreErrorKind::Corrupt
+                )
+            }
+            Self::NoRepository { .. }
+            | Self::NotEmpty { .. }
+            | Self::WrongKey { .. }
+            | Self::KeyFile
+            | Self::RoleLacks { .. }
+            | Self::Feature { .. }
+            | Self::Generation { .. }
+            | Self::VerifyFailed { .. }
+            | Self::Fenced { .. }
+            | Self::Unsettled { .. }
+            | Self::WorkerLost
+            | Self::Local { .. }
+            | Self::Interrupted => false,
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! What is valid now: the newest base and the commits above its watermark.
+//! Spec: format-spec/09-session.md, "What counts", and format-spec/11-gc.md.
+
+use crate::crypto::hash::digest;
+use crate::crypto::hash::sha256;
+use crate::format::envelope::ObjectKind;
+use crate::format::gc::Base;
+use crate::format::gc::BaseSnapshot;
+use crate::format::gc::PackName;
+use crate::format::gc::Plan;
+use crate::format::gc::Register;
+use crate::format::gc::Step;
+use crate::format::gc::Verdict;
+use crate::format::layout;
+use crate::format::layout::GcObject;
+use crate::format::layout::PackRef;
+use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
+use crate::format::manifest::Manifest;
+use crate::format::outcome::Commit;
+use crate::format::outcome::Head;
+use crate::format::outcome::Outcome;
+use crate::format::outcome::Subject;
+use crate::format::outcome::VerdictSeen;
+use crate::id::ClientId;
+use crate::id::Digest;
+use crate::id::Sha256;
+use crate::id::SnapshotId;
+use crate::key::ObjectKey;
+use crate::repo::error::RepoError;
+use crate::repo::repository::Repository;
+use crate::store::Listed;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::time::UNIX_EPOCH;
+
+/// What is valid at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    /// Number of the newest plan: the epoch of a session that is announced now.
+    pub(crate) epoch: u64,
+    /// The newest verdict.
+    pub(crate) verdict: VerdictSeen,
+    /// Live snapshots, oldest receipt first.
+    pub(crate) snapshots: Vec<LiveSnapshot>,
+    /// Segments that count.
+    pub(crate) segments: BTreeSet<SegmentRef>,
+    /// Packs that the newest plan condemned or its verdict deleted.
+    pub(crate) condemned: HashSet<PackRef>,
+    /// Every outcome above the watermark that could be read, fences included.
+    pub(crate) outcomes: Vec<SessionRef>,
+    /// Commits of this client that no later one names.
+    pub(crate) heads: Vec<Head>,
+    /// Objects that should have been read and could not; what they added is missing above.
+    pub(crate) unreadable: Vec<RepoErrorAt>,
+}
+
+/// An error and the object it is about.
+#[derive(Debug, Clone)]
+pub(crate) struct RepoErrorAt {
+    pub(crate) key: ObjectKey,
+    pub(crate) error: std::sync::Arc<RepoError>,
+}
+
+/// A snapshot that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiveSnapshot {
+    pub(crate) client: ClientId,
+    pub(crate) snapshot: SnapshotId,
+    /// SHA-256 of its manifest's statement.
+    pub(crate) manifest: Sha256,
+    pub(crate) source: String,
+    /// When the store received its commit, in seconds since 1970; 0 if it does not say.
+    pub(crate) received: i64,
+}
+
+/// The newest plan and verdict, as a listing of `gc/` shows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub(crate) plan: u64,
+    pub(crate) verdict: u64,
+}
+
+impl Chain {
+    /// Lists the registers.
+    pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
+        let mut chain = Self::default();
+        for listed in repository.store.list(layout::GC)? {
+            match layout::parse_gc_key(&listed.key) {
+                Ok((number, GcObject::Plan)) => chain.plan = chain.plan.max(number),
+                Ok((number, GcObject::Verdict)) => chain.verdict = chain.verdict.max(number),
+                Ok((_, GcObject::Done | GcObject::Body(_))) | Err(_) => {}
+            }
+        }
+        Ok(chain)
+    }
+}
+
+impl History {
+    /// Reads what is valid: chain, list of outcomes, chain again, until the base did not move
+    /// meanwhile.
+    pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
+        for _attempt in 0..SETTLE_ATTEMPTS {
+            let chain = Chain::load(repository)?;
+            let listed = repository.store.list(layout::OUTCOMES)?;
+            let after = Chain::load(repository)?;
+            if after.verdict != chain.verdict {
+                continue;
+            }
+            match Self::load_at(repository, after, &listed) {
+                // Swept between the listing and the reading: a newer base has it.
+                Err(error) if is_missing(&error) && Chain::load(repository)? != after => {}
+                loaded => return loaded,
+            }
+        }
+        Err(RepoError::Unsettled { attempts: SETTLE_ATTEMPTS })
+    }
+
+    fn load_at(
+        repository: &Repository,
+        chain: Chain,
+        listed: &[Listed],
+    ) -> Result<Self, RepoError> {
+        let mut history = Self { epoch: chain.plan, ..Self::default() };
+        let epoch_min = history.load_collections(repository, chain)?;
+        let mut own = Vec::new();
+        for listed in listed {
+            let Ok(session) = SessionRef::parse_outcome(&listed.key) else { continue };
+            // An epoch that no plan has yet would be in no roster and never be folded.
+            if session.epoch < epoch_min || session.epoch > chain.plan {
+                continue;
+            }
+            match load_outcome(repository, session) {
+                Ok((outcome, stored)) => {
+                    history.outcomes.push(session);
+                    if let Outcome::Commit(commit) = outcome {
+                        history.fold(session, &commit, listed);
+                        if session.client == repository.keys.client {
+                            own.push((session, commit, stored));
+                        }
+                    }
+                }
+                Err(error) if is_missing(&error) => return Err(error),
+                Err(error) if error.is_damage() => {
+                    let error = std::sync::Arc::new(error);
+                    history.unreadable.push(RepoErrorAt { key: listed.key.clone(), error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        history.heads = heads(&own);
+        history.snapshots.sort_by_key(|live| (live.received, live.snapshot));
+        Ok(history)
+    }
+
+    /// Adds what the newest plan and verdict say; returns the lowest epoch that counts.
+    fn load_collections(
+        &mut self,
+        repository: &Repository,
+        chain: Chain,
+    ) -> Result<u64, RepoError> {
+        let mut epoch_min = 0;
+        if chain.verdict > 0 {
+            let (verdict, digest) = load_verdict(repository, chain.verdict)?;
+            let base = load_base(repository, &verdict)?;
+            self.verdict = VerdictSeen { number: verdict.number, digest };
+            epoch_min = verdict.epoch_min;
+            self.segments.extend(base.segments.iter().map(|&name| SegmentRef::from(name)));
+            self.snapshots.extend(base.snapshots.into_iter().map(LiveSnapshot::from));
+            self.condemned.extend(verdict.removed.iter().map(|&name| PackRef::from(name)));
+        }
+        if chain.plan > chain.verdict {
+            let plan = load_plan(repository, chain.plan)?;
+            self.condemned.extend(plan.condemned.iter().map(|&name| PackRef::from(name)));
+        }
+        Ok(epoch_min)
+    }
+
+    fn fold(&mut self, session: SessionRef, commit: &Commit, listed: &Listed) {
+        self.segments.extend(commit.segments.iter().map(|&name| SegmentRef::from(name)));
+        if let Subject::Snapshot { manifest, source } = &commit.subject {
+            self.snapshots.push(LiveSnapshot {
+                client: session.client,
+                snapshot: session.session.into(),
+                manifest: *manifest,
+                source: source.clone(),
+                received: received_seconds(listed),
+            });
+        }
+    }
+}
+
+impl LiveSnapshot {
+    /// Reads the snapshot's manifest and checks that it is the one that was committed.
+    pub(crate) fn manifest(&self, repository: &Repository) -> Result<Manifest, RepoError> {
+        let key = layout::manifest_key(self.client, self.snapshot);
+        let (_bytes, opened) = repository.read_object(ObjectKind::Manifest, &key, key.as_str())?;
+        let body = repository.identities.by_client(repository.id(), self.client, opened)?;
+        if sha256(&body) != self.manifest {
+            return Err(RepoError::WrongHash { key: key.to_string() });
+        }
+        let decode = |source| RepoError::Decode { key: key.to_string(), source };
+        let manifest = Manifest::decode(&body).map_err(decode)?;
+        manifest.check_place(repository.id(), self.client, self.snapshot).map_err(decode)?;
+        Ok(manifest)
+    }
+}
+
+impl From<BaseSnapshot> for LiveSnapshot {
+    fn from(base: BaseSnapshot) -> Self {
+        let BaseSnapshot { snapshot, client, manifest, source, received } = base;
+        Self { client, snapshot, manifest, source, received }
+    }
+}
+
+impl From<PackName> for PackRef {
+    fn from(name: PackName) -> Self {
+        let PackName { client, epoch, session, sequence, id } = name;
+        Self { session: SessionRef { client, epoch, session }, sequence, id }
+    }
+}
+
+/// Reads the register of a session; the second value is BLAKE3 of its stored bytes.
+pub(crate) fn load_outcome(
+    repository: &Repository,
+    session: SessionRef,
+) -> Result<(Outcome, Digest), RepoError> {
+    let key = session.outcome_key();
+    let length_max = u64::from(ObjectKind::Outcome.raw_bytes_max()) + 131_072;
+    let bytes = repository.store.read(&key, length_max)?;
+    let outcome = open_outcome(repository, session, &bytes)?;
+    Ok((outcome, digest(&bytes)))
+}
+
+/// Opens the stored bytes of a session's register and checks who signed it.
+pub(crate) fn open_outcome(
+    repository: &Repository,
+    session: SessionRef,
+    bytes: &[u8],
+) -> Result<Outcome, RepoError> {
+    use crate::format::identity::Subject as Signer;
+    let key = session.outcome_key();
+    let opened =
+        crate::repo::objects::open(ObjectKind::Outcome, &repository.keys, key.as_str(), bytes)?;
+    let refused = opened.refused();
+    let (body, signer) =
+        repository.identities.by_either(repository.id(), session.client, opened)?;
+    let outcome = Outcome::decode(&body)
+        .map_err(|source| RepoError::Decode { key: key.to_string(), source })?;
+    // Maintenance may give a session up; only its own client can say what it committed.
+    match (&outcome, signer) {
+        (Outcome::Commit(_), Signer::Maintenance) => Err(refused),
+        (Outcome::Commit(_) | Outcome::Fence(_), _) => Ok(outcome),
+    }
+}
+
+fn load_verdict(repository: &Repository, number: u64) -> Result<(Verdict, Digest), RepoError> {
+    let body = register_body(repository, number, GcObject::Verdict, Step::Verdict)?;
+    let (bytes, key) = gc_body(repository, ObjectKind::GcVerdict, number, body)?;
+    let verdict = Verdict::decode(&bytes).map_err(|source| RepoError::Decode { key, source })?;
+    Ok((verdict, body))
+}
+
+fn load_base(repository: &Repository, verdict: &Verdict) -> Result<Base, RepoError> {
+    let (bytes, key) = gc_body(repository, ObjectKind::GcBase, verdict.number, verdict.base)?;
+    Base::decode(&bytes).map_err(|source| RepoError::Decode { key, source })
+}
+
+fn load_plan(repository: &Repository, number: u64) -> Result<Plan, RepoError> {
+    let body = register_body(repository, number, GcObject::Plan, Step::Plan)?;
+    let (bytes, key) = gc_body(repository, ObjectKind::GcPlan, number, body)?;
+    Plan::decode(&bytes).map_err(|source| RepoError::Decode { key, source })
+}
+
+fn register_body(
+    repository: &Repository,
+    number: u64,
+    object: GcObject,
+    step: Step,
+) -> Result<Digest, RepoError> {
+    let key = layout::gc_key(number, object);
+    let (_bytes, opened) = repository.read_object(ObjectKind::GcRegister, &key, key.as_str())?;
+    let body = repository.identities.by_maintenance(repository.id(), opened)?;
+    let decode = |source| RepoError::Decode { key: key.to_string(), source };
+    let register = Register::decode(&body).map_err(decode)?;
+    register.check_place(number, step).map_err(decode)?;
+    Ok(register.body)
+}
+
+/// Reads a body that a register or a verdict names by the hash of its stored bytes.
+fn gc_body(
+    repository: &Repository,
+    kind: ObjectKind,
+    number: u64,
+    hash: Digest,
+) -> Result<(Vec<u8>, String), RepoError> {
+    let key = layout::gc_key(number, GcObject::Body(hash));
+    let (bytes, opened) = repository.read_object(kind, &key, &gc_body_place(number))?;
+    if digest(&bytes) != hash {
+        return Err(RepoError::WrongHash { key: key.to_string() });
+    }
+    let body = repository.identities.by_maintenance(repository.id(), opened)?;
+    Ok((body, key.to_string()))
+}
+
+/// The place of a body of a collection: its key without the hash of its content.
+pub(crate) fn gc_body_place(number: u64) -> String {
+    format!("{}/{number:012}/body", layout::GC)
+}
+
+/// The commits of one client that no other of its commits names as seen.
+fn heads(own: &[(SessionRef, Commit, Digest)]) -> Vec<Head> {
+    let named: HashSet<Digest> =
+        own.iter().flat_map(|(_, commit, _)| commit.heads.iter().map(|head| head.digest)).collect();
+    let mut heads: Vec<Head> = own
+        .iter()
+        .filter(|(_, _, stored)| !named.contains(stored))
+        .map(|(session, _, stored)| Head { session: session.session, digest: *stored })
+        .collect();
+    heads.sort_unstable();
+    heads
+}
+
+fn is_missing(error: &RepoError) -> bool {
+    matches!(error, RepoError::Store { source }
+        if source.kind == crate::store::StoreErrorKind::NotFound)
+}
+
+fn received_seconds(listed: &Listed) -> i64 {
+    let since = listed.received.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// How often the registers may move while they are read.
+const SETTLE_ATTEMPTS: u32 = 64;

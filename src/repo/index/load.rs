@@ -1,0 +1,163 @@
+//! From segments to runs: fetched once, kept in the cache, merged when there are many.
+
+use crate::crypto::hash::blake3;
+use crate::format::envelope::ObjectKind;
+use crate::format::index::IndexedPack;
+use crate::format::index::Segment;
+use crate::format::layout::SegmentRef;
+use crate::repo::error::RepoError;
+use crate::repo::history::History;
+use crate::repo::history::RepoErrorAt;
+use crate::repo::index::Index;
+use crate::repo::index::bytes::RunBytes;
+use crate::repo::index::run::Run;
+use crate::repo::repository::Repository;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// An index, and the segments that should be in it and could not be read.
+#[derive(Debug)]
+pub(crate) struct LoadedIndex {
+    pub(crate) index: Index,
+    pub(crate) unreadable: Vec<RepoErrorAt>,
+}
+
+/// Loads the index of everything that counts in `history`.
+pub(crate) fn load_index(
+    repository: &Repository,
+    history: &History,
+) -> Result<LoadedIndex, RepoError> {
+    let mut missing: BTreeSet<SegmentRef> = history.segments.clone();
+    let mut runs = Vec::new();
+    for run in cached_runs(repository) {
+        let counts = run.segments().iter().all(|segment| missing.contains(segment));
+        if counts && !run.segments().is_empty() {
+            for segment in run.segments() {
+                missing.remove(segment);
+            }
+            runs.push(Arc::new(run));
+        }
+    }
+    let mut unreadable = Vec::new();
+    let mut batch = Batch::default();
+    for segment in missing {
+        match load_segment(repository, segment) {
+            Ok(loaded) => batch.add(segment, loaded),
+            Err(error) if error.is_damage() => {
+                let error = Arc::new(error);
+                unreadable.push(RepoErrorAt { key: segment.key(), error });
+            }
+            Err(error) => return Err(error),
+        }
+        if batch.chunk_count >= BATCH_CHUNKS_MAX {
+            runs.push(Arc::new(batch.finish(repository)));
+            batch = Batch::default();
+        }
+    }
+    if !batch.segments.is_empty() {
+        runs.push(Arc::new(batch.finish(repository)));
+    }
+    // The largest run answers most questions.
+    runs.sort_by_key(|run| std::cmp::Reverse(run.chunk_count()));
+    merge_small(repository, &mut runs);
+    Ok(LoadedIndex { index: Index::new(runs, history.condemned.clone()), unreadable })
+}
+
+/// Reads a segment and checks its hash and its signature.
+pub(crate) fn load_segment(
+    repository: &Repository,
+    segment: SegmentRef,
+) -> Result<Segment, RepoError> {
+    let key = segment.key();
+    let (bytes, opened) = repository.read_object(ObjectKind::Segment, &key, &segment.place())?;
+    if blake3(&bytes) != *segment.id.as_bytes() {
+        return Err(RepoError::WrongHash { key: key.to_string() });
+    }
+    let body = repository.identities.by_client(repository.id(), segment.session.client, opened)?;
+    Segment::decode(&body).map_err(|source| RepoError::Decode { key: key.to_string(), source })
+}
+
+/// The run of packs that this process stored; not written to the cache until it is committed.
+pub(crate) fn session_run(
+    repository: &Repository,
+    segment: SegmentRef,
+    packs: Vec<IndexedPack>,
+) -> Option<Run> {
+    let bytes = Run::build(repository.id(), &[segment], packs);
+    // On disk and mapped, so that a long session's own index does not fill the memory.
+    let bytes = match &repository.cache {
+        Some(cache) => cache.store_run(&bytes).unwrap_or(RunBytes::Memory(bytes)),
+        None => RunBytes::Memory(bytes),
+    };
+    Run::open(repository.id(), bytes)
+}
+
+#[derive(Default)]
+struct Batch {
+    segments: Vec<SegmentRef>,
+    packs: Vec<IndexedPack>,
+    chunk_count: usize,
+}
+
+impl Batch {
+    fn add(&mut self, segment: SegmentRef, loaded: Segment) {
+        let blocks = loaded.packs.iter().flat_map(|pack| &pack.blocks);
+        self.chunk_count += blocks.map(|block| block.chunks.len()).sum::<usize>();
+        self.segments.push(segment);
+        self.packs.extend(loaded.packs);
+    }
+
+    fn finish(self, repository: &Repository) -> Run {
+        let bytes = Run::build(repository.id(), &self.segments, self.packs);
+        open_stored(repository, bytes)
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the bytes were made by the other half of this module")]
+fn open_stored(repository: &Repository, bytes: Vec<u8>) -> Run {
+    let stored = repository.cache.as_ref().and_then(|cache| cache.store_run(&bytes));
+    let mapped = stored.and_then(|stored| Run::open(repository.id(), stored));
+    mapped.unwrap_or_else(|| {
+        Run::open(repository.id(), RunBytes::Memory(bytes)).expect("a run that was just built")
+    })
+}
+
+fn cached_runs(repository: &Repository) -> Vec<Run> {
+    let Some(cache) = &repository.cache else { return Vec::new() };
+    let mut runs: Vec<Run> =
+        cache.runs().into_iter().filter_map(|bytes| Run::open(repository.id(), bytes)).collect();
+    // Two processes may both have merged: prefer the run that covers more.
+    runs.sort_by_key(|run| std::cmp::Reverse(run.segments().len()));
+    runs
+}
+
+/// Merges runs when there are many, the smallest ones, by reading their segments once more.
+fn merge_small(repository: &Repository, runs: &mut Vec<Arc<Run>>) {
+    if runs.len() <= RUNS_COUNT_MAX || repository.cache.is_none() {
+        return;
+    }
+    let small = runs.split_off(RUNS_COUNT_MAX / 2);
+    let mut batch = Batch::default();
+    for run in &small {
+        for &segment in run.segments() {
+            match load_segment(repository, segment) {
+                Ok(loaded) => batch.add(segment, loaded),
+                Err(_unreadable) => {
+                    runs.extend(small.iter().cloned());
+                    return;
+                }
+            }
+        }
+    }
+    let merged = Arc::new(batch.finish(repository));
+    if let Some(cache) = &repository.cache {
+        let kept: Vec<&[SegmentRef]> =
+            runs.iter().map(|run| run.segments()).chain([merged.segments()]).collect();
+        cache.drop_runs_covered_by(repository.id(), &kept);
+    }
+    runs.push(merged);
+}
+
+/// Most chunks of one run that is made at once: bounds the memory of sorting.
+const BATCH_CHUNKS_MAX: usize = 1_048_576;
+const RUNS_COUNT_MAX: usize = 8;

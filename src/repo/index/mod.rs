@@ -1,0 +1,130 @@
+//! The index: which block of which pack holds a chunk. Spec: format-spec/06-index.md.
+
+pub(crate) mod bytes;
+pub(crate) mod load;
+pub(crate) mod run;
+
+use crate::format::layout::PackRef;
+use crate::id::ChunkId;
+use crate::repo::index::run::Run;
+use crate::repo::index::run::RunBlock;
+use crate::repo::index::run::RunLocation;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::RwLock;
+
+/// Where a chunk is: a block of one of the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BlockHandle {
+    /// Which run.
+    pub(crate) run: u32,
+    /// Which block of it.
+    pub(crate) block: u32,
+}
+
+/// A chunk's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkPlace {
+    pub(crate) block: BlockHandle,
+    /// Where it begins in the block's plaintext.
+    pub(crate) offset: u32,
+    /// Its length.
+    pub(crate) length: u32,
+}
+
+/// Runs that count, without the packs that are condemned.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    runs: RwLock<Vec<Arc<Run>>>,
+    condemned: HashSet<PackRef>,
+}
+
+impl Index {
+    /// An index of these runs.
+    pub(crate) fn new(runs: Vec<Arc<Run>>, condemned: HashSet<PackRef>) -> Self {
+        Self { runs: RwLock::new(runs), condemned }
+    }
+
+    /// Adds the run of a segment that this process stored.
+    pub(crate) fn add(&self, run: Run) {
+        if let Ok(mut runs) = self.runs.write() {
+            runs.push(Arc::new(run));
+        }
+    }
+
+    /// Whether a chunk is stored in a pack that stays.
+    pub(crate) fn contains(&self, id: &ChunkId) -> bool {
+        self.find_where(id, |_run, _place| true).is_some()
+    }
+
+    /// A place of a chunk.
+    pub(crate) fn find(&self, id: &ChunkId) -> Option<ChunkPlace> {
+        self.find_where(id, |_run, _place| true)
+    }
+
+    /// A place of a chunk in a block that is no delta.
+    pub(crate) fn find_plain(&self, id: &ChunkId) -> Option<ChunkPlace> {
+        use crate::format::block::BlockCodec;
+        self.find_where(id, |run, place| {
+            run.block(place.block)
+                .is_some_and(|block| matches!(block.codec, BlockCodec::Raw | BlockCodec::Zstd))
+        })
+    }
+
+    /// Every place of a chunk.
+    pub(crate) fn find_all(&self, id: &ChunkId) -> Vec<ChunkPlace> {
+        let mut places = Vec::new();
+        for (number, run) in self.runs().iter().enumerate() {
+            places.extend(
+                run.locations(id)
+                    .filter(|place| self.counts(run, place.block))
+                    .map(|place| chunk_place(number, place)),
+            );
+        }
+        places
+    }
+
+    /// What is known of a block, with its run for the pack's data.
+    pub(crate) fn block(&self, handle: BlockHandle) -> Option<(Arc<Run>, RunBlock)> {
+        let run = Arc::clone(self.runs.read().ok()?.get(crate::units::to_usize32(handle.run))?);
+        let block = run.block(handle.block)?;
+        Some((run, block))
+    }
+
+    /// The runs.
+    pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
+        self.runs.read().map(|runs| runs.clone()).unwrap_or_default()
+    }
+
+    fn find_where(
+        &self,
+        id: &ChunkId,
+        accept: impl Fn(&Run, RunLocation) -> bool,
+    ) -> Option<ChunkPlace> {
+        let runs = self.runs.read().ok()?;
+        for (number, run) in runs.iter().enumerate() {
+            let found = run
+                .locations(id)
+                .find(|place| self.counts(run, place.block) && accept(run, *place));
+            if let Some(place) = found {
+                return Some(chunk_place(number, place));
+            }
+        }
+        None
+    }
+
+    fn counts(&self, run: &Run, block: u32) -> bool {
+        if self.condemned.is_empty() {
+            return true;
+        }
+        let pack = run.block(block).and_then(|block| {
+            run.packs().get(crate::units::to_usize32(block.pack)).map(|pack| pack.reference())
+        });
+        pack.is_some_and(|pack| !self.condemned.contains(&pack))
+    }
+}
+
+fn chunk_place(run: usize, place: RunLocation) -> ChunkPlace {
+    let RunLocation { block, offset, length } = place;
+    ChunkPlace { block: BlockHandle { run: crate::units::to_u32(run), block }, offset, length }
+}

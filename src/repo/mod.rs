@@ -1,0 +1,21 @@
+//! Repositories: keys, sessions and outcomes, the index, writing and reading.
+
+pub(crate) mod cache;
+pub(crate) mod content_digest;
+pub(crate) mod environment;
+pub(crate) mod error;
+pub(crate) mod history;
+pub(crate) mod identities;
+pub(crate) mod index;
+pub(crate) mod keyring;
+pub(crate) mod objects;
+pub(crate) mod packkey;
+pub(crate) mod read;
+pub(crate) mod register;
+pub(crate) mod repository;
+pub(crate) mod session;
+pub(crate) mod slots;
+pub(crate) mod state;
+pub(crate) mod statement;
+pub(crate) mod tree;
+pub(crate) mod write;

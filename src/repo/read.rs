@@ -1,0 +1,255 @@
+//! Reading chunks: block by block, verified before anything is handed out.
+
+use crate::compress::Decompressor;
+use crate::crypto::aead;
+use crate::crypto::secret::Secret;
+use crate::format::block;
+use crate::format::block::BASE_BYTES_MAX;
+use crate::format::block::BlockCodec;
+use crate::format::pack::PackKind;
+use crate::id::ChunkId;
+use crate::id::PackId;
+use crate::id::PackUid;
+use crate::repo::error::BlockError;
+use crate::repo::error::RepoError;
+use crate::repo::index::BlockHandle;
+use crate::repo::index::ChunkPlace;
+use crate::repo::index::Index;
+use crate::repo::index::run::Run;
+use crate::repo::index::run::RunBlock;
+use crate::repo::packkey;
+use crate::repo::repository::Repository;
+use crate::units::to_u64;
+use crate::units::to_usize32;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// Reads chunks of one repository; shared by threads.
+#[derive(Debug)]
+pub(crate) struct ChunkReader {
+    pub(crate) repository: Repository,
+    pub(crate) index: Arc<Index>,
+    pack_keys: Mutex<HashMap<(PackUid, PackKind), Secret>>,
+    blocks: Mutex<BlockCache>,
+}
+
+/// The plaintext of a block whose bytes were authentic. Its chunks are not yet named.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenBlock {
+    pub(crate) pack: PackId,
+    pub(crate) plaintext: Arc<Vec<u8>>,
+}
+
+impl ChunkReader {
+    /// A reader that keeps blocks of at most `cache_bytes` of plaintext.
+    pub(crate) fn new(repository: Repository, index: Arc<Index>, cache_bytes: usize) -> Self {
+        let blocks = Mutex::new(BlockCache { budget_bytes: cache_bytes, ..BlockCache::default() });
+        Self { repository, index, pack_keys: Mutex::new(HashMap::new()), blocks }
+    }
+
+    /// The plaintext of a chunk, verified; other copies are tried if one is damaged.
+    pub(crate) fn read(&self, kind: PackKind, id: &ChunkId) -> Result<Vec<u8>, RepoError> {
+        let mut first_error = None;
+        for place in self.index.find_all(id) {
+            match self.read_at(kind, id, place) {
+                Ok(plaintext) => return Ok(plaintext),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        Err(first_error.unwrap_or(RepoError::UnknownChunk { chunk: *id }))
+    }
+
+    /// Opens a block without looking into the cache or keeping it there.
+    pub(crate) fn open_block(
+        &self,
+        kind: PackKind,
+        at: BlockHandle,
+    ) -> Result<OpenBlock, RepoError> {
+        let (run, block) = self.index.block(at).ok_or(RepoError::WorkerLost)?;
+        let mut plaintext = Vec::new();
+        let pack = self.open_into(kind, &run, &block, &mut plaintext)?;
+        Ok(OpenBlock { pack, plaintext: Arc::new(plaintext) })
+    }
+
+    /// A chunk of an open block, verified.
+    pub(crate) fn chunk_of<'a>(
+        &self,
+        kind: PackKind,
+        id: &ChunkId,
+        place: ChunkPlace,
+        block: &'a OpenBlock,
+    ) -> Result<&'a [u8], RepoError> {
+        let start = to_usize32(place.offset);
+        let end = start.saturating_add(to_usize32(place.length));
+        let bytes = block.plaintext.get(start..end);
+        let wrong = || RepoError::WrongChunk { chunk: *id, pack: block.pack };
+        let bytes = bytes.ok_or_else(wrong)?;
+        if self.repository.keys.namer(kind)?.name(bytes) == *id { Ok(bytes) } else { Err(wrong()) }
+    }
+
+    fn read_at(
+        &self,
+        kind: PackKind,
+        id: &ChunkId,
+        place: ChunkPlace,
+    ) -> Result<Vec<u8>, RepoError> {
+        let cached = self.lock_blocks().find(place.block);
+        let block = match cached {
+            Some(block) => block,
+            None => {
+                let block = self.open_block(kind, place.block)?;
+                self.lock_blocks().keep(place.block, &block);
+                block
+            }
+        };
+        Ok(self.chunk_of(kind, id, place, &block)?.to_vec())
+    }
+
+    fn open_into(
+        &self,
+        kind: PackKind,
+        run: &Run,
+        block: &RunBlock,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<PackId, RepoError> {
+        let pack = run.packs().get(to_usize32(block.pack)).ok_or(RepoError::WorkerLost)?;
+        let reference = pack.reference();
+        let wrong = |source| RepoError::OpenBlock { pack: pack.id, block: block.number, source };
+        let key =
+            self.pack_key(&reference, pack.header.kind, pack.header.pack_uid, block, || {
+                pack.header.key.clone()
+            })?;
+        let (sealed_uid, number) = match &block.origin {
+            Some(origin) => (origin.pack_uid, origin.number),
+            None => (pack.header.pack_uid, block.number),
+        };
+        let kind_number = pack.header.kind.number();
+        let place = block::associated_data(self.repository.id(), kind_number, sealed_uid, number);
+        let raw_length = to_usize32(block.raw_length);
+        SCRATCH.with_borrow_mut(|(stored, decompressor)| {
+            self.repository.store.read_range(&reference.key(), block.range.clone(), stored)?;
+            aead::open(&key, &block::nonce(number), &place, stored)
+                .map_err(|source| wrong(source.into()))?;
+            match &block.codec {
+                BlockCodec::Raw => {
+                    std::mem::swap(plaintext, stored);
+                    Ok(())
+                }
+                BlockCodec::Zstd => decompressor
+                    .decompress(stored, raw_length, plaintext)
+                    .map_err(|source| wrong(source.into())),
+                // The frame of a delta is decoded below, once its bases were read.
+                BlockCodec::Delta { .. } => {
+                    std::mem::swap(plaintext, stored);
+                    Ok(())
+                }
+            }
+        })?;
+        if let BlockCodec::Delta { bases } = &block.codec {
+            let frame = std::mem::take(plaintext);
+            let prefix = self.bases(kind, bases).map_err(|error| match error {
+                BasesError::Repo(error) => *error,
+                BasesError::Block(source) => wrong(source),
+            })?;
+            Decompressor::new()
+                .decompress_after(&prefix, &frame, raw_length, plaintext)
+                .map_err(|source| wrong(source.into()))?;
+        }
+        if plaintext.len() != raw_length {
+            return Err(wrong(BlockError::Range));
+        }
+        Ok(pack.id)
+    }
+
+    /// The plaintext of a delta's base chunks, in order; each verified, from plain blocks only.
+    fn bases(&self, kind: PackKind, bases: &[ChunkId]) -> Result<Vec<u8>, BasesError> {
+        let mut prefix = Vec::new();
+        for base in bases {
+            let place = self
+                .index
+                .find_plain(base)
+                .ok_or(BasesError::Block(BlockError::BaseNotPlain(*base)))?;
+            let bytes = self
+                .read_at(kind, base, place)
+                .map_err(|error| BasesError::Repo(Box::new(error)))?;
+            prefix.extend_from_slice(&bytes);
+            if to_u64(prefix.len()) > BASE_BYTES_MAX {
+                return Err(BasesError::Block(BlockError::BasesTooLong));
+            }
+        }
+        Ok(prefix)
+    }
+
+    fn pack_key(
+        &self,
+        reference: &crate::format::layout::PackRef,
+        kind: PackKind,
+        pack_uid: PackUid,
+        block: &RunBlock,
+        own: impl Fn() -> crate::format::pack::WrappedKey,
+    ) -> Result<Secret, RepoError> {
+        let (pack_uid, wrapped) = match &block.origin {
+            Some(origin) => (origin.pack_uid, origin.key.clone()),
+            None => (pack_uid, own()),
+        };
+        let mut keys = self.pack_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(&(pack_uid, kind)) {
+            return Ok(key.clone());
+        }
+        let place = reference.key();
+        let key = packkey::unwrap(&self.repository.keys, kind, pack_uid, &wrapped, &place)?;
+        if keys.len() >= PACK_KEYS_COUNT_MAX {
+            keys.clear();
+        }
+        keys.insert((pack_uid, kind), key.clone());
+        Ok(key)
+    }
+
+    fn lock_blocks(&self) -> std::sync::MutexGuard<'_, BlockCache> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum BasesError {
+    Repo(Box<RepoError>),
+    Block(BlockError),
+}
+
+/// Blocks that were opened lately.
+#[derive(Debug, Default)]
+struct BlockCache {
+    budget_bytes: usize,
+    held_bytes: usize,
+    blocks: HashMap<BlockHandle, OpenBlock>,
+    order: VecDeque<BlockHandle>,
+}
+
+impl BlockCache {
+    fn find(&self, handle: BlockHandle) -> Option<OpenBlock> {
+        self.blocks.get(&handle).cloned()
+    }
+
+    fn keep(&mut self, handle: BlockHandle, block: &OpenBlock) {
+        if self.blocks.insert(handle, block.clone()).is_none() {
+            self.held_bytes += block.plaintext.len();
+            self.order.push_back(handle);
+        }
+        while self.held_bytes > self.budget_bytes {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(dropped) = self.blocks.remove(&oldest) {
+                self.held_bytes -= dropped.plaintext.len();
+            }
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<(Vec<u8>, Decompressor)> =
+        RefCell::new((Vec::new(), Decompressor::new()));
+}
+
+const PACK_KEYS_COUNT_MAX: usize = 65_536;

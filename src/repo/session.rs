@@ -1,0 +1,309 @@
+//! One writer's run: announce, look, work, decide. Spec: format-spec/09-session.md.
+//!
+//! The order of the calls is the safety argument; the rules W1 to W6 are named where they are kept.
+
+use crate::crypto::hash::digest;
+use crate::format::envelope::ObjectKind;
+use crate::format::layout;
+use crate::format::layout::PackRef;
+use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
+use crate::format::outcome::Commit;
+use crate::format::outcome::Fence;
+use crate::format::outcome::FenceReason;
+use crate::format::outcome::Outcome;
+use crate::format::outcome::Subject;
+use crate::format::session::Announcement;
+use crate::format::session::Purpose;
+use crate::id::SessionId;
+use crate::repo::environment::random;
+use crate::repo::error::RepoError;
+use crate::repo::history::Chain;
+use crate::repo::history::History;
+use crate::repo::history::load_outcome;
+use crate::repo::history::open_outcome;
+use crate::repo::index::load::LoadedIndex;
+use crate::repo::index::load::load_index;
+use crate::repo::index::load::load_segment;
+use crate::repo::objects;
+use crate::repo::register::Won;
+use crate::repo::register::create_register;
+use crate::repo::repository::Repository;
+use crate::repo::repository::create;
+use crate::repo::state::Owner;
+use crate::repo::state::SessionMark;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+
+/// An announced session that may write.
+#[derive(Debug)]
+pub(crate) struct WriterSession {
+    pub(crate) repository: Repository,
+    pub(crate) reference: SessionRef,
+    pub(crate) history: History,
+    pub(crate) loaded: LoadedIndex,
+    /// Segments of this client's dead sessions whose packs are all still there.
+    pub(crate) adopted: Vec<SegmentRef>,
+    /// Packs of dead sessions that no segment lists.
+    pub(crate) orphans: Vec<PackRef>,
+    mark: Option<SessionMark>,
+}
+
+/// Every pack and segment of a session is durable. Made only by the writer's `finish`.
+#[derive(Debug)]
+pub(crate) struct AllDurable {
+    pub(crate) segments: Vec<SegmentRef>,
+}
+
+/// What committing came to.
+#[derive(Debug)]
+pub(crate) enum Committed {
+    /// The register is ours and counts.
+    Yes,
+    /// Somebody fenced the session first.
+    Fenced,
+}
+
+impl WriterSession {
+    /// Announces a session and reads what is valid.
+    pub(crate) fn open(repository: &Repository) -> Result<Self, RepoError> {
+        repository.check_writable()?;
+        let dead = close_dead_sessions(repository)?;
+        for _attempt in 0..ANNOUNCE_ATTEMPTS {
+            if let Some(session) = Self::announce(repository, &dead)? {
+                return Ok(session);
+            }
+        }
+        Err(RepoError::Unsettled { attempts: ANNOUNCE_ATTEMPTS })
+    }
+
+    fn announce(repository: &Repository, dead: &[SessionRef]) -> Result<Option<Self>, RepoError> {
+        let store = repository.store.as_ref();
+        let environment = repository.environment.as_ref();
+        let epoch = Chain::load(repository)?.plan;
+        let session = SessionId::new(random(environment));
+        let reference = SessionRef { client: repository.keys.client, epoch, session };
+        let state = repository.state.as_ref();
+        let mark = state.map(|state| state.mark(session)).transpose()?;
+        // W1: durable before anything is read.
+        let key = reference.announcement_key();
+        let body = Announcement {
+            purpose: Purpose::Write,
+            tool: TOOL.to_owned(),
+            started: environment.now().0,
+            nonce: random(environment),
+        };
+        let bytes = objects::seal(
+            ObjectKind::Session,
+            &repository.keys,
+            key.as_str(),
+            &body.encode(),
+            &repository.keys.signer,
+            environment,
+        )?;
+        create(store, &key, &bytes)?;
+        // W2: a plan that came between may not have this session in its roster.
+        if Chain::load(repository)?.plan != epoch {
+            fence_own(repository, reference)?;
+            if let Some(mark) = mark {
+                mark.clear();
+            }
+            return Ok(None);
+        }
+        // W3 and W4 are in `History::load`.
+        let history = History::load(repository)?;
+        let (adopted, orphans) = adopt(repository, &history, dead)?;
+        let mut counted = history.clone();
+        counted.segments.extend(adopted.iter().copied());
+        let loaded = load_index(repository, &counted)?;
+        let repository = repository.clone();
+        Ok(Some(Self { repository, reference, history, loaded, adopted, orphans, mark }))
+    }
+
+    /// Commits: decides the session's register, once everything it names is durable.
+    pub(crate) fn commit(
+        self,
+        subject: Subject,
+        durable: AllDurable,
+    ) -> Result<Committed, RepoError> {
+        let repository = &self.repository;
+        let AllDurable { segments } = durable;
+        let names: BTreeSet<_> =
+            segments.into_iter().chain(self.adopted.iter().copied()).map(Into::into).collect();
+        let commit = Commit {
+            subject,
+            segments: names.into_iter().collect(),
+            heads: self.history.heads.clone(),
+            verdict: self.history.verdict,
+            nonce: random(repository.environment.as_ref()),
+        };
+        let won = put_outcome(repository, self.reference, &Outcome::Commit(commit))?;
+        if matches!(won, Won::Theirs(_)) {
+            return Ok(Committed::Fenced);
+        }
+        // W5: a late commit may have re-created a register that a sweep had already removed.
+        let counts = counts_still(repository, self.reference)?;
+        if let Some(mark) = self.mark {
+            mark.clear();
+        }
+        Ok(if counts { Committed::Yes } else { Committed::Fenced })
+    }
+
+    /// Gives the session up; what it stored stays for the next session of this host to adopt, if
+    /// `keep` says so.
+    pub(crate) fn abandon(self, keep: KeepUploads) -> Result<(), RepoError> {
+        match keep {
+            // The mark's lock ends with the process: the next run finds the session dead.
+            KeepUploads::ForNextRun => Ok(()),
+            KeepUploads::No => {
+                fence_own(&self.repository, self.reference)?;
+                if let Some(mark) = self.mark {
+                    mark.clear();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether the next run may use what a session stored before it was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeepUploads {
+    /// The next run on this host adopts it.
+    ForNextRun,
+    /// Nothing was stored.
+    No,
+}
+
+/// Whether a committed session still counts: above the watermark, or folded into the base.
+fn counts_still(repository: &Repository, session: SessionRef) -> Result<bool, RepoError> {
+    let history = History::load(repository)?;
+    let snapshot = session.session.into();
+    let folded = history.snapshots.iter().any(|live| live.snapshot == snapshot);
+    Ok(folded || history.outcomes.contains(&session))
+}
+
+fn put_outcome(
+    repository: &Repository,
+    session: SessionRef,
+    outcome: &Outcome,
+) -> Result<Won, RepoError> {
+    let key = session.outcome_key();
+    let bytes = objects::seal(
+        ObjectKind::Outcome,
+        &repository.keys,
+        key.as_str(),
+        &outcome.encode(),
+        &repository.keys.signer,
+        repository.environment.as_ref(),
+    )?;
+    create_register(repository.store.as_ref(), &key, &bytes)
+}
+
+fn fence_own(repository: &Repository, session: SessionRef) -> Result<Won, RepoError> {
+    let nonce = random(repository.environment.as_ref());
+    let fence = Outcome::Fence(Fence { reason: FenceReason::Own, nonce });
+    put_outcome(repository, session, &fence)
+}
+
+/// Fences this client's sessions whose processes ended on this host without an outcome; returns
+/// those that had been given up, whose uploads may be adopted.
+fn close_dead_sessions(repository: &Repository) -> Result<Vec<SessionRef>, RepoError> {
+    let Some(state) = &repository.state else { return Ok(Vec::new()) };
+    let mut dead = Vec::new();
+    let prefix = format!("{}/{}", layout::SESSIONS, repository.keys.client);
+    for listed in repository.store.list(&prefix)? {
+        let Ok(session) = SessionRef::parse_announcement(&listed.key) else { continue };
+        let Owner::Dead(mark) = state.owner(session.session) else { continue };
+        let fenced = match fence_own(repository, session)? {
+            Won::Mine => true,
+            Won::Theirs(bytes) => {
+                matches!(open_outcome(repository, session, &bytes)?, Outcome::Fence(_))
+            }
+        };
+        if fenced {
+            dead.push(session);
+        }
+        mark.clear();
+    }
+    // A run that was cut off after it fenced a session and before it adopted its uploads leaves
+    // them to prune: the mark is gone, and only space is lost.
+    Ok(dead)
+}
+
+/// W6: own packs of fenced sessions, if they are still listed after the announcement and the
+/// newest plan does not condemn them.
+fn adopt(
+    repository: &Repository,
+    history: &History,
+    dead: &[SessionRef],
+) -> Result<(Vec<SegmentRef>, Vec<PackRef>), RepoError> {
+    let mut adopted = Vec::new();
+    let mut orphans = Vec::new();
+    for session in dead {
+        let listed: HashSet<PackRef> = repository
+            .store
+            .list(&session.packs_prefix())?
+            .iter()
+            .filter_map(|listed| PackRef::parse(&listed.key).ok())
+            .filter(|pack| !history.condemned.contains(pack))
+            .collect();
+        let mut indexed = HashSet::new();
+        for object in repository.store.list(&session.segments_prefix())? {
+            let Ok(segment) = SegmentRef::parse(&object.key) else { continue };
+            // A segment that does not open adopts nothing: its packs are looked at one by one.
+            let Ok(loaded) = load_segment(repository, segment) else { continue };
+            let packs: Vec<PackRef> =
+                loaded.packs.iter().map(crate::format::index::IndexedPack::reference).collect();
+            if packs.iter().all(|pack| listed.contains(pack)) {
+                adopted.push(segment);
+                indexed.extend(packs);
+            }
+        }
+        orphans.extend(listed.difference(&indexed));
+    }
+    Ok((adopted, orphans))
+}
+
+/// The register of a session, if it has one.
+pub(crate) fn outcome_of(
+    repository: &Repository,
+    session: SessionRef,
+) -> Result<Option<Outcome>, RepoError> {
+    match load_outcome(repository, session) {
+        Ok((outcome, _digest)) => Ok(Some(outcome)),
+        Err(RepoError::Store { source })
+            if source.kind == crate::store::StoreErrorKind::NotFound =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Stores an index segment of a session.
+pub(crate) fn store_segment(
+    repository: &Repository,
+    session: SessionRef,
+    sequence: u32,
+    segment: &crate::format::index::Segment,
+) -> Result<SegmentRef, RepoError> {
+    use crate::id::SegmentId;
+    let unnamed = SegmentRef { session, sequence, id: SegmentId::new([0; 32]) };
+    let bytes = objects::seal(
+        ObjectKind::Segment,
+        &repository.keys,
+        &unnamed.place(),
+        &segment.encode(),
+        &repository.keys.signer,
+        repository.environment.as_ref(),
+    )?;
+    let id = SegmentId::new(*digest(&bytes).as_bytes());
+    let named = SegmentRef { id, ..unnamed };
+    create(repository.store.as_ref(), &named.key(), &bytes)?;
+    Ok(named)
+}
+
+/// Name and version of this program in announcements and manifests.
+pub(crate) const TOOL: &str = concat!("sbf-repo ", env!("CARGO_PKG_VERSION"));
+const ANNOUNCE_ATTEMPTS: u32 = 16;

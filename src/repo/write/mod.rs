@@ -1,0 +1,207 @@
+//! Writing: known chunks are skipped, new ones go into blocks, blocks into packs, packs into
+//! segments; `finish` gives the proof that all of it is durable.
+
+pub(crate) mod block;
+pub(crate) mod pack;
+pub(crate) mod salvage;
+pub(crate) mod upload;
+
+use crate::compress::Compressor;
+use crate::crypto::hash::ChunkNamer;
+use crate::format::layout::SegmentRef;
+use crate::format::pack::PackKind;
+use crate::id::ChunkId;
+use crate::repo::error::RepoError;
+use crate::repo::index::Index;
+use crate::repo::repository::Repository;
+use crate::repo::session::AllDurable;
+use crate::repo::session::WriterSession;
+use crate::repo::write::block::BlockDraft;
+use crate::repo::write::pack::Packer;
+use crate::repo::write::upload::Uploader;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+/// What one session writes; shared by its threads.
+#[derive(Debug)]
+pub(crate) struct ChunkStore {
+    pub(crate) repository: Repository,
+    index: Arc<Index>,
+    fresh: Vec<Mutex<HashSet<ChunkId>>>,
+    data: Packer,
+    tree: Packer,
+    uploader: Uploader,
+    counters: Counters,
+}
+
+/// What was new in a session.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Plaintext bytes of new chunks.
+    pub(crate) new_bytes: AtomicU64,
+    /// New chunks.
+    pub(crate) new_chunks: AtomicU64,
+    /// Stored bytes of blocks.
+    pub(crate) stored_bytes: AtomicU64,
+}
+
+impl ChunkStore {
+    /// Begins to write in a session.
+    pub(crate) fn new(session: &mut WriterSession) -> Result<Self, RepoError> {
+        let repository = session.repository.clone();
+        let index = Arc::new(std::mem::take(&mut session.loaded.index));
+        let shards = (0..FRESH_SHARDS).map(|_| Mutex::new(HashSet::new())).collect();
+        let uploader = Uploader::new(&repository, session.reference, Arc::clone(&index));
+        let limits = &repository.config.limits;
+        let data = Packer::new(PackKind::Data, limits.data_pack_bytes);
+        let tree = Packer::new(PackKind::Tree, limits.tree_pack_bytes);
+        let counters = Counters::default();
+        let orphans = std::mem::take(&mut session.orphans);
+        let store = Self { repository, index, fresh: shards, data, tree, uploader, counters };
+        store.adopt_packs(&orphans)?;
+        Ok(store)
+    }
+
+    /// A writer for one thread.
+    pub(crate) fn writer(&self, kind: PackKind) -> Result<ChunkWriter<'_>, RepoError> {
+        let limits = &self.repository.config.limits;
+        let target = match kind {
+            PackKind::Data => limits.data_block_bytes,
+            PackKind::Tree => limits.tree_block_bytes,
+        };
+        Ok(ChunkWriter {
+            store: self,
+            kind,
+            namer: self.repository.keys.namer(kind)?.clone(),
+            draft: BlockDraft::new(target),
+            compressor: Compressor::new(limits.compression_level),
+        })
+    }
+
+    /// Whether a chunk is stored or being stored.
+    pub(crate) fn knows(&self, id: &ChunkId) -> bool {
+        self.index.contains(id) || self.shard(id).lock().is_ok_and(|shard| shard.contains(id))
+    }
+
+    /// The index of everything stored, which grows with every segment of the session.
+    pub(crate) fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.index)
+    }
+
+    /// What was new so far.
+    pub(crate) const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The packs stored so far, for the commitment in the manifest.
+    pub(crate) fn stored_packs(&self) -> Vec<(crate::id::PackId, u64)> {
+        self.uploader.stored_packs()
+    }
+
+    /// Stores everything that is open and waits until all of it is durable.
+    pub(crate) fn finish(&self) -> Result<AllDurable, RepoError> {
+        let durable = self.flush()?;
+        Ok(AllDurable { segments: durable })
+    }
+
+    /// Stores what is open, so that a later run can adopt it.
+    pub(crate) fn flush(&self) -> Result<Vec<SegmentRef>, RepoError> {
+        for packer in [&self.data, &self.tree] {
+            if let Some(pack) = packer.close()? {
+                self.uploader.send(pack)?;
+            }
+        }
+        self.uploader.finish()
+    }
+
+    /// Takes over packs that a dead session of this client stored and no segment lists.
+    fn adopt_packs(&self, orphans: &[crate::format::layout::PackRef]) -> Result<(), RepoError> {
+        for pack in orphans {
+            // A pack that does not open adopts nothing; the next prune removes it.
+            if let Ok(indexed) = salvage::read_pack_index(&self.repository, *pack) {
+                let chunks = indexed.blocks.iter().flat_map(|block| &block.chunks);
+                for chunk in chunks {
+                    self.claim(&chunk.id);
+                }
+                self.uploader.add_indexed(indexed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether a chunk is new; a chunk is new once.
+    fn claim(&self, id: &ChunkId) -> bool {
+        if self.index.contains(id) {
+            return false;
+        }
+        self.shard(id).lock().is_ok_and(|mut shard| shard.insert(*id))
+    }
+
+    fn shard(&self, id: &ChunkId) -> &Mutex<HashSet<ChunkId>> {
+        let number = usize::from(id.as_bytes()[31]) % FRESH_SHARDS;
+        &self.fresh[number]
+    }
+
+    /// Forgets fresh chunks that a stored segment lists: the index answers for them.
+    fn settle_fresh(&self) {
+        for shard in &self.fresh {
+            if let Ok(mut shard) = shard.lock() {
+                shard.retain(|id| !self.index.contains(id));
+                shard.shrink_to_fit();
+            }
+        }
+    }
+}
+
+/// Turns chunks into blocks; one a thread.
+pub(crate) struct ChunkWriter<'a> {
+    store: &'a ChunkStore,
+    kind: PackKind,
+    namer: ChunkNamer,
+    draft: BlockDraft,
+    compressor: Compressor,
+}
+
+impl ChunkWriter<'_> {
+    /// Stores a chunk unless it is known; returns its name.
+    pub(crate) fn write(&mut self, plaintext: &[u8]) -> Result<ChunkId, RepoError> {
+        let id = self.namer.name(plaintext);
+        if self.store.claim(&id) {
+            let counters = &self.store.counters;
+            counters.new_bytes.fetch_add(crate::units::to_u64(plaintext.len()), Ordering::Relaxed);
+            counters.new_chunks.fetch_add(1, Ordering::Relaxed);
+            if self.draft.is_full_for(plaintext.len()) {
+                self.flush()?;
+            }
+            self.draft.push(id, plaintext);
+        }
+        Ok(id)
+    }
+
+    /// Seals the open block and gives it to the open pack.
+    pub(crate) fn flush(&mut self) -> Result<(), RepoError> {
+        if self.draft.is_empty() {
+            return Ok(());
+        }
+        let block = self.draft.compress(&mut self.compressor);
+        let stored = u64::from(block.entry.stored_length);
+        self.store.counters.stored_bytes.fetch_add(stored, Ordering::Relaxed);
+        let packer = match self.kind {
+            PackKind::Data => &self.store.data,
+            PackKind::Tree => &self.store.tree,
+        };
+        let full = packer.add(&self.store.repository, &self.namer, &block, &self.draft)?;
+        self.draft.clear(block);
+        if let Some(pack) = full
+            && self.store.uploader.send(pack)?
+        {
+            self.store.settle_fresh();
+        }
+        Ok(())
+    }
+}
+
+const FRESH_SHARDS: usize = 16;

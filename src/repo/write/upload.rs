@@ -1,0 +1,202 @@
+//! Complete packs go to the store on threads of their own; what is stored goes into segments.
+
+use crate::format::index::IndexedPack;
+use crate::format::index::SEGMENT_CHUNKS_TARGET;
+use crate::format::index::Segment;
+use crate::format::layout::PackRef;
+use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
+use crate::id::PackId;
+use crate::repo::error::RepoError;
+use crate::repo::index::Index;
+use crate::repo::index::load::session_run;
+use crate::repo::repository::Repository;
+use crate::repo::repository::create;
+use crate::repo::session::store_segment;
+use crate::repo::write::pack::PackDraft;
+use crate::repo::write::pack::Unfinished;
+use crate::units::to_u64;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::thread;
+use std::thread::JoinHandle;
+
+/// Stores packs and then the segments that list them.
+#[derive(Debug)]
+pub(crate) struct Uploader {
+    shared: Arc<Shared>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    repository: Repository,
+    session: SessionRef,
+    index: Arc<Index>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_pack: u32,
+    next_segment: u32,
+    /// Packs that are stored and in no segment yet.
+    waiting: Vec<IndexedPack>,
+    waiting_chunks: usize,
+    segments: Vec<SegmentRef>,
+    stored: Vec<(PackId, u64)>,
+    failed: Option<RepoError>,
+}
+
+/// A pack to store: complete, or to be completed first.
+pub(crate) enum Outgoing {
+    /// Its bytes are complete.
+    Draft(Box<PackDraft>),
+    /// Its last blocks may still be on their way.
+    Open(Unfinished),
+}
+
+impl From<PackDraft> for Outgoing {
+    fn from(draft: PackDraft) -> Self {
+        Self::Draft(Box::new(draft))
+    }
+}
+
+impl From<Unfinished> for Outgoing {
+    fn from(open: Unfinished) -> Self {
+        Self::Open(open)
+    }
+}
+
+impl Uploader {
+    /// An uploader for a session.
+    pub(crate) fn new(repository: &Repository, session: SessionRef, index: Arc<Index>) -> Self {
+        let state = Mutex::new(State::default());
+        let shared = Shared { repository: repository.clone(), session, index, state };
+        Self { shared: Arc::new(shared), running: Mutex::new(Vec::new()) }
+    }
+
+    /// Stores a pack in the background; waits while too many are on their way. Returns whether a
+    /// segment was stored since the last call, so that the index knows more.
+    pub(crate) fn send(&self, pack: impl Into<Outgoing>) -> Result<bool, RepoError> {
+        let draft = match pack.into() {
+            Outgoing::Draft(draft) => *draft,
+            Outgoing::Open(open) => open.complete(&self.shared.repository)?,
+        };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while running.len() >= UPLOADS_COUNT_MAX {
+            let oldest = running.remove(0);
+            oldest.join().map_err(|_panic| RepoError::WorkerLost)?;
+        }
+        let flushed = self.shared.flush_if_full()?;
+        let shared = Arc::clone(&self.shared);
+        running.push(thread::spawn(move || shared.store(draft)));
+        Ok(flushed)
+    }
+
+    /// Lists a pack that is stored already.
+    pub(crate) fn add_indexed(&self, pack: IndexedPack) -> Result<(), RepoError> {
+        self.shared.lock().add(pack);
+        self.shared.flush_if_full().map(|_flushed| ())
+    }
+
+    /// Waits for every pack and stores the last segment.
+    pub(crate) fn finish(&self) -> Result<Vec<SegmentRef>, RepoError> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in running.drain(..) {
+            thread.join().map_err(|_panic| RepoError::WorkerLost)?;
+        }
+        self.shared.flush()?;
+        Ok(self.shared.lock().segments.clone())
+    }
+
+    /// The packs stored so far.
+    pub(crate) fn stored_packs(&self) -> Vec<(PackId, u64)> {
+        self.shared.lock().stored.clone()
+    }
+}
+
+impl Shared {
+    fn store(&self, draft: PackDraft) {
+        let sequence = {
+            let mut state = self.lock();
+            state.next_pack += 1;
+            state.next_pack
+        };
+        let PackDraft { id, sha256, header, header_length, blocks, bytes } = draft;
+        let reference = PackRef { session: self.session, sequence, id };
+        let stored = create(self.repository.store.as_ref(), &reference.key(), &bytes);
+        let mut state = self.lock();
+        match stored {
+            Ok(()) => {
+                let SessionRef { client, epoch, session } = self.session;
+                let length = to_u64(bytes.len());
+                let pack = IndexedPack {
+                    client,
+                    epoch,
+                    session,
+                    sequence,
+                    id,
+                    sha256,
+                    length,
+                    header,
+                    header_length,
+                    blocks,
+                };
+                state.stored.push((id, length));
+                state.add(pack);
+            }
+            Err(error) => state.failed = Some(error),
+        }
+    }
+
+    fn flush_if_full(&self) -> Result<bool, RepoError> {
+        let full = self.lock().waiting_chunks >= SEGMENT_CHUNKS_TARGET;
+        if full {
+            self.flush()?;
+        }
+        Ok(full)
+    }
+
+    /// Index after packs: a crash between the two leaves garbage, never an entry that points
+    /// nowhere.
+    fn flush(&self) -> Result<(), RepoError> {
+        let (mut packs, sequence) = {
+            let mut state = self.lock();
+            if let Some(error) = state.failed.take() {
+                return Err(error);
+            }
+            state.waiting_chunks = 0;
+            let packs = std::mem::take(&mut state.waiting);
+            if packs.is_empty() {
+                return Ok(());
+            }
+            state.next_segment += 1;
+            (packs, state.next_segment)
+        };
+        packs.sort_unstable_by_key(IndexedPack::reference);
+        let segment = Segment { packs };
+        let stored = store_segment(&self.repository, self.session, sequence, &segment)?;
+        if let Some(run) = session_run(&self.repository, stored, segment.packs) {
+            self.index.add(run);
+        }
+        self.lock().segments.push(stored);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, pack: IndexedPack) {
+        self.waiting_chunks += pack.blocks.iter().map(|block| block.chunks.len()).sum::<usize>();
+        self.waiting.push(pack);
+    }
+}
+
+/// Packs on their way to the store at one time.
+const UPLOADS_COUNT_MAX: usize = 2;
