@@ -27,6 +27,14 @@ pub enum OpError {
         /// Why it failed.
         source: io::Error,
     },
+    /// An entry of a snapshot cannot be restored.
+    #[error("cannot restore `{path}`")]
+    Restore {
+        /// The entry's path in the snapshot.
+        path: String,
+        /// Why.
+        source: Box<RepoError>,
+    },
     /// The caller asked to stop; what was stored is used by the next run.
     #[error("interrupted")]
     Interrupted,

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod error;
+pub mod finding;
 pub mod init;
 pub mod key;
 pub mod location;

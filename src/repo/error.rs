@@ -116,6 +116,12 @@ pub enum RepoError {
         /// The object.
         key: String,
     },
+    /// The index and a pack's own directory disagree.
+    #[error("the index does not say of `{key}` what its directory says")]
+    IndexDiffers {
+        /// The pack.
+        key: String,
+    },
     /// The index knows no pack that holds a chunk.
     #[error("no pack in the index holds chunk {}", .chunk.short())]
     UnknownChunk {
@@ -215,6 +221,7 @@ impl RepoError {
             | Self::Decompress { .. }
             | Self::Signature { .. }
             | Self::WrongHash { .. }
+            | Self::IndexDiffers { .. }
             | Self::UnknownChunk { .. }
             | Self::OpenBlock { .. }
             | Self::WrongChunk { .. }

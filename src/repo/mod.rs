@@ -18,4 +18,5 @@ pub(crate) mod slots;
 pub(crate) mod state;
 pub(crate) mod statement;
 pub(crate) mod tree;
+pub(crate) mod verify;
 pub(crate) mod write;

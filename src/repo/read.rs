@@ -151,10 +151,9 @@ impl ChunkReader {
         })?;
         if let BlockCodec::Delta { bases } = &block.codec {
             let frame = std::mem::take(plaintext);
-            let prefix = self.bases(kind, bases).map_err(|error| match error {
-                BasesError::Repo(error) => *error,
-                BasesError::Block(source) => wrong(source),
-            })?;
+            let prefix = self
+                .base_bytes(kind, bases)
+                .map_err(|error| error.into_repo_error(pack.id, block.number))?;
             Decompressor::new()
                 .decompress_after(&prefix, &frame, raw_length, plaintext)
                 .map_err(|source| wrong(source.into()))?;
@@ -166,7 +165,11 @@ impl ChunkReader {
     }
 
     /// The plaintext of a delta's base chunks, in order; each verified, from plain blocks only.
-    fn bases(&self, kind: PackKind, bases: &[ChunkId]) -> Result<Vec<u8>, BasesError> {
+    pub(crate) fn base_bytes(
+        &self,
+        kind: PackKind,
+        bases: &[ChunkId],
+    ) -> Result<Vec<u8>, BasesError> {
         let mut prefix = Vec::new();
         for base in bases {
             let place = self
@@ -214,9 +217,23 @@ impl ChunkReader {
     }
 }
 
-enum BasesError {
+/// Why the bases of a delta cannot be had.
+#[derive(Debug)]
+pub(crate) enum BasesError {
+    /// A base cannot be read.
     Repo(Box<RepoError>),
+    /// The delta asks for what no delta may have.
     Block(BlockError),
+}
+
+impl BasesError {
+    /// The error of the delta block that has these bases.
+    pub(crate) fn into_repo_error(self, pack: PackId, block: u32) -> RepoError {
+        match self {
+            Self::Repo(error) => *error,
+            Self::Block(source) => RepoError::OpenBlock { pack, block, source },
+        }
+    }
 }
 
 /// Blocks that were opened lately.

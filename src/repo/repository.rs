@@ -25,6 +25,7 @@ use crate::format::keyslot::SLOT_BYTES_MAX;
 use crate::format::keyslot::Slot;
 use crate::format::keyslot::SlotKeys;
 use crate::format::layout;
+use crate::format::layout::PackRef;
 use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
@@ -42,6 +43,7 @@ use crate::repo::slots::NewSecret;
 use crate::repo::slots::NewSlot;
 use crate::repo::slots::Unlocked;
 use crate::repo::state::StateDirectory;
+use crate::store::Listed;
 use crate::store::Store;
 use crate::store::StoreErrorKind;
 use crate::store::posix::PosixStore;
@@ -308,6 +310,13 @@ impl Repository {
     /// The role of the slot that opened it.
     pub fn role(&self) -> Role {
         self.keys.role
+    }
+
+    /// Every stored pack with its length, whether it counts or not.
+    pub(crate) fn list_packs(&self) -> Result<Vec<(PackRef, u64)>, RepoError> {
+        let listed = self.store.list(layout::PACKS)?;
+        let parsed = |listed: Listed| Some((PackRef::parse(&listed.key).ok()?, listed.length));
+        Ok(listed.into_iter().filter_map(parsed).collect())
     }
 
     /// The same place, for what needs no keys.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod load;
+pub(crate) mod order;
 pub(crate) mod run;
 
 use crate::format::layout::PackRef;

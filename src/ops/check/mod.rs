@@ -1,0 +1,147 @@
+//! `check`: is everything there that the snapshots need, and does it read back?
+
+mod packs;
+mod trees;
+
+use crate::ops::check::packs::check_packs;
+use crate::ops::check::packs::read_packs;
+use crate::ops::check::trees::TreeCheck;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::finding::Severity;
+use crate::ops::finding::chain_words;
+use crate::ops::progress::Progress;
+use crate::repo::history::History;
+use crate::repo::history::RepoErrorAt;
+use crate::repo::index::load::load_index;
+use crate::repo::read::ChunkReader;
+use crate::repo::repository::Repository;
+use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// How to check.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// How much is read.
+    pub depth: Depth,
+    /// Threads that read.
+    pub threads: usize,
+}
+
+/// How much a check reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Depth {
+    /// Keys, statements, index, trees, and whether every pack is there with its length.
+    Structure,
+    /// Every byte of every pack, and the name of every chunk.
+    ReadData,
+}
+
+impl CheckOptions {
+    /// A check of this depth, with as many threads as the machine has processors.
+    pub fn new(depth: Depth) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self { depth, threads }
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// What is wrong, the worst first; at most [`FINDINGS_COUNT_MAX`].
+    pub findings: Vec<Finding>,
+    /// How much is wrong in all.
+    pub findings_count: u64,
+    /// Snapshots that were walked.
+    pub snapshots: u64,
+    /// Files that were found in them, each tree node once.
+    pub files: u64,
+    /// Packs that the index lists.
+    pub packs: u64,
+    /// Packs that were read in full.
+    pub packs_read: u64,
+    /// Stored bytes that were read.
+    pub bytes_read: u64,
+    /// Chunks that were named again.
+    pub chunks_read: u64,
+    /// Plaintext bytes of those chunks.
+    pub plain_bytes_read: u64,
+}
+
+impl CheckReport {
+    /// Whether something can no longer be restored, or stored bytes are not what they were.
+    pub fn is_damaged(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Loss)
+    }
+
+    pub(crate) fn note(&mut self, finding: Finding, progress: &dyn Progress) {
+        if finding.severity == Severity::Loss {
+            progress.warn(&format!("{}: {}", finding.object, finding.effect));
+        }
+        self.findings_count += 1;
+        if self.findings.len() < FINDINGS_COUNT_MAX {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Checks a repository.
+///
+/// Errors only if the check cannot go on; damage is in the report.
+pub fn check(
+    repository: &Repository,
+    options: &CheckOptions,
+    progress: &dyn Progress,
+) -> Result<CheckReport, OpError> {
+    let mut report = CheckReport::default();
+    check_slots(repository, &mut report, progress)?;
+    let history = History::load(repository).during("cannot read what is valid")?;
+    note_unreadable(&mut report, &history.unreadable, "outcome.damaged", progress);
+    let loaded = load_index(repository, &history).during("cannot read the index")?;
+    note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
+    let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
+    let mut bad = HashSet::new();
+    check_packs(&reader, &mut report, &mut bad, progress)?;
+    if options.depth == Depth::ReadData {
+        read_packs(&reader, options, &mut report, &mut bad, progress)?;
+    }
+    progress.begin("checking trees", 0, 0);
+    TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;
+    report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(report)
+}
+
+fn check_slots(
+    repository: &Repository,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<(), OpError> {
+    for (key, slot) in repository.located().slots().during("cannot read the key slots")? {
+        if let Err(error) = slot {
+            let effect = format!("it opens nothing any more: {}", chain_words(&error));
+            report.note(Finding::loss("slot.damaged", key.to_string(), effect), progress);
+        }
+    }
+    Ok(())
+}
+
+fn note_unreadable(
+    report: &mut CheckReport,
+    unreadable: &[RepoErrorAt],
+    code: &'static str,
+    progress: &dyn Progress,
+) {
+    for RepoErrorAt { key, error } in unreadable {
+        let effect = format!("what it adds is missing: {}", chain_words(error.as_ref()));
+        report.note(Finding::loss(code, key.to_string(), effect), progress);
+    }
+}
+
+/// Most findings that a report lists.
+pub const FINDINGS_COUNT_MAX: usize = 1000;
+const TREE_CACHE_BYTES: usize = 16 * 1_048_576;

@@ -1,0 +1,81 @@
+//! `dump`: one file of a snapshot to a stream.
+
+use crate::format::content::Extent;
+use crate::format::pack::PackKind;
+use crate::format::tree::EntryKind;
+use crate::ops::error::OpError;
+use crate::ops::progress::Progress;
+use crate::ops::restore::open_reader;
+use crate::ops::select::Found;
+use crate::ops::select::Selected;
+use crate::repo::error::RepoError;
+use crate::repo::repository::Repository;
+use crate::repo::tree::content::visit_extents;
+use std::io;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Writes a file of a snapshot to `output`; a snapshot of one file needs no path. Returns how many
+/// bytes were written.
+///
+/// Every chunk is verified before it is written; after an error the output is a part of the file.
+pub fn dump(
+    repository: &Repository,
+    selected: &Selected,
+    output: &mut dyn Write,
+    progress: &dyn Progress,
+) -> Result<u64, OpError> {
+    let reader = open_reader(repository)?;
+    let not_a_file = || OpError::Refused { why: "only one file can be dumped".to_owned() };
+    let entry = match selected.find(&reader)? {
+        Found::Entry(entry) => *entry,
+        Found::Root { node, height, .. } => {
+            let mut entries = crate::repo::tree::reader::Entries::of_node(&reader, node, height);
+            let only = entries.next().ok_or_else(not_a_file)??;
+            if entries.next().is_some() {
+                return Err(not_a_file());
+            }
+            only
+        }
+    };
+    let EntryKind::File(file) = &entry.entry.node else { return Err(not_a_file()) };
+    progress.begin("dumping", 1, file.size);
+    let mut written = 0;
+    visit_extents(&reader, &file.content, &mut |extent| {
+        if progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        match extent {
+            Extent::Chunk { id, .. } => {
+                let bytes = reader.read(PackKind::Data, &id).map_err(damaged)?;
+                output.write_all(&bytes).map_err(not_written)?;
+            }
+            Extent::Hole { length } => write_zeros(output, length)?,
+        }
+        written += extent.length();
+        progress.advance(0, extent.length());
+        Ok(())
+    })?;
+    output.flush().map_err(not_written)?;
+    progress.advance(1, 0);
+    Ok(written)
+}
+
+fn damaged(source: RepoError) -> OpError {
+    OpError::Repo { what: "the file cannot be read to its end", source: Box::new(source) }
+}
+
+fn write_zeros(output: &mut dyn Write, length: u64) -> Result<(), OpError> {
+    let zeros = [0; 65_536];
+    let mut left = length;
+    while left > 0 {
+        let step = crate::units::to_usize(left).min(zeros.len());
+        output.write_all(&zeros[..step]).map_err(not_written)?;
+        left -= crate::units::to_u64(step);
+    }
+    Ok(())
+}
+
+fn not_written(source: io::Error) -> OpError {
+    OpError::Local { call: "write to", path: PathBuf::from("standard output"), source }
+}

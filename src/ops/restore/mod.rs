@@ -1,0 +1,199 @@
+//! `restore` and `dump`: from a snapshot to files or a stream.
+//!
+//! Files are restored in windows of bounded size: the tree gives the files of a window, the index
+//! says which blocks hold them, and every block is opened once, wherever its chunks belong.
+
+mod dump;
+mod execute;
+mod tree;
+mod window;
+
+pub use dump::dump;
+
+use crate::format::tree::Totals;
+use crate::localfs::LocalError;
+use crate::localfs::apply;
+use crate::localfs::apply::ApplyOptions;
+use crate::localfs::apply::Target;
+use crate::localfs::apply::report::ApplyReport;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::progress::Progress;
+use crate::ops::restore::tree::TreeRestore;
+use crate::ops::select::Found;
+use crate::ops::select::Selected;
+use crate::repo::history::History;
+use crate::repo::index::load::load_index;
+use crate::repo::read::ChunkReader;
+use crate::repo::repository::Repository;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where and how to restore.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// The directory that receives the entries; made if it is missing.
+    pub target: PathBuf,
+    /// Says of a path in the snapshot, and whether it is a directory, that it is wanted.
+    pub filter: Option<Arc<dyn Fn(&[u8], bool) -> bool + Send + Sync>>,
+    /// Whose the entries become.
+    pub ownership: Ownership,
+    /// Whether the snapshot may give out rights.
+    pub trust: Trust,
+    /// What to do when something is damaged.
+    pub keep_going: KeepGoing,
+    /// Threads that read and write.
+    pub threads: usize,
+}
+
+/// Whose the restored entries become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ownership {
+    /// The user's who restores.
+    Keep,
+    /// The recorded numbers'.
+    Ids,
+    /// The recorded names' where this host knows them, else the recorded numbers'.
+    Names,
+}
+
+/// Whether a snapshot may give out rights on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trust {
+    /// No set-id bits, devices and foreign owners.
+    Untrusted,
+    /// Everything that the user who restores may set.
+    Trusted,
+}
+
+/// What to do when something is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeepGoing {
+    /// End with the first error.
+    Stop,
+    /// Restore what can be restored, and list the rest.
+    Continue,
+}
+
+impl RestoreOptions {
+    /// Everything into `target`, with the ownership that the user may give.
+    pub fn new(target: PathBuf) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self {
+            target,
+            filter: None,
+            ownership: Ownership::Names,
+            trust: Trust::Untrusted,
+            keep_going: KeepGoing::Stop,
+            threads,
+        }
+    }
+
+    fn apply_options(&self) -> ApplyOptions {
+        let ownership = match self.ownership {
+            Ownership::Keep => apply::Ownership::Keep,
+            Ownership::Ids => apply::Ownership::Ids,
+            Ownership::Names => apply::Ownership::Names,
+        };
+        let trust = match self.trust {
+            Trust::Untrusted => apply::Trust::Untrusted,
+            Trust::Trusted => apply::Trust::Trusted,
+        };
+        ApplyOptions { ownership, trust }
+    }
+}
+
+impl fmt::Debug for RestoreOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RestoreOptions")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// What was restored.
+    pub totals: Totals,
+    /// Entries that were not restored; at most [`FINDINGS_COUNT_MAX`].
+    pub failed: Vec<Finding>,
+    /// How many were not restored in all.
+    pub failed_count: u64,
+    /// Metadata that could not be set, in words; a bounded number.
+    pub not_applied: Vec<String>,
+    /// How much could not be set in all.
+    pub not_applied_count: u64,
+}
+
+/// Restores a snapshot, or what stands at a path of it, and makes it durable.
+///
+/// A directory's entries are put into the target; anything else becomes an entry of it. Nothing
+/// is written whose chunk was not verified, and nothing outside the target is touched.
+pub fn restore(
+    repository: &Repository,
+    selected: &Selected,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport, OpError> {
+    let reader = open_reader(repository)?;
+    let found = selected.find(&reader)?;
+    let (files, bytes) = match &found {
+        Found::Root { totals, .. } => (totals.files, totals.bytes),
+        Found::Entry(entry) => {
+            let totals = crate::repo::tree::builder::totals_of(&entry.entry.node);
+            (totals.files, totals.bytes)
+        }
+    };
+    progress.begin("restoring", files, bytes);
+    let target = Target::open(&options.target, options.apply_options())?;
+    let restore = TreeRestore::new(&reader, Arc::clone(&target), options, progress)?;
+    let mut report = restore.run(&found)?;
+    // Not before this is anything durable.
+    let applied = target.finish()?;
+    note_not_applied(&mut report, applied);
+    Ok(report)
+}
+
+/// A reader of everything that is valid now.
+pub(crate) fn open_reader(repository: &Repository) -> Result<ChunkReader, OpError> {
+    let history = History::load(repository).during("cannot read what is valid")?;
+    let loaded = load_index(repository, &history).during("cannot read the index")?;
+    Ok(ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES))
+}
+
+fn note_not_applied(report: &mut RestoreReport, applied: ApplyReport) {
+    report.not_applied_count = applied.counts.values().sum();
+    let words = |missing: &apply::report::NotApplied| {
+        let why = match &missing.why {
+            apply::report::Reason::Untrusted => "the restore is not trusted".to_owned(),
+            apply::report::Reason::OtherOwner => "the owner is another one".to_owned(),
+            apply::report::Reason::Refused(error) => error.to_string(),
+        };
+        format!("{:?}: {:?} not set: {why}", missing.path, missing.aspect)
+    };
+    report.not_applied = applied.named.iter().map(words).collect();
+}
+
+impl From<LocalError> for Finding {
+    fn from(error: LocalError) -> Self {
+        let object = crate::ops::words::path_words(std::os::unix::ffi::OsStrExt::as_bytes(
+            error.path.as_os_str(),
+        ));
+        let effect = format!("not restored: cannot {}: {}", error.call, error.source);
+        Self::loss("file.not_written", object, effect)
+    }
+}
+
+/// Most findings that a report lists.
+pub const FINDINGS_COUNT_MAX: usize = 1000;
+/// Plaintext of tree blocks that is kept.
+const TREE_CACHE_BYTES: usize = 16 * 1_048_576;

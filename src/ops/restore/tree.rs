@@ -1,0 +1,421 @@
+//! Walks the tree of a snapshot and gathers windows of files.
+
+use crate::format::content::Content;
+use crate::format::content::Extent;
+use crate::format::tree::EntryKind;
+use crate::format::tree::FileEntry;
+use crate::format::tree::InodeNumber;
+use crate::format::tree::Metadata;
+use crate::format::tree::Owner;
+use crate::format::tree::Totals;
+use crate::localfs::LocalError;
+use crate::localfs::apply::EntryMetadata;
+use crate::localfs::apply::Target;
+use crate::localfs::apply::path::TargetPath;
+use crate::localfs::apply::special::Special;
+use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::finding::chain_words;
+use crate::ops::progress::Progress;
+use crate::ops::restore::FINDINGS_COUNT_MAX;
+use crate::ops::restore::KeepGoing;
+use crate::ops::restore::RestoreOptions;
+use crate::ops::restore::RestoreReport;
+use crate::ops::restore::execute::Executor;
+use crate::ops::restore::execute::FailedFile;
+use crate::ops::restore::execute::FileError;
+use crate::ops::restore::window::ChunkTask;
+use crate::ops::restore::window::FileTask;
+use crate::ops::restore::window::Shape;
+use crate::ops::restore::window::Window;
+use crate::ops::restore::window::shape_of;
+use crate::ops::select::Found;
+use crate::ops::words::path_words;
+use crate::repo::error::RepoError;
+use crate::repo::read::ChunkReader;
+use crate::repo::tree::content::visit_extents;
+use crate::repo::tree::reader::Entries;
+use crate::repo::tree::reader::OwnedEntry;
+use rayon::ThreadPool;
+use rayon::ThreadPoolBuilder;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+/// Restores one tree.
+pub(crate) struct TreeRestore<'a> {
+    reader: &'a ChunkReader,
+    target: Arc<Target>,
+    options: &'a RestoreOptions,
+    progress: &'a dyn Progress,
+    pool: ThreadPool,
+    window: Window,
+    /// What is made once the files of the window are there, in order.
+    after: Vec<After>,
+    links: HashMap<InodeNumber, TargetPath>,
+    report: RestoreReport,
+    /// What the snapshot says there is: a tree that holds more is forged.
+    declared: Totals,
+}
+
+enum After {
+    Symlink { directory: Arc<TargetPath>, name: Vec<u8>, target: Vec<u8>, meta: Meta },
+    HardLink { directory: Arc<TargetPath>, name: Vec<u8>, existing: TargetPath },
+    Directory { path: Arc<TargetPath>, meta: Meta },
+}
+
+struct Meta {
+    metadata: Metadata,
+    owner: Owner,
+}
+
+impl Meta {
+    fn wanted(&self) -> EntryMetadata<'_> {
+        EntryMetadata { metadata: &self.metadata, owner: &self.owner }
+    }
+}
+
+impl<'a> TreeRestore<'a> {
+    /// Prepares to restore into `target`.
+    pub(crate) fn new(
+        reader: &'a ChunkReader,
+        target: Arc<Target>,
+        options: &'a RestoreOptions,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, OpError> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .build()
+            .map_err(|error| OpError::Refused { why: error.to_string() })?;
+        Ok(Self {
+            reader,
+            target,
+            options,
+            progress,
+            pool,
+            window: Window::default(),
+            after: Vec::new(),
+            links: HashMap::new(),
+            report: RestoreReport::default(),
+            declared: Totals::default(),
+        })
+    }
+
+    /// Restores what was found.
+    pub(crate) fn run(mut self, found: &Found) -> Result<RestoreReport, OpError> {
+        let top = Arc::new(TargetPath::root());
+        match found {
+            Found::Root { node, height, totals } => {
+                self.declared = *totals;
+                let entries = Entries::of_node(self.reader, *node, *height);
+                self.directory(entries, &top, Vec::new(), 0)?;
+            }
+            Found::Entry(entry) => {
+                self.declared = crate::repo::tree::builder::totals_of(&entry.entry.node);
+                if let EntryKind::Directory(directory) = &entry.entry.node {
+                    let entries = Entries::of_listing(self.reader, &directory.listing)?;
+                    self.directory(entries, &top, Vec::new(), 0)?;
+                    let meta = meta_of(entry);
+                    self.after.push(After::Directory { path: top, meta });
+                } else {
+                    self.entry(entry.as_ref().clone(), &top, &[], 0)?;
+                }
+            }
+        }
+        self.flush()?;
+        Ok(self.report)
+    }
+
+    fn directory(
+        &mut self,
+        entries: Entries<'_>,
+        path: &Arc<TargetPath>,
+        shown: Vec<u8>,
+        depth: usize,
+    ) -> Result<(), OpError> {
+        if depth > DEPTH_MAX {
+            let object = path_words(&shown);
+            let effect = format!("not restored: more than {DEPTH_MAX} directories deep");
+            return self.note(Finding::loss("tree.too_deep", object, effect));
+        }
+        for entry in entries {
+            if self.progress.is_cancelled() {
+                return Err(OpError::Interrupted);
+            }
+            match entry {
+                Ok(entry) => self.entry(entry, path, &shown, depth)?,
+                Err(error) => self.damaged(&shown, "some entries are not restored", error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        entry: OwnedEntry,
+        parent: &Arc<TargetPath>,
+        shown: &[u8],
+        depth: usize,
+    ) -> Result<(), OpError> {
+        let shown = [shown, b"/", &entry.entry.name].concat();
+        let is_directory = matches!(entry.entry.node, EntryKind::Directory(_));
+        if let Some(filter) = &self.options.filter
+            && !filter(&shown, is_directory)
+        {
+            return Ok(());
+        }
+        self.count(&entry)?;
+        let meta = meta_of(&entry);
+        let name = entry.entry.name;
+        let directory = Arc::clone(parent);
+        match entry.entry.node {
+            EntryKind::Directory(inside) => {
+                let path = Arc::new(parent.join(&name)?);
+                if let Err(error) = self.target.make_directory(&path) {
+                    return self.refused(error);
+                }
+                match Entries::of_listing(self.reader, &inside.listing) {
+                    Ok(entries) => self.directory(entries, &path, shown, depth + 1)?,
+                    Err(error) => self.damaged(&shown, "its entries are not restored", error)?,
+                }
+                self.after.push(After::Directory { path, meta });
+                Ok(())
+            }
+            EntryKind::File(file) => {
+                if meta.metadata.links > 1 {
+                    if let Some(existing) = self.links.get(&meta.metadata.inode) {
+                        let existing = existing.clone();
+                        self.after.push(After::HardLink { directory, name, existing });
+                        return Ok(());
+                    }
+                    self.links.insert(meta.metadata.inode, parent.join(&name)?);
+                }
+                self.file(directory, name, meta, &file)
+            }
+            EntryKind::Symlink { target } => {
+                self.after.push(After::Symlink { directory, name, target, meta });
+                Ok(())
+            }
+            EntryKind::Fifo => self.special(&directory, &name, Special::Fifo, &meta),
+            EntryKind::Socket => self.special(&directory, &name, Special::Socket, &meta),
+            EntryKind::CharacterDevice(device) => {
+                self.special(&directory, &name, Special::CharacterDevice(device), &meta)
+            }
+            EntryKind::BlockDevice(device) => {
+                self.special(&directory, &name, Special::BlockDevice(device), &meta)
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        directory: Arc<TargetPath>,
+        name: Vec<u8>,
+        meta: Meta,
+        file: &FileEntry,
+    ) -> Result<(), OpError> {
+        let inline = match &file.content {
+            Content::Inline(extents) => Some(extents.as_slice()),
+            Content::List { .. } => None,
+        };
+        let mut shape = shape_of(inline);
+        if file.sparse && shape != Shape::Whole {
+            shape = Shape::Sparse;
+        }
+        let Meta { metadata, owner } = meta;
+        let task = Arc::new(FileTask {
+            directory,
+            name,
+            size: file.size,
+            metadata,
+            owner,
+            shape,
+            remaining: AtomicU64::new(1),
+            pending: Mutex::default(),
+            failed: AtomicBool::new(false),
+        });
+        let listed = self.list_chunks(file, &task)?;
+        if let Err(error) = listed {
+            task.failed.store(true, Ordering::Relaxed);
+            let path = task.path();
+            return self.failed(vec![FailedFile { path, error: FileError::Repo(error) }]);
+        }
+        self.window.open_count += usize::from(shape != Shape::Whole);
+        self.window.files.push(task);
+        if self.window.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    /// Adds a file's chunks to the window. A file with more chunks than a window holds is restored
+    /// in several; it is open meanwhile.
+    fn list_chunks(
+        &mut self,
+        file: &FileEntry,
+        task: &Arc<FileTask>,
+    ) -> Result<Result<(), RepoError>, OpError> {
+        let reader = self.reader;
+        let mut offset = 0_u64;
+        let visited = visit_extents(reader, &file.content, &mut |extent| {
+            let length = extent.length();
+            let at = offset;
+            offset = offset.saturating_add(length);
+            if offset > file.size {
+                return Err(ListError::TooLong);
+            }
+            let Extent::Chunk { id, .. } = extent else { return Ok(()) };
+            let place = reader.index.find(&id).ok_or(RepoError::UnknownChunk { chunk: id })?;
+            task.remaining.fetch_add(1, Ordering::Relaxed);
+            let file = Arc::clone(task);
+            self.window.chunks.push(ChunkTask { place, id, file, offset: at });
+            self.window.bytes += length;
+            if self.window.is_full() {
+                self.flush_files().map_err(ListError::Op)?;
+            }
+            Ok(())
+        });
+        match visited {
+            Ok(()) if offset == file.size => Ok(Ok(())),
+            Ok(()) | Err(ListError::TooLong) => Ok(Err(wrong_size(&file.content))),
+            Err(ListError::Repo(error)) => Ok(Err(error)),
+            Err(ListError::Op(error)) => Err(error),
+        }
+    }
+
+    fn special(
+        &mut self,
+        directory: &TargetPath,
+        name: &[u8],
+        special: Special,
+        meta: &Meta,
+    ) -> Result<(), OpError> {
+        let made = self
+            .target
+            .make_directory(directory)
+            .and_then(|handle| self.target.make_special((&handle, name), special, meta.wanted()));
+        made.or_else(|error| self.refused(error))
+    }
+
+    /// Restores the window, then what had to wait for its files.
+    fn flush(&mut self) -> Result<(), OpError> {
+        self.flush_files()?;
+        // Links after files, directories after everything in them.
+        for after in std::mem::take(&mut self.after) {
+            let made = self.make(&after);
+            made.or_else(|error| self.refused(error))?;
+        }
+        Ok(())
+    }
+
+    fn flush_files(&mut self) -> Result<(), OpError> {
+        let window = std::mem::take(&mut self.window);
+        let executor =
+            Executor { reader: self.reader, target: &self.target, progress: self.progress };
+        let failed = self.pool.install(|| executor.run(window));
+        if self.progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        self.failed(failed)
+    }
+
+    fn make(&self, after: &After) -> Result<(), LocalError> {
+        let target = &self.target;
+        match after {
+            After::Symlink { directory, name, target: link, meta } => {
+                let directory = target.make_directory(directory)?;
+                target.make_symlink((&directory, name), link, meta.wanted())
+            }
+            After::HardLink { directory, name, existing } => {
+                let directory = target.make_directory(directory)?;
+                target.make_hard_link(existing, (&directory, name))
+            }
+            After::Directory { path, meta } => target.finish_directory(path, meta.wanted()),
+        }
+    }
+
+    /// Counts an entry; a tree that holds more than its snapshot declares is forged.
+    fn count(&mut self, entry: &OwnedEntry) -> Result<(), OpError> {
+        let one = match &entry.entry.node {
+            EntryKind::Directory(_) => Totals { directories: 1, ..Totals::default() },
+            node => crate::repo::tree::builder::totals_of(node),
+        };
+        let totals = self.report.totals.plus(one);
+        self.report.totals = totals;
+        let declared = self.declared;
+        let more = totals.files > declared.files
+            || totals.directories > declared.directories.saturating_add(1)
+            || totals.others > declared.others
+            || totals.bytes > declared.bytes;
+        if more {
+            let why = "the snapshot holds more than it declares; nothing more is restored";
+            return Err(OpError::Refused { why: why.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, failed: Vec<FailedFile>) -> Result<(), OpError> {
+        for FailedFile { path, error } in failed {
+            self.report.totals.files = self.report.totals.files.saturating_sub(1);
+            match error {
+                FileError::Local(error) => self.refused(error)?,
+                FileError::Repo(error) => self.damaged(&path, "not restored", error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes damage, or ends with it.
+    fn damaged(&mut self, path: &[u8], effect: &str, error: RepoError) -> Result<(), OpError> {
+        if !error.is_damage() || self.options.keep_going == KeepGoing::Stop {
+            return Err(OpError::Restore { path: path_words(path), source: Box::new(error) });
+        }
+        let effect = format!("{effect}: {}", chain_words(&error));
+        self.note(Finding::loss("file.damaged", path_words(path), effect))
+    }
+
+    fn refused(&mut self, error: LocalError) -> Result<(), OpError> {
+        if self.options.keep_going == KeepGoing::Stop {
+            return Err(error.into());
+        }
+        self.note(error.into())
+    }
+
+    fn note(&mut self, finding: Finding) -> Result<(), OpError> {
+        self.progress.warn(&format!("{}: {}", finding.object, finding.effect));
+        self.report.failed_count += 1;
+        if self.report.failed.len() < FINDINGS_COUNT_MAX {
+            self.report.failed.push(finding);
+        }
+        Ok(())
+    }
+}
+
+enum ListError {
+    Repo(RepoError),
+    Op(OpError),
+    TooLong,
+}
+
+impl From<RepoError> for ListError {
+    fn from(error: RepoError) -> Self {
+        Self::Repo(error)
+    }
+}
+
+fn meta_of(entry: &OwnedEntry) -> Meta {
+    Meta { metadata: entry.entry.metadata.clone(), owner: entry.owner() }
+}
+
+fn wrong_size(content: &Content) -> RepoError {
+    use crate::format::FormatError;
+    use crate::format::Rule;
+    let chunk = match content {
+        Content::List { node, .. } => *node,
+        Content::Inline(_) => crate::id::ChunkId::new([0; 32]),
+    };
+    RepoError::TreeNode { chunk, source: FormatError::new("content", Rule::ContentSize, 0) }
+}
+
+/// Deepest directory.
+const DEPTH_MAX: usize = 2048;

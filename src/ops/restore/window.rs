@@ -1,0 +1,104 @@
+//! A bounded number of files that are restored together.
+
+use crate::format::content::Extent;
+use crate::format::tree::Metadata;
+use crate::format::tree::Owner;
+use crate::id::ChunkId;
+use crate::localfs::apply::EntryMetadata;
+use crate::localfs::apply::file::PendingFile;
+use crate::localfs::apply::path::TargetPath;
+use crate::repo::index::ChunkPlace;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+
+/// Files whose chunks are to be fetched, and the chunks.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    pub(crate) files: Vec<Arc<FileTask>>,
+    pub(crate) chunks: Vec<ChunkTask>,
+    /// Files of more than one chunk: each may be open at the same time as the others.
+    pub(crate) open_count: usize,
+    pub(crate) bytes: u64,
+}
+
+/// A file to restore.
+#[derive(Debug)]
+pub(crate) struct FileTask {
+    pub(crate) directory: Arc<TargetPath>,
+    pub(crate) name: Vec<u8>,
+    pub(crate) size: u64,
+    pub(crate) metadata: Metadata,
+    pub(crate) owner: Owner,
+    pub(crate) shape: Shape,
+    /// Chunks that are still to be written, and one more while the list is being read.
+    pub(crate) remaining: AtomicU64,
+    pub(crate) pending: Mutex<Option<Arc<PendingFile>>>,
+    pub(crate) failed: AtomicBool,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// At once: no chunk, or one that is all of it.
+    Whole,
+    /// Chunk by chunk.
+    Pieces,
+    /// Chunk by chunk, with holes between.
+    Sparse,
+}
+
+/// A chunk to write into a file.
+#[derive(Debug)]
+pub(crate) struct ChunkTask {
+    pub(crate) place: ChunkPlace,
+    pub(crate) id: ChunkId,
+    pub(crate) file: Arc<FileTask>,
+    /// Where in the file.
+    pub(crate) offset: u64,
+}
+
+impl FileTask {
+    /// What the file gets beside its content.
+    pub(crate) fn wanted(&self) -> EntryMetadata<'_> {
+        EntryMetadata { metadata: &self.metadata, owner: &self.owner }
+    }
+
+    /// The file's path below the target.
+    pub(crate) fn path(&self) -> Vec<u8> {
+        let directory = self.directory.as_bytes();
+        if directory.is_empty() {
+            return self.name.clone();
+        }
+        [directory, b"/", &self.name].concat()
+    }
+}
+
+impl Window {
+    /// Whether the window is to be restored before more is added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.files.len() >= FILES_COUNT_MAX
+            || self.chunks.len() >= CHUNKS_COUNT_MAX
+            || self.open_count >= OPEN_COUNT_MAX
+            || self.bytes >= BYTES_MAX
+    }
+}
+
+/// How a content of these extents is written.
+pub(crate) fn shape_of(extents: Option<&[Extent]>) -> Shape {
+    match extents {
+        Some([] | [Extent::Chunk { .. }]) => Shape::Whole,
+        Some(extents) if extents.iter().all(|extent| matches!(extent, Extent::Chunk { .. })) => {
+            Shape::Pieces
+        }
+        Some(_) => Shape::Sparse,
+        None => Shape::Pieces,
+    }
+}
+
+const FILES_COUNT_MAX: usize = 16_384;
+const CHUNKS_COUNT_MAX: usize = 65_536;
+/// Below the usual limit of 1024 descriptors, with the directories' 256.
+const OPEN_COUNT_MAX: usize = 400;
+const BYTES_MAX: u64 = crate::units::GIB;
