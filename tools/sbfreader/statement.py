@@ -1,0 +1,255 @@
+"""Manifests, signed records and inventories: texts that are signed as they stand. Spec: format-spec/08, 10, 12."""
+
+import json
+import re
+from datetime import datetime, timezone
+
+from . import crypto
+from .codec import require
+from .errors import FormatError
+from .layout import parse_key
+from .tree import NODE_HEIGHT_MAX
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_PREFIX = "https://sbf-repo.dev/predicate/"
+SNAPSHOT_PREDICATE = PREDICATE_PREFIX + "snapshot/v1"
+SKIPPED_COUNT_MAX = 1000
+INVENTORY_TITLE = "sbf-repo inventory 1"
+JSON_DEPTH_MAX = 64
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+
+
+# The form of JSON
+
+def encode_string(text):
+    return '"' + "".join(ESCAPES.get(char) or (f"\\u{ord(char):04x}" if char < " " else char) for char in text) + '"'
+
+
+def encode_json(value):
+    """Members stand in the order of the dictionary."""
+    return _encode(value).encode("utf-8")
+
+
+def _encode(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return encode_string(value)
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "[" + ",".join(_encode(item) for item in value) + "]"
+    return "{" + ",".join(encode_string(name) + ":" + _encode(item) for name, item in value.items()) + "}"
+
+
+def decode_json(data, rule):
+    """The value, whose one encoding `data` is."""
+    def members(pairs):
+        value = dict(pairs)
+        require(len(value) == len(pairs), rule, "a member twice")
+        return value
+
+    def refuse(text):
+        raise FormatError(rule, f"the number {text}")
+
+    def integer(text):
+        require(len(text) <= 20 and -(1 << 63) <= int(text) < 1 << 64, rule, f"the number {text}")
+        return int(text)
+
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=members, parse_float=refuse, parse_constant=refuse,
+                           parse_int=integer)
+        require(encode_json(value) == data, rule, "the text is not the one encoding of its value")
+    except (UnicodeError, json.JSONDecodeError, RecursionError) as error:
+        raise FormatError(rule, f"no JSON: {error}") from None
+    return value
+
+
+# Types of members: a function takes a value and says whether it is one.
+
+def text(value):
+    return isinstance(value, str)
+
+
+def number(low, high):
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def hexadecimal(digits):
+    return lambda value: isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", value, re.ASCII) is not None
+
+
+def one_of(*words):
+    return lambda value: isinstance(value, str) and value in words
+
+
+def list_of(item):
+    return lambda value: isinstance(value, list) and all(item(each) for each in value)
+
+
+def boolean(value):
+    return isinstance(value, bool)
+
+
+def time_seconds(value):
+    """Seconds and nanoseconds since 1970 of an RFC 3339 time in UTC."""
+    matched = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", value, re.ASCII)
+    if not matched:
+        return None
+    try:
+        seconds = datetime.strptime(matched[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return None
+    return int(seconds), int((matched[2] or "").ljust(9, "0"))
+
+
+def time(value):
+    return isinstance(value, str) and time_seconds(value) is not None
+
+
+def fields(optional=(), /, **types):
+    """An object with exactly these members in this order; a trailing `_` of a name is dropped."""
+    wanted = {name.rstrip("_"): kind for name, kind in types.items()}
+
+    def check(value):
+        if not isinstance(value, dict):
+            return False
+        present = [name for name in wanted if name in value or name not in optional]
+        return list(value) == present and all(wanted[name](value[name]) for name in present)
+    return check
+
+
+U8, U32, U64 = number(0, (1 << 8) - 1), number(0, (1 << 32) - 1), number(0, (1 << 64) - 1)
+I32 = number(-(1 << 31), (1 << 31) - 1)
+HEX16, HEX32 = hexadecimal(32), hexadecimal(64)
+
+SUBJECT = fields(name=text, digest=fields(sha256=HEX32))
+RECORD_SUBJECT = fields(name=text, digest=fields(sha256=text))
+PREDICATE = dict(
+    repository=HEX16, client=HEX16, snapshot=HEX16, source=text, kind=one_of("files", "stream", "command"),
+    paths=list_of(text), tags=list_of(text), host=text, tool=text,
+    actor=fields(("sudo_user",), user_id=U32, sudo_user=text),
+    times=fields(data=time, started=time, finished=time),
+    command=fields(argv=list_of(text), exit_status=I32),
+    parent=HEX16, profile=text, root=fields(node=HEX32, height=U8),
+    totals=fields(files=U64, directories=U64, others=U64, bytes=U64),
+    run=fields(files_new=U64, files_changed=U64, files_unchanged=U64, bytes_read=U64, bytes_new=U64, bytes_stored=U64),
+    incomplete=boolean, skipped=list_of(fields(path=text, reason=text)), skipped_count=U64,
+    packs=fields(root=HEX32, count=U64, scope=one_of("all", "session")),
+    verdict=fields(number=U64, digest=HEX32))
+OPTIONAL = ("command", "parent")
+MANIFEST = fields(_type=text, subject=list_of(SUBJECT), predicateType=text, predicate=fields(OPTIONAL, **PREDICATE))
+
+
+# Manifests (08)
+
+def decode_manifest(data, repository, client, snapshot):
+    """The decoded statement; its predicate is the snapshot."""
+    value = decode_json(data, "MANIFEST-1")
+    if isinstance(value, dict) and isinstance(value.get("predicate"), dict):
+        for name, kind in PREDICATE.items():
+            given = value["predicate"].get(name)
+            require(name in OPTIONAL and name not in value["predicate"] or kind(given), "MANIFEST-1", f"the member {name}: {given!r}")
+    require(MANIFEST(value), "MANIFEST-1", "the members of the statement")
+    predicate = value["predicate"]
+    require(value["_type"] == STATEMENT_TYPE and value["predicateType"] == SNAPSHOT_PREDICATE, "MANIFEST-1", "another type")
+    require(len(value["subject"]) == 1, "MANIFEST-1", "not exactly one subject")
+    require(value["subject"][0]["name"] == "snapshot:" + predicate["snapshot"], "MANIFEST-1", "another subject")
+    require(value["subject"][0]["digest"]["sha256"] == predicate["packs"]["root"], "MANIFEST-1", "another digest of the subject")
+    require(len(predicate["skipped"]) <= SKIPPED_COUNT_MAX, "MANIFEST-1", "too many skipped paths")
+    require(predicate["root"]["height"] <= NODE_HEIGHT_MAX, "TREE-10", f"a root of height {predicate['root']['height']}")
+    for name, identifier in (("repository", repository), ("client", client), ("snapshot", snapshot)):
+        require(predicate[name] == identifier.hex(), "MANIFEST-2", f"another {name}: {predicate[name]}")
+    return value
+
+
+def merkle_leaf(pack_id, length):
+    return crypto.sha256(b"\x00" + pack_id + length.to_bytes(8, "little"))
+
+
+def merkle_root(leaves):
+    if not leaves:
+        return crypto.sha256(b"")
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return crypto.sha256(b"\x01" + merkle_root(leaves[:split]) + merkle_root(leaves[split:]))
+
+
+def packs_root(packs):
+    """Merkle root of pairs of PackId and length."""
+    return merkle_root([merkle_leaf(pack, length) for pack, length in sorted(packs)])
+
+
+# Records (10)
+
+def decode_statement(data, repository, key):
+    """The decoded statement of a forget, an audit record or another record."""
+    rule = "STATEMENT-1"
+    value = decode_json(data, rule)
+    form = fields(_type=text, subject=list_of(RECORD_SUBJECT), predicateType=text, predicate=lambda member: isinstance(member, dict))
+    require(form(value), rule, "the members of the statement")
+    kind, parts = parse_key(key)
+    word = parts["kind"] if kind == "record" else kind
+    require(value["_type"] == STATEMENT_TYPE, rule, "another type of statement")
+    require(value["predicateType"] == f"{PREDICATE_PREFIX}{word}/v1", rule, f"the predicate {value['predicateType']} of a {word}")
+    predicate = value["predicate"]
+    _require_sorted_members(predicate, rule)
+    require(predicate.get("place") == key, rule, f"the place {predicate.get('place')!r}")
+    require(predicate.get("repository") == repository.hex(), rule, f"the repository {predicate.get('repository')!r}")
+    if word in ("forget", "hold", "release"):
+        snapshots = predicate.get("snapshots")
+        require(list_of(HEX16)(snapshots) and snapshots, rule, "no snapshots")
+        require(all(a < b for a, b in zip(snapshots, snapshots[1:])), rule, "snapshots are not sorted and unique")
+        require("reason" not in predicate or text(predicate["reason"]), rule, "the reason")
+    if word == "undo":
+        require(HEX16(predicate.get("forget")), rule, "no forget")
+    if word == "audit":
+        require(predicate.get("seq") == parts["number"] and type(predicate["seq"]) is int, rule, f"seq {predicate.get('seq')!r}")
+        require(HEX32(predicate.get("prev")), rule, "no prev")
+        require(time(predicate.get("time")) and text(predicate.get("operation")) and text(predicate.get("phase")), rule,
+                "time, operation or phase")
+    return value
+
+
+def _require_sorted_members(value, rule):
+    if isinstance(value, dict):
+        names = [name.encode("utf-8") for name in value]
+        require(all(a < b for a, b in zip(names, names[1:])), rule, "members are not sorted")
+        value = value.values()
+    if not isinstance(value, str) and hasattr(value, "__iter__"):
+        for item in value:
+            _require_sorted_members(item, rule)
+
+
+# Inventories (12)
+
+def decode_inventory(data, repository, number_of_key):
+    """The lines of packs: SHA-256, PackId, length, key."""
+    rule = "INVENTORY-1"
+    try:
+        content = data.decode("ascii")
+    except UnicodeDecodeError:
+        raise FormatError(rule, "not ASCII") from None
+    require(content.endswith("\n"), rule, "no line feed at the end")
+    lines = content[:-1].split("\n")
+    require(len(lines) >= 4 and lines[0] == INVENTORY_TITLE, rule, "another title")
+    require(lines[1] == repository.hex(), rule, f"the repository {lines[1]}")
+    require(lines[2] == str(number_of_key), rule, f"the number {lines[2]}")
+    require(lines[3] == str(len(lines) - 4), rule, f"{len(lines) - 4} lines of packs and not {lines[3]}")
+    packs = []
+    for line in lines[4:]:
+        words = line.split(" ")
+        require(len(words) == 4 and HEX32(words[0]) and HEX32(words[1]), rule, f"the line {line!r}")
+        require(re.fullmatch(r"0|[1-9][0-9]{0,19}", words[2], re.ASCII) and int(words[2]) < 1 << 64, rule, f"the length {words[2]!r}")
+        try:
+            kind, parts = parse_key(words[3])
+        except FormatError as error:
+            raise FormatError(rule, str(error)) from None
+        require(kind == "pack" and parts["id"].hex() == words[1], rule, f"the key {words[3]}")
+        packs.append((bytes.fromhex(words[0]), bytes.fromhex(words[1]), int(words[2]), words[3]))
+    keys = [pack[3] for pack in packs]
+    require(all(a < b for a, b in zip(keys, keys[1:])), rule, "packs are not sorted and unique")
+    return packs
