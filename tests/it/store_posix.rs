@@ -19,7 +19,7 @@ fn key(text: &str) -> ObjectKey {
 
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
+    eprintln!("skip: {reason}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a foreign file need not be durable")]
