@@ -218,6 +218,9 @@ class Checked:
     def __call__(self, *values, **named):
         return self.kind(*values, **named)
 
+    def __getattr__(self, name):
+        return getattr(self.kind, name)
+
     def encode(self, value):
         return self.kind.encode(value)
 

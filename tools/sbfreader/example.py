@@ -11,7 +11,6 @@ from .layout import manifest_key, outcome_key, pack_key, place_of, register_key,
 
 CREATED = 1_700_000_000
 EMPTY_TOTALS = tree.TOTALS(0, 0, 0, 0)
-NOT_SPARSE = False
 
 
 def fixed(label, length=32):
@@ -209,21 +208,21 @@ def file(extents, digest=None, content=None, size=None, sparse=None):
         size = sum(tree.extent_length(extent) for extent in extents)
     if sparse is None:
         sparse = any(extent.name == "Hole" for extent in extents)
-    return tree.ENTRY_KIND.File(tree.FILE(size, content or tree.CONTENT.kind.Inline(list(extents)), digest, sparse))
+    return tree.ENTRY_KIND.File(tree.FILE(size, content or tree.CONTENT.Inline(list(extents)), digest, sparse))
 
 
 def chunk_extent(identifier, length):
-    return tree.EXTENT.kind.Chunk(tree.EXTENT.kind.variants[0][1](identifier, length))
+    return tree.EXTENT.Chunk(tree.CHUNK(identifier, length))
 
 
 def hole_extent(length):
-    return tree.EXTENT.kind.Hole(length)
+    return tree.EXTENT.Hole(length)
 
 
 def leaf(*entries, owners=None):
     if owners is None:
         owners = [tree.OWNER(1000, 100, b"user", b"")] if entries else []
-    return tree.TREE_NODE.Leaf(tree.LEAF.kind(owners, list(entries)))
+    return tree.TREE_NODE.Leaf(tree.LEAF(owners, list(entries)))
 
 
 def entry(name, node, **fields):
@@ -235,15 +234,15 @@ def directory(listing, totals):
 
 
 def inline_listing(node):
-    return tree.LISTING.kind.Inline(tree.TREE_NODE.encode(node))
+    return tree.LISTING.Inline(tree.TREE_NODE.encode(node))
 
 
 def node_listing(node, height):
-    return tree.LISTING.kind.Node(tree.LISTING.kind.variants[1][1](node, height))
+    return tree.LISTING.Node(tree.LISTING_NODE(node, height))
 
 
 def list_content(node, height, extents):
-    return tree.CONTENT.kind.List(tree.CONTENT.kind.variants[1][1](node, height, extents))
+    return tree.CONTENT.List(tree.CONTENT_LIST(node, height, extents))
 
 
 # Statements
@@ -320,7 +319,7 @@ class Example:
         body = statement.encode_json(value)
         key = manifest_key(CLIENT, session)
         self.put(key, sealed("manifest", key, body))
-        subject = records.COMMIT_SUBJECT.Snapshot(records.COMMIT_SUBJECT.variants[0][1](crypto.sha256(body), "home"))
+        subject = records.COMMIT_SUBJECT.Snapshot(records.SNAPSHOT_SUBJECT(crypto.sha256(body), "home"))
         commit = records.COMMIT(subject, segments, [], verdict, fixed(f"commit {epoch}", 16))
         key = outcome_key(CLIENT, epoch, session)
         self.put(key, sealed("outcome", key, records.OUTCOME.encode(records.OUTCOME.Commit(commit))))
@@ -429,7 +428,7 @@ class Example:
         self.put(key, sealed("audit", key, statement.encode_json(value)))
 
     def write(self, directory):
-        """Writes the objects, and `reader.key` beside the directory's name."""
+        """Writes the objects into a new directory."""
         for key, data in self.objects.items():
             path = os.path.join(directory, *key.split("/"))
             os.makedirs(os.path.dirname(path), exist_ok=True)

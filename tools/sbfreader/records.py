@@ -1,7 +1,7 @@
 """The binary records and their rules. Spec: format-spec/03, 04, 05, 06, 09, 11."""
 
 from .codec import BYTES, I32, I64, ID16, ID32, TEXT, U8, U16, U32, U64
-from .codec import Checked, Enum, Fixed, List, Option, Struct
+from .codec import Checked, Cursor, Enum, Fixed, List, Option, Struct
 from .codec import decode_record, in_range, of_length, require, require_sorted, sorted_list
 from .crypto import TAG_LEN, XWING_ENCAPSULATED_LEN, XWING_PUBLIC_LEN
 
@@ -41,8 +41,8 @@ STORE_MODE = Enum(Registers=None, NoRegisters=None)
 FORMAT = Checked(U32, lambda version: require(version == FORMAT_VERSION, "CONFIG-1", f"format {version} is not known"))
 CONFIG = Checked(Struct("Config", format=FORMAT, repository=ID16, created=I64, authority=ID32, features=FEATURES,
                         profiles=List(PROFILE), limits=LIMITS, store=STORE_MODE), _check_config)
-CHANGE = Enum(Features=FEATURES, Profile=PROFILE, Limits=LIMITS, Store=STORE_MODE,
-              Copy=Struct("Copy", name=TEXT, url=TEXT))
+COPY = Struct("Copy", name=TEXT, url=TEXT)
+CHANGE = Enum(Features=FEATURES, Profile=PROFILE, Limits=LIMITS, Store=STORE_MODE, Copy=COPY)
 AMENDMENT = Struct("Amendment", number=U32, created=I64, changes=List(CHANGE))
 
 # Slots and identities (04)
@@ -143,9 +143,9 @@ ANNOUNCEMENT = Struct("Announcement", purpose=PURPOSE, tool=TEXT, started=I64, n
 HEARTBEAT = Struct("Heartbeat", number=U32)
 SOURCE = of_length(TEXT, 1, SOURCE_BYTES_MAX, "OUTCOME-1")
 CHECKPOINT_ROOT = Struct("CheckpointRoot", node=ID32, height=in_range(U8, 0, LIST_HEIGHT_MAX, "CONTENT-1"), kind=PACK_KIND)
-COMMIT_SUBJECT = Enum(Snapshot=Struct("SnapshotSubject", manifest=ID32, source=SOURCE),
-                      Checkpoint=Struct("CheckpointSubject", source=SOURCE, roots=List(CHECKPOINT_ROOT)),
-                      Maintenance=None)
+SNAPSHOT_SUBJECT = Struct("SnapshotSubject", manifest=ID32, source=SOURCE)
+CHECKPOINT_SUBJECT = Struct("CheckpointSubject", source=SOURCE, roots=List(CHECKPOINT_ROOT))
+COMMIT_SUBJECT = Enum(Snapshot=SNAPSHOT_SUBJECT, Checkpoint=CHECKPOINT_SUBJECT, Maintenance=None)
 SEGMENT_NAME = Struct("SegmentName", client=ID16, epoch=U64, session=ID16, sequence=U32, id=ID32)
 HEAD = Struct("Head", session=ID16, digest=ID32)
 VERDICT_SEEN = Struct("VerdictSeen", number=U64, digest=ID32)
@@ -176,7 +176,6 @@ STEP_WORDS = ["plan", "verdict", "done"]
 
 
 def decode_config(data):
-    from .codec import Cursor
     # The version stands first, so that the records of other versions are told from damaged ones.
     FORMAT.decode(Cursor(data))
     return decode_record(CONFIG, data)

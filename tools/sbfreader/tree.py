@@ -97,11 +97,14 @@ def _check_internal(references):
 
 
 NAME = Checked(BYTES, _check_name)
-EXTENT = Checked(Enum(Chunk=Struct("Chunk", id=ID32, length=U32), Hole=U64), _check_extent)
-CONTENT = Checked(Enum(Inline=List(EXTENT), List=Struct("ContentList", node=ID32, height=U8, extents=U64)), _check_content)
+CHUNK = Struct("Chunk", id=ID32, length=U32)
+EXTENT = Checked(Enum(Chunk=CHUNK, Hole=U64), _check_extent)
+CONTENT_LIST = Struct("ContentList", node=ID32, height=U8, extents=U64)
+CONTENT = Checked(Enum(Inline=List(EXTENT), List=CONTENT_LIST), _check_content)
 DEVICE_NUMBER = Struct("DeviceNumber", major=U32, minor=U32)
 FILE = Checked(Struct("FileEntry", size=U64, content=CONTENT, digest=Option(ID32), sparse=BOOL), _check_file)
-LISTING = Checked(Enum(Inline=BYTES, Node=Struct("ListingNode", node=ID32, height=U8)), _check_listing)
+LISTING_NODE = Struct("ListingNode", node=ID32, height=U8)
+LISTING = Checked(Enum(Inline=BYTES, Node=LISTING_NODE), _check_listing)
 TOTALS = Struct("Totals", files=U64, directories=U64, others=U64, bytes=U64)
 DIRECTORY = Struct("DirectoryEntry", listing=LISTING, totals=TOTALS)
 ENTRY_KIND = Enum(File=FILE, Directory=DIRECTORY, Symlink=Checked(BYTES, _check_target), Fifo=None, Socket=None,
