@@ -19,7 +19,7 @@ from sbfreader.example import (
     AUTHORITY, CLIENT, CLIENT_KEY, CONFIG, CREATED, DATA_KEY, DATA_SEED, EMPTY_TOTALS, GEAR_KEY, ID_KEY, INDEX_KEY, LATER_SESSION,
     LIMITS, MAINTENANCE, MANIFEST_KEY, NO_FEATURES, OTHER_CLIENT, PASSPHRASE, PASSPHRASE_SLOT, PROFILE, PUBLIC_SLOT, REPOSITORY,
     SECRET, SESSION, SLOT, TREE_KEY, TREE_SEED, COST, Example, PackMaker, chunk_extent, clear, directory, entry, file, fixed,
-    hole_extent, hpke_seal, inline_listing, key_file_slot, key_file_text, leaf, list_content, manifest, metadata, node_listing,
+    hole_extent, hpke_seal, inline_listing, key_file_slot, key_file_text, leaf, list_content, manifest, node_listing,
     passphrase_slot, public_key_slot, reader_keys, record_statement, sealed, slot_header, wrap_slot)
 from sbfreader.repository import Repository
 from sbfreader.restore import Restore

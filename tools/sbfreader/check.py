@@ -106,8 +106,8 @@ class Check:
         """Registers and bodies: verdicts for ever, plans as long as their collection runs."""
         repository = self.repository
         before = bytes(32)
-        plans = [parse_key(key)[1]["number"] for key in repository.listed("gc", "plan")]
-        for number in range(1, max(plans, default=0) + 1):
+        numbers = [parse_key(key)[1]["number"] for key in repository.listed("gc", "plan", "verdict", "done")]
+        for number in range(1, max(numbers, default=0) + 1):
             def step(number=number):
                 nonlocal before
                 plan = repository.read_register(number, "plan")

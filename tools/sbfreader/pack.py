@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 from . import crypto
-from .codec import Cursor, decode_record, require
+from .codec import decode_record, require
 from .crypto import TAG_LEN
 from .errors import AuthError
 from .records import DIRECTORY_BYTES_MAX, PACK_BYTES_MAX, PACK_DIRECTORY, PACK_HEADER

@@ -1,6 +1,6 @@
 """The binary records and their rules. Spec: format-spec/03, 04, 05, 06, 09, 11."""
 
-from .codec import BYTES, I32, I64, ID16, ID32, TEXT, U8, U16, U32, U64
+from .codec import BYTES, I32, I64, ID16, ID32, TEXT, U8, U32, U64
 from .codec import Checked, Cursor, Enum, Fixed, List, Option, Struct
 from .codec import decode_record, in_range, of_length, require, require_sorted, sorted_list
 from .crypto import TAG_LEN, XWING_ENCAPSULATED_LEN, XWING_PUBLIC_LEN

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict, defaultdict, namedtuple
 from . import crypto, envelope, keyslot, pack, records, statement
 from .codec import decode_record
 from .errors import AuthError, FormatError, LimitError, Missing, NoKey, NoRepository, ReadError, Refused, WrongKey
-from .layout import manifest_key, outcome_key, pack_key, parse_key, place_of, register_key, segment_key
+from .layout import manifest_key, pack_key, parse_key, place_of, register_key, segment_key
 from .tree import TreeWalk
 
 CACHE_BYTES_MAX = 128 << 20
@@ -345,7 +345,11 @@ class Repository:
         self.packs, self.locations = [], defaultdict(list)
         self.segments = {}
         for name in names:
-            self.segments[name] = segment = self.read_segment(name)
+            try:
+                self.segments[name] = segment = self.read_segment(name)
+            except NoKey as error:
+                self.note(f"no content can be read: {error}")
+                return
             for indexed in segment.packs:
                 position = len(self.packs)
                 self.packs.append(indexed)

@@ -6,7 +6,7 @@ from collections import namedtuple
 from blake3 import blake3
 
 from . import chunking, crypto, envelope, keyslot, pack, records, statement, tree
-from .codec import Cursor, decode_record
+from .codec import decode_record
 from .errors import AuthError, FormatError
 from .layout import parse_key
 
@@ -140,7 +140,7 @@ def _signed_body(body):
 
 
 def _object_key(body):
-    for key in body.decode("ascii").split("\n"):
+    for key in body.decode("ascii", "replace").split("\n"):
         parse_key(key)
 
 
