@@ -4,6 +4,7 @@
 //! `format-spec/` defines every stored byte.
 
 mod chunk;
+pub mod cli;
 mod command;
 mod compress;
 mod crypto;
@@ -17,3 +18,16 @@ mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;
+
+pub use ops::location::Location;
+pub use repo::environment::Environment;
+pub use repo::environment::SystemEnvironment;
+pub use repo::error::BlockError;
+pub use repo::error::RepoError;
+pub use repo::repository::InitOptions;
+pub use repo::repository::Repository;
+pub use repo::slots::Credential;
+pub use repo::slots::KeyFile;
+pub use repo::slots::Passphrase;
+pub use store::StoreError;
+pub use store::StoreErrorKind;

@@ -1,1 +1,257 @@
-//! stub
+//! `snapshots` and `ls`: what there is.
+
+use crate::format::manifest::Manifest;
+use crate::format::tree::EntryKind;
+use crate::format::tree::Metadata;
+use crate::format::tree::Owner;
+use crate::id::ClientId;
+use crate::id::SnapshotId;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::finding::chain_words;
+use crate::ops::progress::Progress;
+use crate::ops::restore::open_reader;
+use crate::ops::select::Found;
+use crate::ops::select::Selected;
+use crate::ops::select::data_time;
+use crate::ops::words::path_words;
+use crate::repo::error::RepoError;
+use crate::repo::history::History;
+use crate::repo::history::LiveSnapshot;
+use crate::repo::repository::Repository;
+use crate::repo::tree::reader::Entries;
+use crate::repo::tree::reader::OwnedEntry;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+/// Which snapshots are wanted.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SnapshotFilter {
+    /// Of this source.
+    pub source: Option<String>,
+    /// With all of these tags.
+    pub tags: Vec<String>,
+    /// Of this host.
+    pub host: Option<String>,
+    /// The newest so many of each source.
+    pub latest: Option<usize>,
+}
+
+impl SnapshotFilter {
+    /// All snapshots.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A damaged manifest does not say its host and tags: such a snapshot is always wanted.
+    fn wants(&self, row: &SnapshotRow) -> bool {
+        let Some(manifest) = &row.manifest else { return true };
+        let stated = &manifest.predicate;
+        self.host.as_ref().is_none_or(|host| stated.host == *host)
+            && self.tags.iter().all(|tag| stated.tags.contains(tag))
+    }
+}
+
+/// Snapshots, oldest data first, and what could not be read.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SnapshotList {
+    /// The snapshots that are wanted.
+    pub rows: Vec<SnapshotRow>,
+    /// What is damaged: manifests of rows, and outcomes that may hide other snapshots.
+    pub findings: Vec<Finding>,
+}
+
+/// One snapshot.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SnapshotRow {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Who made it.
+    pub client: ClientId,
+    /// Its source.
+    pub source: String,
+    /// When the store received it, in seconds since 1970; 0 if it does not say.
+    pub received: i64,
+    /// Its manifest, unless that is damaged.
+    pub manifest: Option<Manifest>,
+    time: (i64, u32),
+}
+
+/// Lists snapshots.
+pub fn snapshots(
+    repository: &Repository,
+    filter: &SnapshotFilter,
+) -> Result<SnapshotList, OpError> {
+    let history = History::load(repository).during("cannot read what is valid")?;
+    let mut list = SnapshotList::default();
+    for unreadable in &history.unreadable {
+        let why = chain_words(unreadable.error.as_ref());
+        let effect = format!("the snapshot that it commits is not listed: {why}");
+        list.findings.push(Finding::loss("outcome.damaged", unreadable.key.to_string(), effect));
+    }
+    for live in &history.snapshots {
+        if filter.source.as_ref().is_some_and(|source| live.source != *source) {
+            continue;
+        }
+        let row = row(repository, live, &mut list.findings)?;
+        if filter.wants(&row) {
+            list.rows.push(row);
+        }
+    }
+    list.rows.sort_by_key(|row| (row.time, row.snapshot));
+    if let Some(count) = filter.latest {
+        keep_latest(&mut list.rows, count);
+    }
+    Ok(list)
+}
+
+fn row(
+    repository: &Repository,
+    live: &LiveSnapshot,
+    findings: &mut Vec<Finding>,
+) -> Result<SnapshotRow, OpError> {
+    let manifest = match live.manifest(repository) {
+        Ok(manifest) => Some(manifest),
+        Err(error) if error.is_damage() => {
+            let object = format!("snapshot {}", live.snapshot);
+            let effect = format!("its manifest cannot be read: {}", chain_words(&error));
+            findings.push(Finding::loss("manifest.damaged", object, effect));
+            None
+        }
+        Err(error) => return Err(error).during("cannot read a manifest"),
+    };
+    let time = manifest.as_ref().map_or((live.received, 0), |manifest| data_time(live, manifest));
+    let LiveSnapshot { client, snapshot, manifest: _, source, received } = live.clone();
+    Ok(SnapshotRow { snapshot, client, source, received, manifest, time })
+}
+
+fn keep_latest(rows: &mut Vec<SnapshotRow>, count: usize) {
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for row in rows.iter() {
+        *left.entry(row.source.clone()).or_default() += 1;
+    }
+    rows.retain(|row| {
+        let Some(left) = left.get_mut(&row.source) else { return true };
+        *left -= 1;
+        *left < count
+    });
+}
+
+/// An entry as `ls` shows it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ListedEntry<'a> {
+    /// Its path in the snapshot, for people.
+    pub path: String,
+    /// What it is.
+    pub kind: &'a EntryKind,
+    /// What every kind of entry has.
+    pub metadata: &'a Metadata,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// What a listing came to.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct LsReport {
+    /// Entries that were shown.
+    pub entries: u64,
+    /// Directories, or parts of them, that could not be read; at most [`LS_FINDINGS_COUNT_MAX`].
+    pub findings: Vec<Finding>,
+    /// How many there were in all.
+    pub findings_count: u64,
+}
+
+/// Shows everything at and below what is selected, in order of paths, until `show` breaks off.
+///
+/// Holds one node for each level of directories.
+pub fn ls(
+    repository: &Repository,
+    selected: &Selected,
+    show: &mut dyn FnMut(ListedEntry<'_>) -> ControlFlow<()>,
+    progress: &dyn Progress,
+) -> Result<LsReport, OpError> {
+    let reader = open_reader(repository)?;
+    let mut report = LsReport::default();
+    let path = selected.path.join(&b'/');
+    let (entries, mut path) = match selected.find(&reader)? {
+        Found::Root { node, height, .. } => (Entries::of_node(&reader, node, height), path),
+        Found::Entry(entry) => {
+            let parent = path.len().saturating_sub(entry.entry.name.len() + 1);
+            if show_entry(&path[..parent], &entry, &mut report, show).is_break() {
+                return Ok(report);
+            }
+            let EntryKind::Directory(directory) = &entry.entry.node else { return Ok(report) };
+            let entries = Entries::of_listing(&reader, &directory.listing);
+            (entries.during("cannot read the directory")?, path)
+        }
+    };
+    let mut levels = vec![(entries, path.len())];
+    while let Some((entries, length)) = levels.last_mut() {
+        if progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        path.truncate(*length);
+        match entries.next() {
+            None => {
+                levels.pop();
+            }
+            Some(Err(error)) => note(&mut report, &path, error)?,
+            Some(Ok(entry)) => {
+                if show_entry(&path, &entry, &mut report, show).is_break() {
+                    return Ok(report);
+                }
+                if let EntryKind::Directory(directory) = &entry.entry.node {
+                    push_name(&mut path, &entry.entry.name);
+                    match Entries::of_listing(&reader, &directory.listing) {
+                        Ok(entries) => levels.push((entries, path.len())),
+                        Err(error) => note(&mut report, &path, error)?,
+                    }
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn show_entry(
+    parent: &[u8],
+    entry: &OwnedEntry,
+    report: &mut LsReport,
+    show: &mut dyn FnMut(ListedEntry<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let mut path = parent.to_vec();
+    push_name(&mut path, &entry.entry.name);
+    report.entries += 1;
+    let (kind, metadata) = (&entry.entry.node, &entry.entry.metadata);
+    let path = format!("/{}", path_words(&path));
+    show(ListedEntry { path, kind, metadata, owner: entry.owner() })
+}
+
+fn push_name(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+}
+
+fn note(report: &mut LsReport, path: &[u8], error: RepoError) -> Result<(), OpError> {
+    if !error.is_damage() {
+        return Err(error).during("cannot read a directory");
+    }
+    report.findings_count += 1;
+    if report.findings.len() < LS_FINDINGS_COUNT_MAX {
+        let effect = format!("not all of it is listed: {}", chain_words(&error));
+        let object = format!("/{}", path_words(path));
+        report.findings.push(Finding::loss("directory.damaged", object, effect));
+    }
+    Ok(())
+}
+
+/// Most findings that a listing keeps.
+pub const LS_FINDINGS_COUNT_MAX: usize = 1000;

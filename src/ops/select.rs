@@ -4,11 +4,16 @@ use crate::format::manifest::Manifest;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Totals;
 use crate::id::ChunkId;
+use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::words::parse_time;
 use crate::ops::words::path_words;
+use crate::repo::error::RepoError;
+use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::read::ChunkReader;
+use crate::repo::repository::Repository;
 use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
 
@@ -32,7 +37,91 @@ pub(crate) enum Found {
     Entry(Box<OwnedEntry>),
 }
 
+/// Which snapshot and which path in it, as a person wrote it.
+///
+/// `latest`, the first digits of an id, `SOURCE@latest`, `SOURCE@2026-10-14` (the newest of that
+/// day, in UTC), `SOURCE@2026-10-14T02:00:00Z` (the newest that is not newer), `SOURCE@7d` (the
+/// newest at least 7 days old); then, after a colon, a path in the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Selector {
+    text: String,
+    /// What the text may mean; the first that names something counts.
+    readings: Vec<Reading>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reading {
+    which: Which,
+    path: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Which {
+    Latest,
+    Prefix(String),
+    Of { source: String, when: When },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Latest,
+    Day(jiff::civil::Date),
+    NotAfter(i64, u32),
+    DaysOld(u32),
+}
+
+impl Selector {
+    /// Parses a selector.
+    ///
+    /// Errors: [`OpError::Usage`] if it is none.
+    pub fn parse(text: &[u8]) -> Result<Self, OpError> {
+        let words = path_words(text);
+        let mut readings = Vec::new();
+        for (which, path) in readings_of(text) {
+            let path = split_path(path).ok_or_else(|| OpError::Usage {
+                why: format!("the path of `{words}` leaves the snapshot"),
+            })?;
+            readings.push(Reading { which, path });
+        }
+        if readings.is_empty() {
+            let why = format!("`{words}` names no snapshot");
+            return Err(OpError::Usage { why });
+        }
+        Ok(Self { text: words, readings })
+    }
+
+    /// Finds the snapshot.
+    ///
+    /// Errors: [`OpError::NoSnapshot`]; [`OpError::Usage`] if several ids begin with the digits;
+    /// the damage of a manifest that may be the one that is meant.
+    pub fn select(&self, repository: &Repository) -> Result<Selected, OpError> {
+        let history = History::load(repository).during("cannot read what is valid")?;
+        for Reading { which, path } in &self.readings {
+            if let Some((live, manifest)) = choose(repository, &history, which)? {
+                return Ok(Selected { live, manifest, path: path.clone() });
+            }
+        }
+        // An outcome that cannot be read may be the one of the snapshot that is meant.
+        if let Some(unreadable) = history.unreadable.first() {
+            let key = unreadable.key.to_string();
+            return Err(RepoError::WrongHash { key }).during("cannot read every outcome");
+        }
+        Err(OpError::NoSnapshot { selector: self.text.clone() })
+    }
+}
+
 impl Selected {
+    /// The snapshot.
+    pub fn snapshot(&self) -> SnapshotId {
+        self.live.snapshot
+    }
+
+    /// The path in the snapshot, for people; `/` for everything.
+    pub fn path_words(&self) -> String {
+        format!("/{}", path_words(&self.path.join(&b'/')))
+    }
+
     /// Follows the path; symbolic links in the snapshot are not followed.
     pub(crate) fn find(&self, reader: &ChunkReader) -> Result<Found, OpError> {
         let (node, height) = self.manifest.root().ok_or_else(|| self.no_path())?;
@@ -77,4 +166,186 @@ fn find_name(entries: &mut Entries<'_>, name: &[u8]) -> Result<Option<OwnedEntry
         }
     }
     Ok(None)
+}
+
+type Chosen = Option<(LiveSnapshot, Manifest)>;
+
+fn choose(repository: &Repository, history: &History, which: &Which) -> Result<Chosen, OpError> {
+    match which {
+        Which::Latest => newest(repository, history.snapshots.iter().collect(), &|_time| true),
+        Which::Prefix(digits) => by_prefix(repository, history, digits),
+        Which::Of { source, when } => {
+            let of_source = history.snapshots.iter().filter(|live| live.source == *source);
+            let now = repository.environment.now();
+            let fits = |time: (i64, u32)| match *when {
+                When::Latest => true,
+                When::Day(day) => day_of(time) == Some(day),
+                When::NotAfter(seconds, nanoseconds) => time <= (seconds, nanoseconds),
+                When::DaysOld(days) => time.0 <= now.0 - i64::from(days) * DAY_SECONDS,
+            };
+            newest(repository, of_source.collect(), &fits)
+        }
+    }
+}
+
+fn by_prefix(repository: &Repository, history: &History, digits: &str) -> Result<Chosen, OpError> {
+    let begins = |live: &&LiveSnapshot| live.snapshot.to_string().starts_with(digits);
+    let found: Vec<&LiveSnapshot> = history.snapshots.iter().filter(begins).collect();
+    let live = match found.as_slice() {
+        [] => return Ok(None),
+        [live] => *live,
+        several => {
+            let names: Vec<String> = several.iter().map(|live| live.snapshot.to_string()).collect();
+            let why = format!("`{digits}` begins several ids: {}", names.join(", "));
+            return Err(OpError::Usage { why });
+        }
+    };
+    let manifest = read_manifest(repository, live)?;
+    Ok(Some((live.clone(), manifest)))
+}
+
+/// The newest snapshot by the time of its data.
+///
+/// A damaged manifest among the candidates is an error: it may be the newest.
+fn newest(
+    repository: &Repository,
+    mut candidates: Vec<&LiveSnapshot>,
+    fits: &dyn Fn((i64, u32)) -> bool,
+) -> Result<Chosen, OpError> {
+    candidates.sort_by_key(|live| std::cmp::Reverse(live.received));
+    let mut best: Option<((i64, u32), &LiveSnapshot, Manifest)> = None;
+    for live in candidates {
+        // No data is newer than its receipt, so that what was received earlier cannot win.
+        let received_last = live.received.saturating_add(CLOCK_DRIFT_SECONDS);
+        if live.received != 0 && best.as_ref().is_some_and(|best| best.0.0 > received_last) {
+            break;
+        }
+        let manifest = read_manifest(repository, live)?;
+        let time = data_time(live, &manifest);
+        if fits(time) && best.as_ref().is_none_or(|best| best.0 < time) {
+            best = Some((time, live, manifest));
+        }
+    }
+    Ok(best.map(|(_time, live, manifest)| (live.clone(), manifest)))
+}
+
+fn read_manifest(repository: &Repository, live: &LiveSnapshot) -> Result<Manifest, OpError> {
+    live.manifest(repository).during("cannot read the manifest of a snapshot that may be meant")
+}
+
+/// The time of a snapshot's data; a time after its receipt does not count.
+pub(crate) fn data_time(live: &LiveSnapshot, manifest: &Manifest) -> (i64, u32) {
+    let stated = parse_time(&manifest.predicate.times.data).unwrap_or((live.received, 0));
+    let latest = (live.received.saturating_add(CLOCK_DRIFT_SECONDS), 0);
+    if live.received == 0 { stated } else { stated.min(latest) }
+}
+
+fn day_of((seconds, _nanoseconds): (i64, u32)) -> Option<jiff::civil::Date> {
+    let time = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).date())
+}
+
+/// What a selector may mean: names of sources may hold colons, and paths may hold `@`.
+fn readings_of(text: &[u8]) -> Vec<(Which, &[u8])> {
+    let mut readings = Vec::new();
+    if let Some(at) = text.iter().position(|byte| *byte == b'@')
+        && let Ok(source) = str::from_utf8(&text[..at])
+        && !source.is_empty()
+        && let Some((when, path)) = parse_when(&text[at + 1..])
+    {
+        readings.push((Which::Of { source: source.to_owned(), when }, path));
+    }
+    let (head, path) = split_once(text, b':').unwrap_or((text, b""));
+    if let Ok(head) = str::from_utf8(head) {
+        let is_digit = |letter: char| matches!(letter, '0'..='9' | 'a'..='f');
+        if head == "latest" {
+            readings.push((Which::Latest, path));
+        } else if head.len() >= PREFIX_DIGITS_MIN && head.chars().all(is_digit) {
+            readings.push((Which::Prefix(head.to_owned()), path));
+        }
+    }
+    readings
+}
+
+/// The longest time at the front of `text` that ends at a colon or at the end, and the path behind.
+fn parse_when(text: &[u8]) -> Option<(When, &[u8])> {
+    let colons = (0..text.len()).rev().filter(|at| text[*at] == b':');
+    std::iter::once(text.len()).chain(colons).find_map(|end| {
+        let when = parse_moment(str::from_utf8(&text[..end]).ok()?)?;
+        Some((when, text.get(end + 1..).unwrap_or_default()))
+    })
+}
+
+fn parse_moment(text: &str) -> Option<When> {
+    if text == "latest" {
+        return Some(When::Latest);
+    }
+    if let Some(days) = text.strip_suffix('d') {
+        return days.parse().ok().map(When::DaysOld);
+    }
+    if text.len() == DAY_LETTERS {
+        return text.parse().ok().map(When::Day);
+    }
+    let (seconds, nanoseconds) = parse_time(text)?;
+    Some(When::NotAfter(seconds, nanoseconds))
+}
+
+/// The names of a path; `None` if it goes upwards.
+fn split_path(path: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+    names.map(|name| (name != b"..").then(|| name.to_vec())).collect()
+}
+
+fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let place = text.iter().position(|byte| *byte == at)?;
+    Some((&text[..place], &text[place + 1..]))
+}
+
+const PREFIX_DIGITS_MIN: usize = 4;
+const DAY_SECONDS: i64 = 86_400;
+/// Letters of a day like 2026-10-14.
+const DAY_LETTERS: usize = 10;
+/// How far the clocks of a client and of the store may differ.
+const CLOCK_DRIFT_SECONDS: i64 = 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(Which, &str)]) {
+        let readings = readings_of(text.as_bytes());
+        let expected: Vec<(Which, &[u8])> =
+            expected.iter().map(|(which, path)| (which.clone(), path.as_bytes())).collect();
+        assert_eq!(readings, expected);
+    }
+
+    fn of(source: &str, when: When) -> Which {
+        Which::Of { source: source.to_owned(), when }
+    }
+
+    #[test]
+    fn selectors_are_read_with_colons_in_sources_and_times() {
+        let day = When::Day(jiff::civil::date(2026, 10, 14));
+        let time = When::NotAfter(1_791_943_200, 0);
+        check("latest", &[(Which::Latest, "")]);
+        check(
+            "latest:/a@latest",
+            &[(of("latest:/a", When::Latest), ""), (Which::Latest, "/a@latest")],
+        );
+        check("7d1c02e4:/a:b", &[(Which::Prefix("7d1c02e4".to_owned()), "/a:b")]);
+        check("db:/srv/data@latest", &[(of("db:/srv/data", When::Latest), "")]);
+        check("db:/srv/data@latest:/a", &[(of("db:/srv/data", When::Latest), "/a")]);
+        check("app-db@2026-10-14", &[(of("app-db", day), "")]);
+        check("app-db@2026-10-14:/x:7d", &[(of("app-db", day), "/x:7d")]);
+        check("app-db@2026-10-14T02:00:00Z:/x", &[(of("app-db", time), "/x")]);
+        check("app-db@7d:/x@y", &[(of("app-db", When::DaysOld(7)), "/x@y")]);
+    }
+
+    #[test]
+    fn texts_that_name_no_snapshot_are_refused() {
+        for text in ["", "abc", "db", "@latest", "db@", "db@soon", "latest:/../x", "ABCD1234"] {
+            assert!(Selector::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 }

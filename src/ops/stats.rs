@@ -1,1 +1,120 @@
-//! stub
+//! `stats`: what is stored, and how much room it takes.
+
+use crate::format::pack::PackKind;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::look::SnapshotFilter;
+use crate::ops::look::snapshots;
+use crate::repo::history::History;
+use crate::repo::index::load::load_index;
+use crate::repo::index::run::kind_of;
+use crate::repo::repository::Repository;
+use crate::units::to_u32;
+use crate::units::to_u64;
+use crate::units::to_usize32;
+use serde::Serialize;
+
+/// What a repository holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Sources that have snapshots.
+    pub sources: u64,
+    /// Files of all snapshots, each as often as a snapshot has it.
+    pub files: u64,
+    /// Their bytes: what restoring every snapshot would write.
+    pub restored_bytes: u64,
+    /// Packs of file contents.
+    pub data: PackStats,
+    /// Packs of trees and lists of chunks.
+    pub tree: PackStats,
+    /// Index segments.
+    pub segments: u64,
+    /// Their stored bytes.
+    pub segment_bytes: u64,
+    /// Snapshots whose manifest is damaged, which are not in the sums.
+    pub damaged: u64,
+}
+
+/// What the packs of one kind hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PackStats {
+    /// Packs.
+    pub packs: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Plaintext bytes of the chunks.
+    pub plain_bytes: u64,
+    /// Stored bytes of the packs.
+    pub stored_bytes: u64,
+}
+
+impl Stats {
+    /// Stored bytes of packs and index.
+    pub const fn stored_bytes(&self) -> u64 {
+        self.data.stored_bytes + self.tree.stored_bytes + self.segment_bytes
+    }
+}
+
+/// Sums up a repository from its manifests and its index.
+pub fn stats(repository: &Repository) -> Result<Stats, OpError> {
+    let mut stats = Stats::default();
+    let list = snapshots(repository, &SnapshotFilter::new())?;
+    let mut sources: Vec<&str> = list.rows.iter().map(|row| row.source.as_str()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    stats.sources = to_u64(sources.len());
+    stats.snapshots = to_u64(list.rows.len());
+    for row in &list.rows {
+        let Some(manifest) = &row.manifest else {
+            stats.damaged += 1;
+            continue;
+        };
+        stats.files += manifest.predicate.totals.files;
+        stats.restored_bytes += manifest.predicate.totals.bytes;
+    }
+    let history = History::load(repository).during("cannot read what is valid")?;
+    add_packs(repository, &history, &mut stats)?;
+    let lengths = repository.segment_lengths().during("cannot list the index")?;
+    for (segment, length) in lengths {
+        if history.segments.contains(&segment) {
+            stats.segments += 1;
+            stats.segment_bytes += length;
+        }
+    }
+    Ok(stats)
+}
+
+fn add_packs(repository: &Repository, history: &History, stats: &mut Stats) -> Result<(), OpError> {
+    let index = load_index(repository, history).during("cannot read the index")?.index;
+    for run in index.runs() {
+        let packs = run.packs();
+        for pack in packs {
+            let kind = of_kind(stats, kind_of(pack));
+            kind.packs += 1;
+            kind.stored_bytes += pack.length;
+        }
+        let kinds: Vec<Option<PackKind>> = (0..to_u32(run.block_count()))
+            .map(|number| packs.get(to_usize32(run.block(number)?.pack)).map(kind_of))
+            .collect();
+        for number in 0..run.chunk_count() {
+            let Some((_id, place)) = run.chunk_at(number) else { continue };
+            if let Some(Some(kind)) = kinds.get(to_usize32(place.block)) {
+                let kind = of_kind(stats, *kind);
+                kind.chunks += 1;
+                kind.plain_bytes += u64::from(place.length);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn of_kind(stats: &mut Stats, kind: PackKind) -> &mut PackStats {
+    match kind {
+        PackKind::Data => &mut stats.data,
+        PackKind::Tree => &mut stats.tree,
+    }
+}

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod content_digest;
 pub(crate) mod environment;
 pub(crate) mod error;
+pub(crate) mod grant;
 pub(crate) mod history;
 pub(crate) mod identities;
 pub(crate) mod index;

@@ -1,0 +1,92 @@
+//! The arguments of the program and of every command.
+
+use crate::cli::commands::cache::CacheArguments;
+use crate::cli::commands::check::CheckArguments;
+use crate::cli::commands::dump::DumpArguments;
+use crate::cli::commands::init::InitArguments;
+use crate::cli::commands::key::KeyArguments;
+use crate::cli::commands::ls::LsArguments;
+use crate::cli::commands::restore::RestoreArguments;
+use crate::cli::commands::snapshot::SnapshotArguments;
+use crate::cli::commands::snapshots::SnapshotsArguments;
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+/// A deduplicating, encrypted backup repository
+#[derive(Debug, Parser)]
+#[command(name = "sbf-repo", version, max_term_width = 100, after_long_help = ENVIRONMENT_HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArguments {
+    /// The repository: a directory, or file:///path
+    #[arg(short, long, global = true, value_name = "LOCATION")]
+    pub(crate) repo: Option<String>,
+    /// Open the repository with this key file
+    #[arg(long, global = true, value_name = "FILE", group = "secret")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Read the passphrase from this file, without its last line break
+    #[arg(long, global = true, value_name = "FILE", group = "secret")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Take the passphrase from the output of this shell command
+    #[arg(long, global = true, value_name = "COMMAND", group = "secret")]
+    pub(crate) password_command: Option<String>,
+    /// Print one JSON object, also on failure
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing when all goes well
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Tell each phase, and write ids in full
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Keep the disposable cache in this directory
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Use no cache
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(InitArguments),
+    Snapshot(SnapshotArguments),
+    Snapshots(SnapshotsArguments),
+    Ls(LsArguments),
+    Restore(RestoreArguments),
+    Dump(DumpArguments),
+    /// Show what is stored, and how much room it takes
+    Stats,
+    Check(CheckArguments),
+    Key(KeyArguments),
+    Cache(CacheArguments),
+}
+
+const ENVIRONMENT_HELP: &str = "\
+Environment (an option on the command line comes first):
+  SBF_REPO_REPOSITORY, SBF_REPO_REPOSITORY_FILE
+          the repository, or a file that names it
+  SBF_REPO_KEY_FILE
+          the key file
+  SBF_REPO_PASSWORD, SBF_REPO_PASSWORD_FILE, SBF_REPO_PASSWORD_COMMAND
+          the passphrase, a file that holds it, or a shell command that prints it
+  SBF_REPO_CACHE_DIR
+          a disposable cache; /var/cache/sbf-repo for root, else $XDG_CACHE_HOME/sbf-repo
+  SBF_REPO_STATE_DIR
+          this host's memory; /var/lib/sbf-repo for root, else $XDG_STATE_HOME/sbf-repo
+
+Exit codes:
+  0 success   1 failure   2 wrong usage   3 finished, but something was left out
+  4 the source command failed   5 damage   8 own output does not read back   10 no repository
+  12 wrong key   13 store unreachable or access denied   14 refused   15 the key's role lacks a
+  right   130, 143 interrupted: run the same command again, and it goes on";

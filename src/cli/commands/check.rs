@@ -1,0 +1,68 @@
+//! `check`: is everything there, and does it read back?
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::words;
+use crate::ops::check::CheckOptions;
+use crate::ops::check::CheckReport;
+use crate::ops::check::Depth;
+use crate::ops::check::check;
+use crate::ops::finding::Severity;
+use crate::units::human_bytes;
+use clap::Args;
+
+/// Check that everything is there and intact
+///
+/// Without options: keys, statements, index and trees, and that every pack has its length. With
+/// `--read-data` every stored byte is read, and every chunk is named again.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Read every pack
+    #[arg(long)]
+    read_data: bool,
+    /// Threads that read [default: one a processor]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit, Failure> {
+    let depth = if arguments.read_data { Depth::ReadData } else { Depth::Structure };
+    let mut options = CheckOptions::new(depth);
+    options.threads = arguments.threads.map_or(options.threads, usize::from);
+    let report = check(&context.open()?, &options, &context.progress)?;
+    context.progress.end();
+    let exit = if report.is_damaged() { Exit::Damage } else { Exit::Success };
+    tell(context, &report);
+    Ok(context.output.finish(&report, exit))
+}
+
+fn tell(context: &Context, report: &CheckReport) {
+    for finding in &report.findings {
+        let word = match finding.severity {
+            Severity::Loss => "damage",
+            Severity::Notice => "notice",
+        };
+        if finding.severity == Severity::Loss {
+            context.output.line(format_args!("{word}: {}: {}", finding.object, finding.effect));
+            context.output.line(format_args!("  remedy: {}", finding.remedy));
+        } else {
+            context.output.note(format_args!("{word}: {}: {}", finding.object, finding.effect));
+        }
+    }
+    let read = if report.packs_read == 0 {
+        "packs not read; `--read-data` reads them".to_owned()
+    } else {
+        let packs = words::count(report.packs_read, "pack");
+        format!("{packs} and {} read", human_bytes(report.bytes_read))
+    };
+    let verdict = if report.is_damaged() { "damage was found" } else { "no damage was found" };
+    context.output.note(format_args!(
+        "checked {}, {}, {} ({read}) in {}: {verdict}",
+        words::count(report.snapshots, "snapshot"),
+        words::count(report.files, "file"),
+        words::count(report.packs, "pack"),
+        words::duration(context.elapsed()),
+    ));
+}

@@ -1,0 +1,120 @@
+//! `init`: makes a repository and keeps its key.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::secrets;
+use crate::cli::secrets::SecretSource;
+use crate::format::keyslot::PASSPHRASE_MEMORY_KIB_MAX;
+use crate::format::keyslot::PASSPHRASE_MEMORY_KIB_MIN;
+use crate::format::keyslot::PassphraseCost;
+use crate::ops::init::FirstSecret;
+use crate::ops::init::init;
+use crate::repo::repository::InitOptions;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Create a repository
+///
+/// With `--key-file`, the file is created and opens the repository; without, a passphrase does.
+/// Whoever loses the key loses the data: there is no other way in.
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Words that `key list` shows for the first key
+    #[arg(long, default_value = "")]
+    label: String,
+    /// Level of compression
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
+    compression_level: Option<i32>,
+    /// Average length of a chunk of files in KiB, a power of two from 4 to 2048
+    #[arg(long, value_name = "KIB", value_parser = chunk_average)]
+    chunk_average: Option<u32>,
+    #[command(flatten)]
+    cost: CostArguments,
+}
+
+/// What guessing a passphrase costs.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct CostArguments {
+    /// Memory that trying a passphrase takes, in KiB
+    #[arg(
+        long,
+        value_name = "KIB",
+        default_value_t = MEMORY_KIB,
+        value_parser = clap::value_parser!(u32).range(MEMORY_RANGE.0..=MEMORY_RANGE.1),
+    )]
+    argon2_memory: u32,
+}
+
+impl CostArguments {
+    /// The cost in the words of the format.
+    pub(crate) const fn cost(self) -> PassphraseCost {
+        PassphraseCost { memory_kib: self.argon2_memory, passes: PASSES, lanes: LANES }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, Failure> {
+    let options = context.open_options()?;
+    let mut new = InitOptions::new();
+    new.label.clone_from(&arguments.label);
+    new.compression_level = arguments.compression_level.unwrap_or(new.compression_level);
+    new.chunk_average_bytes = arguments.chunk_average.unwrap_or(new.chunk_average_bytes);
+    let source = SecretSource::find(&context.global)?;
+    let (secret, file) = new_secret(&source, arguments.cost)?;
+    let mut keep = |key: &_| match &file {
+        Some(path) => secrets::keep_key_file(path, key),
+        None => Ok(()),
+    };
+    let report = init(&options, new, &secret, &mut keep)?;
+    let place = options.location.to_string();
+    context.output.note(format_args!(
+        "created repository {} in {place}, opened by key slot {}",
+        report.repository,
+        report.slot.short()
+    ));
+    let key = file.as_ref().map_or_else(
+        || "the passphrase".to_owned(),
+        |file| format!("the key file {}", file.display()),
+    );
+    context.output.note(format_args!(
+        "Keep {key} safe, and a copy of it elsewhere. Without it nobody can read the backups: \
+         whoever loses the key loses the data."
+    ));
+    let words = json!({
+        "repository": report.repository.to_string(),
+        "slot": report.slot.to_string(),
+        "location": place,
+        "key_file": file,
+    });
+    Ok(context.output.finish(&words, Exit::Success))
+}
+
+/// What opens a new slot, and where its key file goes.
+pub(crate) fn new_secret(
+    source: &SecretSource,
+    cost: CostArguments,
+) -> Result<(FirstSecret, Option<PathBuf>), Failure> {
+    if let SecretSource::KeyFile(path) = source {
+        secrets::check_key_file_absent(path)?;
+        return Ok((FirstSecret::KeyFile, Some(path.clone())));
+    }
+    let passphrase = secrets::new_passphrase(source)?;
+    Ok((FirstSecret::Passphrase(passphrase, cost.cost()), None))
+}
+
+fn chunk_average(text: &str) -> Result<u32, String> {
+    let kib: u32 = text.parse().map_err(|_error| "not a number".to_owned())?;
+    if (4..=2048).contains(&kib) && kib.is_power_of_two() {
+        return Ok(kib * 1024);
+    }
+    Err("not a power of two from 4 to 2048".to_owned())
+}
+
+const MEMORY_KIB: u32 = 262_144;
+#[expect(clippy::as_conversions, reason = "clap wants a constant range of i64")]
+const MEMORY_RANGE: (i64, i64) =
+    (PASSPHRASE_MEMORY_KIB_MIN as i64, PASSPHRASE_MEMORY_KIB_MAX as i64);
+const PASSES: u32 = 3;
+const LANES: u32 = 4;

@@ -1,0 +1,125 @@
+//! `ls`: lists what is in a snapshot.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::Form;
+use crate::cli::words;
+use crate::format::tree::EntryKind;
+use crate::ops::look::ListedEntry;
+use crate::ops::look::ls;
+use crate::ops::select::Selector;
+use crate::ops::words::path_words;
+use crate::ops::words::time_words;
+use clap::Args;
+use serde_json::Value;
+use serde_json::json;
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// List what is in a snapshot
+///
+/// Each line has mode, owner, size, time and path. Control characters and bytes outside UTF-8 are
+/// written as `\xHH`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArguments {
+    /// SNAPSHOT or SNAPSHOT:PATH; see `sbf-repo restore --help`
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    selector: OsString,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<Exit, Failure> {
+    let selector = Selector::parse(arguments.selector.as_bytes())?;
+    let repository = context.open()?;
+    let selected = selector.select(&repository)?;
+    context.output.open_list("entries");
+    let mut show = |entry: ListedEntry<'_>| {
+        match context.output.form() {
+            Form::Words => context.output.line(format_args!("{}", line(&entry))),
+            Form::Json => context.output.push(&value(&entry)),
+        }
+        if context.output.is_closed_pipe() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let report = ls(&repository, &selected, &mut show, &context.progress)?;
+    for finding in &report.findings {
+        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
+    }
+    let exit = if report.findings_count == 0 { Exit::Success } else { Exit::Damage };
+    let words = json!({
+        "snapshot": selected.snapshot().to_string(),
+        "path": selected.path_words(),
+        "entries_count": report.entries,
+        "findings": report.findings,
+        "findings_count": report.findings_count,
+    });
+    Ok(context.output.finish(&words, exit))
+}
+
+fn line(entry: &ListedEntry<'_>) -> String {
+    let metadata = entry.metadata;
+    let name = |name: &[u8], number: u32| {
+        if name.is_empty() { number.to_string() } else { path_words(name) }
+    };
+    let owner = &entry.owner;
+    let target = match entry.kind {
+        EntryKind::Symlink { target } => format!(" -> {}", path_words(target)),
+        EntryKind::File(_)
+        | EntryKind::Directory(_)
+        | EntryKind::Fifo
+        | EntryKind::Socket
+        | EntryKind::CharacterDevice(_)
+        | EntryKind::BlockDevice(_) => String::new(),
+    };
+    format!(
+        "{} {:<8} {:<8} {:>12} {} {}{target}",
+        words::mode(entry.kind, metadata.mode),
+        name(&owner.user_name, owner.user_id),
+        name(&owner.group_name, owner.group_id),
+        size(entry.kind).unwrap_or(0),
+        time_words(metadata.modified.seconds, 0),
+        entry.path,
+    )
+}
+
+fn value(entry: &ListedEntry<'_>) -> Value {
+    let (metadata, owner) = (entry.metadata, &entry.owner);
+    let (kind, target) = match entry.kind {
+        EntryKind::File(_) => ("file", None),
+        EntryKind::Directory(_) => ("directory", None),
+        EntryKind::Symlink { target } => ("symlink", Some(path_words(target))),
+        EntryKind::Fifo => ("fifo", None),
+        EntryKind::Socket => ("socket", None),
+        EntryKind::CharacterDevice(_) => ("character device", None),
+        EntryKind::BlockDevice(_) => ("block device", None),
+    };
+    json!({
+        "path": entry.path,
+        "kind": kind,
+        "size": size(entry.kind),
+        "target": target,
+        "mode": format!("{:04o}", metadata.mode),
+        "user_id": owner.user_id,
+        "group_id": owner.group_id,
+        "user": path_words(&owner.user_name),
+        "group": path_words(&owner.group_name),
+        "modified": time_words(metadata.modified.seconds, metadata.modified.nanoseconds),
+    })
+}
+
+fn size(kind: &EntryKind) -> Option<u64> {
+    match kind {
+        EntryKind::File(file) => Some(file.size),
+        EntryKind::Directory(_)
+        | EntryKind::Symlink { .. }
+        | EntryKind::Fifo
+        | EntryKind::Socket
+        | EntryKind::CharacterDevice(_)
+        | EntryKind::BlockDevice(_) => None,
+    }
+}

@@ -1,0 +1,33 @@
+//! One file a command: arguments in, report out.
+
+pub(crate) mod cache;
+pub(crate) mod check;
+pub(crate) mod dump;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod ls;
+pub(crate) mod restore;
+pub(crate) mod snapshot;
+pub(crate) mod snapshots;
+pub(crate) mod stats;
+
+use crate::cli::arguments::Command;
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+
+/// Runs a command.
+pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(arguments) => init::run(context, &arguments),
+        Command::Snapshot(arguments) => snapshot::run(context, arguments),
+        Command::Snapshots(arguments) => snapshots::run(context, arguments),
+        Command::Ls(arguments) => ls::run(context, &arguments),
+        Command::Restore(arguments) => restore::run(context, arguments),
+        Command::Dump(arguments) => dump::run(context, &arguments),
+        Command::Stats => stats::run(context),
+        Command::Check(arguments) => check::run(context, &arguments),
+        Command::Key(arguments) => key::run(context, arguments),
+        Command::Cache(arguments) => cache::run(context, &arguments),
+    }
+}

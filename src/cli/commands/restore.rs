@@ -1,0 +1,156 @@
+//! `restore`: from a snapshot to files.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::patterns;
+use crate::cli::words;
+use crate::format::manifest::StatedTotals;
+use crate::ops::restore::KeepGoing;
+use crate::ops::restore::Ownership;
+use crate::ops::restore::RestoreOptions;
+use crate::ops::restore::RestoreReport;
+use crate::ops::restore::Trust;
+use crate::ops::restore::restore;
+use crate::ops::select::Selected;
+use crate::ops::select::Selector;
+use crate::units::human_bytes;
+use clap::Args;
+use clap::ValueEnum;
+use serde_json::json;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Restore files from a snapshot
+///
+/// A snapshot is named by `latest`, by the first four or more digits of its id, or by its source
+/// and a time: `SOURCE@latest`, `SOURCE@2026-10-14` (the newest of that day, UTC),
+/// `SOURCE@2026-10-14T02:00:00Z` (the newest that is not newer), `SOURCE@7d` (the newest that is at
+/// least 7 days old). A path in it follows a colon: `app-db@latest:/app.sql`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// SNAPSHOT or SNAPSHOT:PATH
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    selector: OsString,
+    /// Directory that receives the files; made if it is missing
+    #[arg(long, value_name = "DIRECTORY")]
+    target: PathBuf,
+    /// Restore only what this pattern of `.gitignore` matches, with everything below; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Leave out what this pattern of `.gitignore` matches; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Also restore set-id bits, devices and foreign owners, which give rights on this host
+    #[arg(long)]
+    trusted: bool,
+    /// Whose the files become
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Owner::Names)]
+    owner: Owner,
+    /// Restore everything that is intact, and list what is not
+    #[arg(long)]
+    keep_going: bool,
+    /// Threads that read and write [default: one a processor]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// Whose restored files become.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Owner {
+    /// The recorded names', else the recorded numbers'
+    Names,
+    /// The recorded numbers'
+    Ids,
+    /// Yours
+    Keep,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit, Failure> {
+    let selector = Selector::parse(arguments.selector.as_bytes())?;
+    let options = options_of(arguments)?;
+    let repository = context.open()?;
+    let selected = selector.select(&repository)?;
+    let report = restore(&repository, &selected, &options, &context.progress)?;
+    context.progress.end();
+    Ok(tell(context, &selected, &options, &report))
+}
+
+fn options_of(arguments: RestoreArguments) -> Result<RestoreOptions, Failure> {
+    let mut options = RestoreOptions::new(arguments.target);
+    options.ownership = match arguments.owner {
+        Owner::Names => Ownership::Names,
+        Owner::Ids => Ownership::Ids,
+        Owner::Keep => Ownership::Keep,
+    };
+    options.trust = if arguments.trusted { Trust::Trusted } else { Trust::Untrusted };
+    options.keep_going = if arguments.keep_going { KeepGoing::Continue } else { KeepGoing::Stop };
+    options.threads = arguments.threads.map_or(options.threads, usize::from);
+    let include = patterns::compile(&arguments.include, &[])?;
+    let exclude = patterns::compile(&arguments.exclude, &[])?;
+    if include.is_none() && exclude.is_none() {
+        return Ok(options);
+    }
+    options.filter = Some(Arc::new(move |path: &[u8], is_directory| {
+        let path = Path::new("/").join(Path::new(OsStr::from_bytes(path)));
+        let out = exclude.as_ref().is_some_and(|out| patterns::matches(out, &path, is_directory));
+        // A directory that does not match may hold what does.
+        let included = |patterns| patterns::matches_below(patterns, &path, is_directory);
+        !out && (is_directory || include.as_ref().is_none_or(included))
+    }));
+    Ok(options)
+}
+
+fn tell(
+    context: &Context,
+    selected: &Selected,
+    options: &RestoreOptions,
+    report: &RestoreReport,
+) -> Exit {
+    let RestoreReport { totals, failed, failed_count, not_applied, not_applied_count, .. } = report;
+    let exit = if *failed_count == 0 { Exit::Success } else { Exit::Damage };
+    let id = selected.snapshot().to_string();
+    context.output.note(format_args!(
+        "restored {} and {} ({}) of snapshot {} to {} in {}",
+        words::count(totals.files, "file"),
+        words::count(totals.directories + totals.others, "other entry")
+            .replace("entrys", "entries"),
+        human_bytes(totals.bytes),
+        context.id(&id),
+        options.target.display(),
+        words::duration(context.elapsed()),
+    ));
+    for text in not_applied {
+        context.output.detail(format_args!("{text}"));
+    }
+    if *not_applied_count > 0 {
+        let what = words::count(*not_applied_count, "piece");
+        context.output.note(format_args!(
+            "note: {what} of metadata could not be set; `--verbose` names them"
+        ));
+    }
+    for finding in failed {
+        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
+    }
+    if *failed_count > 0 {
+        let what = words::count(*failed_count, "entry").replace("entrys", "entries");
+        context.output.warn(&format!("{what} could not be restored"));
+    }
+    let words = json!({
+        "snapshot": id,
+        "path": selected.path_words(),
+        "target": options.target.to_string_lossy(),
+        "totals": StatedTotals::from(*totals),
+        "failed": failed,
+        "failed_count": failed_count,
+        "not_applied": not_applied,
+        "not_applied_count": not_applied_count,
+        "seconds": context.elapsed().as_secs_f64(),
+    });
+    context.output.finish(&words, exit)
+}

@@ -1,0 +1,166 @@
+//! `snapshot`: backs up files, a stream or a command's output.
+
+use crate::cli::context::Context;
+use crate::cli::environment;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::patterns;
+use crate::cli::words;
+use crate::format::manifest::StatedTotals;
+use crate::ops::snapshot::options::CommandSource;
+use crate::ops::snapshot::options::FilesSource;
+use crate::ops::snapshot::options::SnapshotOptions;
+use crate::ops::snapshot::options::Source;
+use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::report::SnapshotReport;
+use crate::ops::snapshot::snapshot;
+use crate::units::human_bytes;
+use clap::Args;
+use serde_json::json;
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Back up files, a stream, or the output of a command
+///
+/// `sbf-repo snapshot PATH…` backs up files and directories.
+/// `sbf-repo snapshot --stdin-name NAME` backs up standard input as one file.
+/// `sbf-repo snapshot --stdin-name NAME --from-command -- PROGRAM ARGUMENT…` backs up what the
+/// program prints; if it fails, there is no snapshot.
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArguments {
+    /// What to back up; after `--from-command`, the program and its arguments
+    #[arg(value_name = "PATH", required_unless_present = "stdin_name")]
+    paths: Vec<OsString>,
+    /// Name of the source, by which snapshots are found and kept [default: HOST:first-path]
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Word for finding the snapshot again; may be repeated
+    #[arg(long, value_name = "WORD")]
+    tag: Vec<String>,
+    /// Leave out what this pattern of `.gitignore` matches; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Leave out what the patterns in this file match; may be repeated
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+    /// Leave out the content of directories that hold a file of this name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    exclude_if_present: Vec<OsString>,
+    /// Leave out the content of directories that a CACHEDIR.TAG marks as caches
+    #[arg(long)]
+    exclude_caches: bool,
+    /// Stay on the file systems of the given paths
+    #[arg(long)]
+    one_file_system: bool,
+    /// Time of the data, as 2026-10-14T02:00:00Z, if it is not now
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// Back up standard input, or a command's output, as a file of this name
+    #[arg(long, value_name = "NAME")]
+    stdin_name: Option<String>,
+    /// Run the program that follows `--` and back up its output
+    #[arg(long, requires = "stdin_name", requires = "paths")]
+    from_command: bool,
+    /// Name of this host [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Threads that read and compress [default: one a processor]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exit, Failure> {
+    let host = arguments.host.clone().unwrap_or_else(environment::host);
+    let (source, first) = source_of(&arguments)?;
+    let name = arguments.source.unwrap_or_else(|| format!("{host}:{first}"));
+    let mut options = SnapshotOptions::new(name, host);
+    options.tags = arguments.tag;
+    options.time = arguments.time;
+    options.sudo_user = environment::sudo_user();
+    options.threads = arguments.threads.map_or(options.threads, usize::from);
+    let repository = context.open()?;
+    let report = snapshot(&repository, &options, source, &context.progress)?;
+    context.progress.end();
+    Ok(tell(context, &report))
+}
+
+fn source_of(arguments: &SnapshotArguments) -> Result<(Source, String), Failure> {
+    let Some(name) = arguments.stdin_name.clone() else {
+        let paths: Vec<PathBuf> =
+            arguments.paths.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+        let first = paths.first().map(|path| path.to_string_lossy().into_owned());
+        let mut files = FilesSource::new(paths);
+        let compiled = patterns::compile(&arguments.exclude, &arguments.exclude_file)?;
+        files.exclude =
+            compiled.map(|compiled| -> Arc<dyn Fn(&Path, bool) -> bool + Send + Sync> {
+                Arc::new(move |path, is_directory| patterns::matches(&compiled, path, is_directory))
+            });
+        files.exclude_if_present.clone_from(&arguments.exclude_if_present);
+        files.exclude_caches = arguments.exclude_caches;
+        files.one_file_system = arguments.one_file_system;
+        return Ok((Source::Files(files), first.unwrap_or_default()));
+    };
+    if arguments.from_command {
+        let command = CommandSource::new(name.clone(), arguments.paths.clone());
+        return Ok((Source::Command(command), name));
+    }
+    if arguments.paths.iter().any(|path| path != "-") {
+        let why = "`--stdin-name` takes no paths but `-`".to_owned();
+        return Err(Failure::usage(why).with_hint("`--from-command` runs a program after `--`"));
+    }
+    let stream = StreamSource::new(name.clone(), Box::new(std::io::stdin()));
+    Ok((Source::Stream(stream), name))
+}
+
+/// The absolute path, with `.` and trailing slashes taken away and links kept.
+fn absolute(path: &OsString) -> Result<PathBuf, Failure> {
+    let path = Path::new(path);
+    let absolute = std::path::absolute(path);
+    let absolute = absolute.map_err(|source| Failure::local("find", path, source))?;
+    let is_up = |part| part == std::path::Component::ParentDir;
+    if absolute.components().any(is_up) {
+        // What lies above a link depends on where the link points: only the system knows.
+        let found = std::fs::canonicalize(path);
+        return found.map_err(|source| Failure::local("find", path, source));
+    }
+    Ok(absolute.components().collect())
+}
+
+fn tell(context: &Context, report: &SnapshotReport) -> Exit {
+    let SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, .. } =
+        report;
+    let exit = if report.is_incomplete() { Exit::Incomplete } else { Exit::Success };
+    let id = snapshot.map(|snapshot| snapshot.to_string()).unwrap_or_default();
+    context.output.note(format_args!(
+        "snapshot {} of {source}: {} new, {} changed, {} unchanged; {} read, {} stored \
+         (deduplication {}, compression {}) in {}",
+        context.id(&id),
+        words::count(run.files_new, "file"),
+        run.files_changed,
+        run.files_unchanged,
+        human_bytes(run.bytes_read),
+        human_bytes(run.bytes_stored),
+        words::ratio(totals.bytes, run.bytes_new),
+        words::ratio(run.bytes_new, run.bytes_stored),
+        words::duration(context.elapsed()),
+    ));
+    if report.is_incomplete() {
+        let what = words::count(*skipped_count, "path");
+        context.output.warn(&format!("{what} left out; the snapshot is marked incomplete"));
+    }
+    let words = json!({
+        "snapshot": id,
+        "source": source,
+        "parent": parent.map(|parent| parent.to_string()),
+        "totals": StatedTotals::from(*totals),
+        "run": run,
+        "incomplete": report.is_incomplete(),
+        "skipped": skipped,
+        "skipped_count": skipped_count,
+        "seconds": context.elapsed().as_secs_f64(),
+    });
+    context.output.finish(&words, exit)
+}

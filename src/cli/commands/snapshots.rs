@@ -1,0 +1,88 @@
+//! `snapshots`: lists what there is.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::words::Table;
+use crate::cli::words::short_time;
+use crate::ops::look::SnapshotFilter;
+use crate::ops::look::SnapshotRow;
+use crate::ops::look::snapshots;
+use crate::units::human_bytes;
+use clap::Args;
+use serde_json::Value;
+use serde_json::json;
+
+/// List the snapshots
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotsArguments {
+    /// Only of this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only with this tag; may be repeated, and all must be there
+    #[arg(long, value_name = "WORD")]
+    tag: Vec<String>,
+    /// Only of this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Only the newest COUNT of each source
+    #[arg(long, value_name = "COUNT")]
+    latest: Option<usize>,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: SnapshotsArguments) -> Result<Exit, Failure> {
+    let mut filter = SnapshotFilter::new();
+    filter.source = arguments.source;
+    filter.tags = arguments.tag;
+    filter.host = arguments.host;
+    filter.latest = arguments.latest;
+    let list = snapshots(&context.open()?, &filter)?;
+    let mut table = Table::new(&["SNAPSHOT", "TIME", "SOURCE", "FILES", "SIZE", "NOTES"]);
+    for row in &list.rows {
+        table.push(cells(context, row));
+    }
+    if list.rows.is_empty() {
+        context.output.note(format_args!("there is no such snapshot"));
+    } else {
+        context.output.line(format_args!("{table}"));
+    }
+    for finding in &list.findings {
+        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
+    }
+    let exit = if list.findings.is_empty() { Exit::Success } else { Exit::Damage };
+    let rows: Vec<Value> = list.rows.iter().map(value).collect();
+    Ok(context.output.finish(&json!({ "snapshots": rows, "findings": list.findings }), exit))
+}
+
+fn cells(context: &Context, row: &SnapshotRow) -> Vec<String> {
+    let id = context.id(&row.snapshot.to_string());
+    let source = row.source.clone();
+    let Some(manifest) = &row.manifest else {
+        let unknown = || "?".to_owned();
+        return vec![id, unknown(), source, unknown(), unknown(), "damaged manifest".to_owned()];
+    };
+    let stated = &manifest.predicate;
+    let mut notes = stated.tags.clone();
+    if stated.incomplete {
+        notes.push(format!("incomplete: {} left out", stated.skipped_count));
+    }
+    vec![
+        id,
+        short_time(&stated.times.data),
+        source,
+        stated.totals.files.to_string(),
+        human_bytes(stated.totals.bytes),
+        notes.join(", "),
+    ]
+}
+
+fn value(row: &SnapshotRow) -> Value {
+    json!({
+        "snapshot": row.snapshot.to_string(),
+        "client": row.client.to_string(),
+        "source": row.source,
+        "received": row.received,
+        "manifest": row.manifest.as_ref().map(|manifest| &manifest.predicate),
+    })
+}

@@ -1,0 +1,111 @@
+//! What every command works with: its options, its output, and the way to the repository.
+
+use crate::cli::arguments::GlobalArguments;
+use crate::cli::environment;
+use crate::cli::failure::Failure;
+use crate::cli::output::Form;
+use crate::cli::output::Loudness;
+use crate::cli::output::Output;
+use crate::cli::progress::TerminalProgress;
+use crate::cli::secrets;
+use crate::cli::secrets::SecretSource;
+use crate::cli::stop::Stop;
+use crate::ops::location;
+use crate::ops::location::Location;
+use crate::ops::location::OpenOptions;
+use crate::repo::environment::SystemEnvironment;
+use crate::repo::repository::Repository;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+/// A running command's surroundings.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) global: GlobalArguments,
+    pub(crate) output: Arc<Output>,
+    pub(crate) progress: TerminalProgress,
+    started: Instant,
+}
+
+impl Context {
+    /// The surroundings that the arguments ask for.
+    #[expect(clippy::disallowed_methods, reason = "the command line measures elapsed time")]
+    pub(crate) fn new(global: GlobalArguments, stop: Stop) -> Self {
+        let form = if global.json { Form::Json } else { Form::Words };
+        let loudness = match (global.quiet, global.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Normal,
+        };
+        let output = Arc::new(Output::new(form, loudness));
+        let progress = TerminalProgress::new(Arc::clone(&output), stop);
+        Self { global, output, progress, started: Instant::now() }
+    }
+
+    /// Opens the repository.
+    pub(crate) fn open(&self) -> Result<Repository, Failure> {
+        let options = self.open_options()?;
+        let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
+        Ok(location::open(&options, &credential)?)
+    }
+
+    /// Where the repository is, and what it is opened with.
+    pub(crate) fn open_options(&self) -> Result<OpenOptions, Failure> {
+        let location: Location = self.location()?.parse()?;
+        let mut options = OpenOptions::new(location, Arc::new(SystemEnvironment::new()));
+        if let Some(cache) = self.cache_directory() {
+            options = options.with_cache(cache);
+        }
+        if let Some(state) = environment::state_directory() {
+            options = options.with_state(state);
+        }
+        Ok(options)
+    }
+
+    /// Where the disposable cache is, unless none is wanted.
+    pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
+        if self.global.no_cache {
+            return None;
+        }
+        self.global.cache_dir.clone().or_else(environment::cache_directory)
+    }
+
+    /// How long the command has run.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// An id for people: short, unless everything is to be told.
+    pub(crate) fn id(&self, full: &str) -> String {
+        if self.output.loudness() == Loudness::Verbose {
+            return full.to_owned();
+        }
+        full.chars().take(ID_DIGITS).collect()
+    }
+
+    fn location(&self) -> Result<String, Failure> {
+        if let Some(location) = &self.global.repo {
+            return Ok(location.clone());
+        }
+        let text = |words: std::ffi::OsString| {
+            words.into_string().map_err(|_words| {
+                Failure::usage("SBF_REPO_REPOSITORY is not valid UTF-8".to_owned())
+            })
+        };
+        if let Some(location) = environment::variable("SBF_REPO_REPOSITORY") {
+            return text(location);
+        }
+        if let Some(file) = environment::path("SBF_REPO_REPOSITORY_FILE") {
+            let read = std::fs::read_to_string(&file);
+            let read = read.map_err(|source| Failure::local("read", &file, source))?;
+            return Ok(read.trim().to_owned());
+        }
+        Err(Failure::usage("no repository is named".to_owned())
+            .with_hint("name it with `--repo LOCATION` or SBF_REPO_REPOSITORY"))
+    }
+}
+
+/// Hexadecimal digits of an id that are shown.
+const ID_DIGITS: usize = 8;

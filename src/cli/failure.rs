@@ -1,0 +1,364 @@
+//! The one place that turns errors into words, hints and exit codes.
+
+use crate::StoreErrorKind;
+use crate::ops::error::OpError;
+use crate::repo::error::RepoError;
+use serde_json::Value;
+use serde_json::json;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// How the process ends. The numbers are a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failure,
+    Usage,
+    Incomplete,
+    SourceCommand,
+    Damage,
+    OwnOutput,
+    NoRepository,
+    WrongKey,
+    Store,
+    Refused,
+    RoleLacks,
+    Interrupted,
+    ClosedPipe,
+    Terminated,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Incomplete => 3,
+            Self::SourceCommand => 4,
+            Self::Damage => 5,
+            Self::OwnOutput => 8,
+            Self::NoRepository => 10,
+            Self::WrongKey => 12,
+            Self::Store => 13,
+            Self::Refused => 14,
+            Self::RoleLacks => 15,
+            Self::Interrupted => 130,
+            // What a shell shows for a program that SIGPIPE ended.
+            Self::ClosedPipe => 141,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a command failed, for people and programs.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// Stable, for programs.
+    code: &'static str,
+    /// The error and what caused it, each level once.
+    chain: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// Wrong arguments.
+    pub(crate) fn usage(message: String) -> Self {
+        Self { exit: Exit::Usage, code: "usage", chain: vec![message], hints: Vec::new() }
+    }
+
+    /// A local file that the command line itself needs.
+    pub(crate) fn local(
+        call: &'static str,
+        path: &std::path::Path,
+        source: std::io::Error,
+    ) -> Self {
+        OpError::Local { call, path: path.to_owned(), source }.into()
+    }
+
+    /// The same failure with a hint.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The same failure, if it happened after a signal asked the process to stop.
+    pub(crate) fn after(self, signal: Option<usize>) -> Self {
+        // The terminal's signal goes to the source command too, which then fails.
+        let stopped = matches!(self.exit, Exit::Interrupted | Exit::SourceCommand);
+        match signal {
+            Some(number) if stopped => {
+                let mut failure = Self::from(OpError::Interrupted);
+                failure.exit = if number == 15 { Exit::Terminated } else { Exit::Interrupted };
+                failure
+            }
+            Some(_) | None => self,
+        }
+    }
+
+    /// The lines for people.
+    pub(crate) fn words(&self) -> String {
+        let mut text = String::new();
+        for (level, line) in self.chain.iter().enumerate() {
+            let head = match level {
+                0 if line.starts_with("error: ") => "",
+                0 => "error: ",
+                _ => "  caused by: ",
+            };
+            // Writing into a string does not fail.
+            let _ignored = writeln!(text, "{head}{line}");
+        }
+        for hint in &self.hints {
+            let _ignored = writeln!(text, "hint: {hint}");
+        }
+        text
+    }
+
+    /// The object for programs.
+    pub(crate) fn json(&self) -> Value {
+        let Self { exit: _, code, chain, hints } = self;
+        let message = chain.first().map(|first| first.trim_start_matches("error: "));
+        let causes = chain.get(1..).unwrap_or_default();
+        json!({ "code": code, "message": message, "chain": causes, "hints": hints })
+    }
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        let (exit, code, hint) = judge(&error);
+        let hints = hint.into_iter().collect();
+        Self { exit, code, chain: chain(&error), hints }
+    }
+}
+
+impl From<RepoError> for Failure {
+    fn from(error: RepoError) -> Self {
+        let (exit, code, hint) = judge_repo(&error);
+        let hints = hint.into_iter().collect();
+        Self { exit, code, chain: chain(&error), hints }
+    }
+}
+
+/// The error and its causes; a level that only repeats the one above it is left out.
+fn chain(error: &dyn Error) -> Vec<String> {
+    let mut levels = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(source) = next {
+        let words = source.to_string();
+        if levels.last() != Some(&words) {
+            levels.push(words);
+        }
+        next = source.source();
+    }
+    levels
+}
+
+type Judgement = (Exit, &'static str, Option<String>);
+
+fn judge(error: &OpError) -> Judgement {
+    let hint = |text: &str| Some(text.to_owned());
+    match error {
+        OpError::Repo { source, .. } => judge_repo(source),
+        OpError::Restore { source, .. } => {
+            let (exit, code, first) = judge_repo(source);
+            let go_on = "run `sbf-repo restore --keep-going` for everything else";
+            (exit, code, if source.is_damage() { hint(go_on) } else { first })
+        }
+        OpError::Local { .. } => (Exit::Failure, "local", None),
+        OpError::Interrupted => (
+            Exit::Interrupted,
+            "interrupted",
+            hint("run the same command again: it uses what is already stored"),
+        ),
+        OpError::Refused { .. } => (Exit::Refused, "refused", None),
+        OpError::Usage { .. } => (Exit::Usage, "usage", None),
+        OpError::SourceCommand { .. } => (
+            Exit::SourceCommand,
+            "source.command",
+            hint("no snapshot was made; run the source command alone to see why it fails"),
+        ),
+        OpError::NoSnapshot { .. } => {
+            (Exit::Failure, "snapshot.none", hint("run `sbf-repo snapshots` to see what there is"))
+        }
+        OpError::NoPath { snapshot, .. } => {
+            let text = format!("run `sbf-repo ls {snapshot}` to see what is in it");
+            (Exit::Failure, "path.none", Some(text))
+        }
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a flat table")]
+fn judge_repo(error: &RepoError) -> Judgement {
+    let hint = |text: &str| Some(text.to_owned());
+    let damage = |code| (Exit::Damage, code, hint(DAMAGE_HINT));
+    match error {
+        RepoError::NoRepository { location } => (
+            Exit::NoRepository,
+            "repository.none",
+            Some(format!("run `sbf-repo init --repo {location}` to create one")),
+        ),
+        RepoError::NotEmpty { .. } => (
+            Exit::Failure,
+            "repository.not_empty",
+            hint("choose an empty directory, or leave out `init` to use the repository there"),
+        ),
+        RepoError::WrongKey { .. } => (
+            Exit::WrongKey,
+            "key.wrong",
+            hint("`--key-file`, `--password-file` and the SBF_REPO_ variables choose the key"),
+        ),
+        RepoError::KeyFile => (Exit::WrongKey, "key.file", None),
+        RepoError::Generation { .. } => {
+            let text = "open the repository with a newer key; `sbf-repo key list` shows the slots";
+            (Exit::WrongKey, "key.generation", hint(text))
+        }
+        RepoError::RoleLacks { .. } => (
+            Exit::RoleLacks,
+            "role.lacks",
+            hint("`sbf-repo key list` shows the roles; use a key whose role has the right"),
+        ),
+        RepoError::Feature { .. } => {
+            (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
+        }
+        RepoError::Store { source } => judge_store(source.kind),
+        RepoError::OpenSlot { .. } => damage("slot.damaged"),
+        RepoError::Decode { .. } => damage("object.malformed"),
+        RepoError::Open { .. } => damage("object.unauthentic"),
+        RepoError::Decompress { .. } => damage("object.compression"),
+        RepoError::Signature { .. } => damage("object.signature"),
+        RepoError::WrongHash { .. } => damage("object.hash"),
+        RepoError::UnknownChunk { .. } => damage("chunk.missing"),
+        RepoError::OpenBlock { .. } => damage("block.unauthentic"),
+        RepoError::WrongChunk { .. } => damage("chunk.unauthentic"),
+        RepoError::IndexDiffers { .. } => damage("index.differs"),
+        RepoError::TreeNode { .. } => damage("tree.malformed"),
+        RepoError::VerifyFailed { .. } => (
+            Exit::OwnOutput,
+            "output.unverified",
+            hint("test this machine's memory and processor before you use it for backups"),
+        ),
+        RepoError::Fenced { .. } => {
+            (Exit::Failure, "session.fenced", hint("run the same command again"))
+        }
+        RepoError::Unsettled { .. } => {
+            (Exit::Failure, "repository.unsettled", hint("run the same command again"))
+        }
+        RepoError::WorkerLost => (Exit::Failure, "worker.lost", None),
+        RepoError::Local { .. } => (
+            Exit::Failure,
+            "local",
+            hint("set SBF_REPO_STATE_DIR and SBF_REPO_CACHE_DIR to directories you may write to"),
+        ),
+        RepoError::Interrupted => judge(&OpError::Interrupted),
+    }
+}
+
+fn judge_store(kind: StoreErrorKind) -> Judgement {
+    let hint = |text: &str| Some(text.to_owned());
+    match kind {
+        StoreErrorKind::NotFound => (Exit::Damage, "object.missing", hint(DAMAGE_HINT)),
+        StoreErrorKind::Corrupt => (Exit::Damage, "object.length", hint(DAMAGE_HINT)),
+        StoreErrorKind::Denied => {
+            (Exit::Store, "store.denied", hint("check the rights of this user on the store"))
+        }
+        StoreErrorKind::Unauthenticated => {
+            (Exit::Store, "store.unauthenticated", hint("check the credentials of the store"))
+        }
+        StoreErrorKind::Throttled => {
+            (Exit::Store, "store.throttled", hint("run the same command again later"))
+        }
+        StoreErrorKind::Unavailable => {
+            (Exit::Store, "store.unavailable", hint("run the same command again later"))
+        }
+        StoreErrorKind::Full => (
+            Exit::Failure,
+            "store.full",
+            hint("make room in the store, then run the same command again: it goes on"),
+        ),
+        StoreErrorKind::AlreadyExists => (Exit::Failure, "store.exists", None),
+        StoreErrorKind::Other => (Exit::Failure, "store.other", None),
+    }
+}
+
+const DAMAGE_HINT: &str = "run `sbf-repo check --read-data` to see everything that is damaged";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::CryptoError;
+    use crate::format::keyslot::Role;
+    use crate::id::PackId;
+    use crate::repo::error::BlockError;
+    use crate::store::Operation;
+    use crate::store::StoreError;
+
+    #[track_caller]
+    fn check(error: impl Into<Failure>, exit: u8, words: &str) {
+        let failure = error.into();
+        assert_eq!(failure.exit.code(), exit);
+        assert_eq!(failure.words(), words);
+    }
+
+    fn store(kind: StoreErrorKind) -> RepoError {
+        StoreError::new(Operation::Read, "config", "/r", kind, "why").into()
+    }
+
+    #[test]
+    fn each_level_of_the_chain_is_told_once() {
+        let pack = PackId::new([0x4d; 32]);
+        let source = BlockError::Crypto(CryptoError::BadSignature);
+        let told = source.to_string();
+        let source = RepoError::OpenBlock { pack, block: 12, source }.into();
+        let error = OpError::Restore { path: "a.jpg".to_owned(), source };
+        let words = format!(
+            "error: cannot restore `a.jpg`\n  caused by: cannot open block 12 of pack 4d4d4d4d\n  \
+             caused by: {told}\nhint: run `sbf-repo restore --keep-going` for everything else\n"
+        );
+        check(error, 5, &words);
+    }
+
+    #[test]
+    fn kinds_of_store_errors_have_their_codes() {
+        for (kind, exit) in [
+            (StoreErrorKind::NotFound, 5),
+            (StoreErrorKind::Corrupt, 5),
+            (StoreErrorKind::Denied, 13),
+            (StoreErrorKind::Unauthenticated, 13),
+            (StoreErrorKind::Throttled, 13),
+            (StoreErrorKind::Unavailable, 13),
+            (StoreErrorKind::Full, 1),
+            (StoreErrorKind::AlreadyExists, 1),
+            (StoreErrorKind::Other, 1),
+        ] {
+            assert_eq!(Failure::from(store(kind)).exit.code(), exit, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn rights_hardware_and_refusals_have_their_codes() {
+        let lacks = RepoError::RoleLacks { role: Role::Writer, what: "reading packs" };
+        assert_eq!(Failure::from(lacks).exit.code(), 15);
+        assert_eq!(Failure::from(RepoError::VerifyFailed { block: 1 }).exit.code(), 8);
+        let refused = OpError::Refused { why: "no".to_owned() };
+        check(refused, 14, "error: no\n");
+    }
+
+    #[test]
+    fn a_signal_explains_what_followed_from_it() {
+        let interrupted = || Failure::from(OpError::Interrupted);
+        assert_eq!(interrupted().after(Some(2)).exit.code(), 130);
+        assert_eq!(interrupted().after(Some(15)).exit.code(), 143);
+        let command = || Failure::from(OpError::SourceCommand { how: "signal 2".to_owned() });
+        assert_eq!(command().after(Some(2)).exit.code(), 130);
+        assert_eq!(command().after(None).exit.code(), 4);
+    }
+}

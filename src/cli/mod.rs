@@ -1,0 +1,63 @@
+//! The command line: arguments, words for people, exit codes. What commands do is in `ops`.
+
+mod arguments;
+mod commands;
+mod context;
+mod environment;
+mod failure;
+mod output;
+mod patterns;
+mod progress;
+mod prompt;
+mod secrets;
+mod stop;
+mod words;
+
+use crate::cli::arguments::Arguments;
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::stop::Stop;
+use clap::Parser as _;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program with this process's arguments and environment.
+///
+/// Reads and writes the standard streams and installs signal handlers.
+pub fn run() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&words, &error),
+    };
+    let Arguments { global, command } = arguments;
+    let stop = Stop::install();
+    let context = Context::new(global, stop);
+    let result = commands::run(&context, command);
+    context.progress.end();
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(failure) => context.output.fail(&failure.after(stop.signal())),
+    };
+    context.output.close(exit)
+}
+
+/// Says what is wrong with the arguments; `--help` and `--version` come here too.
+fn refuse(words: &[OsString], error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Fails only if nobody reads it.
+        let _ignored = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let before_command = words.iter().take_while(|word| *word != "--");
+    if before_command.into_iter().any(|word| word == "--json") {
+        let output = Output::json();
+        let message = error.render().to_string();
+        let exit = output.fail(&Failure::usage(message.trim_end().to_owned()));
+        return output.close(exit);
+    }
+    let _ignored = error.print();
+    Exit::Usage.into()
+}

@@ -1,0 +1,230 @@
+//! The one module that writes to the terminal: data to standard output, words to standard error.
+
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+use std::fmt::Arguments;
+use std::io;
+use std::io::BufWriter;
+use std::io::Stdout;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+/// Where everything that the program says goes.
+#[derive(Debug)]
+pub(crate) struct Output {
+    form: Form,
+    loudness: Loudness,
+    data: Mutex<Data>,
+}
+
+/// In what form results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines for people.
+    Words,
+    /// One JSON object.
+    Json,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loudness {
+    /// Only what is wrong.
+    Quiet,
+    /// What was done.
+    Normal,
+    /// What is being done.
+    Verbose,
+}
+
+#[derive(Debug)]
+struct Data {
+    stdout: BufWriter<Stdout>,
+    list: List,
+    /// The first error of a write.
+    failed: Option<io::ErrorKind>,
+}
+
+/// A list that is written entry by entry inside the final JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Closed,
+    Empty,
+    Begun,
+}
+
+impl Output {
+    /// An output of this form.
+    pub(crate) fn new(form: Form, loudness: Loudness) -> Self {
+        let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+        let data = Data { stdout, list: List::Closed, failed: None };
+        Self { form, loudness, data: Mutex::new(data) }
+    }
+
+    /// An output of one JSON object.
+    pub(crate) fn json() -> Self {
+        Self::new(Form::Json, Loudness::Normal)
+    }
+
+    /// In what form results are written.
+    pub(crate) const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// How much is said.
+    pub(crate) const fn loudness(&self) -> Loudness {
+        self.loudness
+    }
+
+    /// Writes a line of data for people.
+    pub(crate) fn line(&self, text: Arguments<'_>) {
+        if self.form == Form::Words {
+            self.data().attempt(|stdout| writeln!(stdout, "{text}"));
+        }
+    }
+
+    /// Says what was done; nothing with `--quiet`.
+    pub(crate) fn note(&self, text: Arguments<'_>) {
+        if self.loudness != Loudness::Quiet {
+            say(text);
+        }
+    }
+
+    /// Says what is being done; only with `--verbose`.
+    pub(crate) fn detail(&self, text: Arguments<'_>) {
+        if self.loudness == Loudness::Verbose {
+            say(text);
+        }
+    }
+
+    /// Says that somebody should look at something.
+    #[expect(clippy::unused_self, reason = "everything that is said goes through an output")]
+    pub(crate) fn warn(&self, text: &str) {
+        say(format_args!("warning: {text}"));
+    }
+
+    /// Begins a list in the final JSON object whose entries are not kept in memory.
+    pub(crate) fn open_list(&self, name: &str) {
+        if self.form == Form::Json {
+            let mut data = self.data();
+            data.list = List::Empty;
+            data.attempt(|stdout| write!(stdout, "{{{}:[", Value::from(name)));
+        }
+    }
+
+    /// Adds an entry to the open list.
+    pub(crate) fn push(&self, entry: &impl Serialize) {
+        let mut data = self.data();
+        let separator: &[u8] = if data.list == List::Begun { b",\n" } else { b"\n" };
+        data.list = List::Begun;
+        data.attempt(|stdout| {
+            stdout.write_all(separator)?;
+            Ok(serde_json::to_writer(stdout, entry)?)
+        });
+    }
+
+    /// Writes the final JSON object; nothing in words, which were written before.
+    pub(crate) fn finish(&self, report: &impl Serialize, exit: Exit) -> Exit {
+        if self.form == Form::Json {
+            let mut fields = match serde_json::to_value(report) {
+                Ok(Value::Object(fields)) => fields,
+                Ok(other) => Map::from_iter([("result".to_owned(), other)]),
+                Err(error) => Map::from_iter([("error".to_owned(), error.to_string().into())]),
+            };
+            fields.insert("exit_code".to_owned(), exit.code().into());
+            self.data().object(&fields);
+        }
+        exit
+    }
+
+    /// Says why a command failed.
+    pub(crate) fn fail(&self, failure: &Failure) -> Exit {
+        if self.is_closed_pipe() {
+            return Exit::ClosedPipe;
+        }
+        match self.form {
+            Form::Words => say(format_args!("{}", failure.words().trim_end())),
+            Form::Json => {
+                let error = Map::from_iter([("error".to_owned(), failure.json())]);
+                self.finish(&error, failure.exit);
+            }
+        }
+        failure.exit
+    }
+
+    /// Whether nobody reads standard output any more.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.data().failed == Some(io::ErrorKind::BrokenPipe)
+    }
+
+    /// Writes what is buffered, and turns an exit into the process's code.
+    pub(crate) fn close(&self, exit: Exit) -> ExitCode {
+        let mut data = self.data();
+        data.attempt(Write::flush);
+        match data.failed {
+            None => exit.into(),
+            Some(io::ErrorKind::BrokenPipe) => Exit::ClosedPipe.into(),
+            Some(kind) => {
+                say(format_args!("error: cannot write to standard output\n  caused by: {kind}"));
+                Exit::Failure.into()
+            }
+        }
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Data {
+    fn attempt(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) {
+        if self.failed.is_none() {
+            self.failed = write(&mut self.stdout).err().map(|error| error.kind());
+        }
+    }
+
+    fn object(&mut self, fields: &Map<String, Value>) {
+        let list = std::mem::replace(&mut self.list, List::Closed);
+        self.attempt(|stdout| {
+            if list == List::Closed {
+                serde_json::to_writer(&mut *stdout, fields)?;
+                return writeln!(stdout);
+            }
+            write!(stdout, "]")?;
+            for (name, value) in fields {
+                write!(stdout, ",\n{}:{value}", Value::from(name.as_str()))?;
+            }
+            writeln!(stdout, "}}")
+        });
+    }
+}
+
+/// Raw data, as `dump` writes it.
+impl Write for &Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut data = self.data();
+        let written = data.stdout.write(bytes);
+        data.failed = data.failed.or(written.as_ref().err().map(io::Error::kind));
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut data = self.data();
+        let flushed = data.stdout.flush();
+        data.failed = data.failed.or(flushed.as_ref().err().map(io::Error::kind));
+        flushed
+    }
+}
+
+fn say(text: Arguments<'_>) {
+    // If nobody hears errors there is nobody to tell.
+    let _ignored = writeln!(io::stderr().lock(), "{text}");
+}
+
+const BUFFER_BYTES: usize = 65_536;

@@ -1,0 +1,152 @@
+//! Passphrases and key files: where they come from, and how new ones are kept.
+
+use crate::cli::arguments::GlobalArguments;
+use crate::cli::environment;
+use crate::cli::failure::Failure;
+use crate::cli::prompt;
+use crate::ops::error::OpError;
+use crate::repo::slots::Credential;
+use crate::repo::slots::KeyFile;
+use crate::repo::slots::Passphrase;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+
+/// Where a secret comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum SecretSource {
+    /// A key file.
+    KeyFile(PathBuf),
+    /// The passphrase itself, in the environment.
+    Password(Passphrase),
+    /// A file that holds it.
+    PasswordFile(PathBuf),
+    /// A shell command that prints it.
+    PasswordCommand(String),
+    /// The person at the terminal.
+    Terminal,
+}
+
+impl SecretSource {
+    /// What the options name, else what the environment names, else the terminal.
+    pub(crate) fn find(global: &GlobalArguments) -> Result<Self, Failure> {
+        if let Some(file) = &global.key_file {
+            return Ok(Self::KeyFile(file.clone()));
+        }
+        if let Some(file) = &global.password_file {
+            return Ok(Self::PasswordFile(file.clone()));
+        }
+        if let Some(command) = &global.password_command {
+            return Ok(Self::PasswordCommand(command.clone()));
+        }
+        Self::from_environment()
+    }
+
+    fn from_environment() -> Result<Self, Failure> {
+        if let Some(file) = environment::path("SBF_REPO_KEY_FILE") {
+            return Ok(Self::KeyFile(file));
+        }
+        if let Some(password) = environment::variable("SBF_REPO_PASSWORD") {
+            return Ok(Self::Password(Passphrase::new(password.into_vec())));
+        }
+        if let Some(file) = environment::path("SBF_REPO_PASSWORD_FILE") {
+            return Ok(Self::PasswordFile(file));
+        }
+        match environment::variable("SBF_REPO_PASSWORD_COMMAND").map(|words| words.into_string()) {
+            Some(Ok(command)) => Ok(Self::PasswordCommand(command)),
+            Some(Err(_words)) => {
+                Err(Failure::usage("SBF_REPO_PASSWORD_COMMAND is not valid UTF-8".to_owned()))
+            }
+            None => Ok(Self::Terminal),
+        }
+    }
+}
+
+/// What opens a repository.
+pub(crate) fn credential(source: &SecretSource) -> Result<Credential, Failure> {
+    if let SecretSource::KeyFile(path) = source {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| Failure::local("read", path, source))?;
+        return Ok(Credential::KeyFile(KeyFile::parse(&zeroize::Zeroizing::new(text))?));
+    }
+    Ok(Credential::Passphrase(passphrase(source, &["passphrase: "])?))
+}
+
+/// A passphrase that is to open a new slot; on a terminal it is asked for twice.
+pub(crate) fn new_passphrase(source: &SecretSource) -> Result<Passphrase, Failure> {
+    passphrase(source, &["new passphrase: ", "the same again: "])
+}
+
+/// Keeps a new key file: nobody else may read it, and nothing is overwritten. Durable when it
+/// returns.
+pub(crate) fn keep_key_file(path: &Path, file: &KeyFile) -> Result<(), OpError> {
+    let local =
+        |call| move |source: io::Error| OpError::Local { call, path: path.to_owned(), source };
+    let mut created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(local("create"))?;
+    created.write_all(file.to_text().as_bytes()).map_err(local("write"))?;
+    created.sync_all().map_err(local("make durable"))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(local("make durable"))
+}
+
+/// Refuses a place for a new key file where something is.
+pub(crate) fn check_key_file_absent(path: &Path) -> Result<(), Failure> {
+    if std::fs::symlink_metadata(path).is_ok() {
+        let why = format!("the key file {path:?} exists and is not overwritten");
+        return Err(Failure::usage(why)
+            .with_hint("name a file that does not exist yet: the command creates it"));
+    }
+    Ok(())
+}
+
+fn passphrase(source: &SecretSource, prompts: &[&str]) -> Result<Passphrase, Failure> {
+    match source {
+        SecretSource::Password(passphrase) => Ok(passphrase.clone()),
+        SecretSource::PasswordFile(path) => {
+            let bytes = std::fs::read(path);
+            Ok(first_line(bytes.map_err(|source| Failure::local("read", path, source))?))
+        }
+        SecretSource::PasswordCommand(command) => from_command(command),
+        SecretSource::KeyFile(_) => {
+            Err(Failure::usage("a passphrase is needed, not a key file".to_owned()))
+        }
+        SecretSource::Terminal => prompt::passphrase(prompts),
+    }
+}
+
+fn from_command(command: &str) -> Result<Passphrase, Failure> {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let failed = |how: String| Failure::usage(format!("the password command {how}"));
+    let output = shell.output().map_err(|error| failed(format!("does not start: {error}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("failed: {}", output.status)));
+    }
+    Ok(first_line(output.stdout))
+}
+
+/// The bytes without their last line break.
+fn first_line(mut bytes: Vec<u8>) -> Passphrase {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Passphrase::new(bytes)
+}
