@@ -25,9 +25,10 @@ pub(crate) struct Arguments {
 }
 
 /// What every command takes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct GlobalArguments {
-    /// The repository: a directory, or file:///path
+    /// The repository: a directory, or `file://` and its path
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(crate) repo: Option<String>,
     /// Open the repository with this key file

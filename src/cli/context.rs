@@ -13,6 +13,8 @@ use crate::cli::stop::Stop;
 use crate::ops::location;
 use crate::ops::location::Location;
 use crate::ops::location::OpenOptions;
+use crate::ops::select::Selected;
+use crate::ops::select::Selector;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Repository;
 use std::path::PathBuf;
@@ -49,6 +51,22 @@ impl Context {
         let options = self.open_options()?;
         let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
         Ok(location::open(&options, &credential)?)
+    }
+
+    /// Finds the snapshot that a selector means.
+    pub(crate) fn select(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<Selected, Failure> {
+        let selected = selector.select(repository)?;
+        for finding in &selected.findings {
+            self.output.warn(&format!("{}: {}", finding.object, finding.effect));
+        }
+        let id = selected.snapshot().to_string();
+        let time = &selected.manifest.predicate.times.data;
+        self.output.detail(format_args!("snapshot {id} of {time}"));
+        Ok(selected)
     }
 
     /// Where the repository is, and what it is opened with.

@@ -189,6 +189,7 @@ fn judge(error: &OpError) -> Judgement {
         OpError::NoSnapshot { .. } => {
             (Exit::Failure, "snapshot.none", hint("run `sbf-repo snapshots` to see what there is"))
         }
+        OpError::Hidden { .. } => (Exit::Damage, "outcome.damaged", hint(DAMAGE_HINT)),
         OpError::NoPath { snapshot, .. } => {
             let text = format!("run `sbf-repo ls {snapshot}` to see what is in it");
             (Exit::Failure, "path.none", Some(text))
@@ -196,7 +197,6 @@ fn judge(error: &OpError) -> Judgement {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn judge_repo(error: &RepoError) -> Judgement {
     let hint = |text: &str| Some(text.to_owned());
     let damage = |code| (Exit::Damage, code, hint(DAMAGE_HINT));

@@ -87,6 +87,28 @@ impl Progress for TerminalProgress {
     }
 }
 
+/// The same for a command whose warnings all stand in its report.
+#[derive(Debug)]
+pub(crate) struct Reported<'a>(pub(crate) &'a TerminalProgress);
+
+impl Progress for Reported<'_> {
+    fn begin(&self, phase: &'static str, files_expected: u64, bytes_expected: u64) {
+        self.0.begin(phase, files_expected, bytes_expected);
+    }
+
+    fn advance(&self, files: u64, bytes: u64) {
+        self.0.advance(files, bytes);
+    }
+
+    fn warn(&self, text: &str) {
+        self.0.bar.suspend(|| self.0.output.detail(format_args!("warning: {text}")));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
 const UNKNOWN: &str = "{spinner} {msg}: {files} files, {bytes}, {binary_bytes_per_sec}, {elapsed}";
 const KNOWN: &str = "{spinner} {msg} [{bar:24}] {files}/{of_files} files, \
                      {bytes}/{total_bytes}, {binary_bytes_per_sec}, {eta} left";

@@ -59,7 +59,9 @@ impl SecretSource {
         if let Some(file) = environment::path("SBF_REPO_PASSWORD_FILE") {
             return Ok(Self::PasswordFile(file));
         }
-        match environment::variable("SBF_REPO_PASSWORD_COMMAND").map(|words| words.into_string()) {
+        match environment::variable("SBF_REPO_PASSWORD_COMMAND")
+            .map(std::ffi::OsString::into_string)
+        {
             Some(Ok(command)) => Ok(Self::PasswordCommand(command)),
             Some(Err(_words)) => {
                 Err(Failure::usage("SBF_REPO_PASSWORD_COMMAND is not valid UTF-8".to_owned()))
@@ -107,7 +109,7 @@ pub(crate) fn keep_key_file(path: &Path, file: &KeyFile) -> Result<(), OpError> 
 /// Refuses a place for a new key file where something is.
 pub(crate) fn check_key_file_absent(path: &Path) -> Result<(), Failure> {
     if std::fs::symlink_metadata(path).is_ok() {
-        let why = format!("the key file {path:?} exists and is not overwritten");
+        let why = format!("the key file {} exists and is not overwritten", path.display());
         return Err(Failure::usage(why)
             .with_hint("name a file that does not exist yet: the command creates it"));
     }

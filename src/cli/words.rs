@@ -14,7 +14,7 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
 #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "shown with one digit")]
 pub(crate) fn ratio(whole: u64, part: u64) -> String {
     if part == 0 {
-        return "all known".to_owned();
+        return "none".to_owned();
     }
     format!("{:.1}x", whole as f64 / part as f64)
 }

@@ -62,6 +62,16 @@ pub enum OpError {
         /// What was asked for.
         selector: String,
     },
+    /// No snapshot fits, and one that does may hide behind an outcome that cannot be read.
+    #[error("no snapshot that can be read fits `{selector}`, and `{key}` cannot be read: {why}")]
+    Hidden {
+        /// What was asked for.
+        selector: String,
+        /// The outcome.
+        key: String,
+        /// Why it cannot be read.
+        why: String,
+    },
     /// A path is not in a snapshot.
     #[error("snapshot {snapshot} has no `{path}`")]
     NoPath {

@@ -90,7 +90,7 @@ pub fn snapshots(
     let mut list = SnapshotList::default();
     for unreadable in &history.unreadable {
         let why = chain_words(unreadable.error.as_ref());
-        let effect = format!("the snapshot that it commits is not listed: {why}");
+        let effect = format!("the snapshot that it commits is hidden: {why}");
         list.findings.push(Finding::loss("outcome.damaged", unreadable.key.to_string(), effect));
     }
     for live in &history.snapshots {

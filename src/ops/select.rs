@@ -7,11 +7,13 @@ use crate::id::ChunkId;
 use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::finding::chain_words;
 use crate::ops::words::parse_time;
 use crate::ops::words::path_words;
-use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
+use crate::repo::history::RepoErrorAt;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::tree::reader::Entries;
@@ -26,6 +28,8 @@ pub struct Selected {
     pub manifest: Manifest,
     /// The names that lead to what is meant; empty for everything.
     pub path: Vec<Vec<u8>>,
+    /// Outcomes that cannot be read: a newer snapshot may hide behind them.
+    pub findings: Vec<Finding>,
 }
 
 /// What stands at the path of a selector.
@@ -99,15 +103,18 @@ impl Selector {
         let history = History::load(repository).during("cannot read what is valid")?;
         for Reading { which, path } in &self.readings {
             if let Some((live, manifest)) = choose(repository, &history, which)? {
-                return Ok(Selected { live, manifest, path: path.clone() });
+                let findings = history.unreadable.iter().map(hidden_by).collect();
+                return Ok(Selected { live, manifest, path: path.clone(), findings });
             }
         }
-        // An outcome that cannot be read may be the one of the snapshot that is meant.
-        if let Some(unreadable) = history.unreadable.first() {
-            let key = unreadable.key.to_string();
-            return Err(RepoError::WrongHash { key }).during("cannot read every outcome");
+        let selector = self.text.clone();
+        match history.unreadable.first() {
+            Some(first) => {
+                let why = hidden_by(first).effect;
+                Err(OpError::Hidden { selector, key: first.key.to_string(), why })
+            }
+            None => Err(OpError::NoSnapshot { selector }),
         }
-        Err(OpError::NoSnapshot { selector: self.text.clone() })
     }
 }
 
@@ -166,6 +173,12 @@ fn find_name(entries: &mut Entries<'_>, name: &[u8]) -> Result<Option<OwnedEntry
         }
     }
     Ok(None)
+}
+
+fn hidden_by(unreadable: &RepoErrorAt) -> Finding {
+    let RepoErrorAt { key, error } = unreadable;
+    let effect = format!("the snapshot that it commits is hidden: {}", chain_words(error.as_ref()));
+    Finding::loss("outcome.damaged", key.to_string(), effect)
 }
 
 type Chosen = Option<(LiveSnapshot, Manifest)>;

@@ -7,7 +7,6 @@ use crate::ops::look::SnapshotFilter;
 use crate::ops::look::snapshots;
 use crate::repo::history::History;
 use crate::repo::index::load::load_index;
-use crate::repo::index::run::kind_of;
 use crate::repo::repository::Repository;
 use crate::units::to_u32;
 use crate::units::to_u64;
@@ -93,12 +92,14 @@ fn add_packs(repository: &Repository, history: &History, stats: &mut Stats) -> R
     for run in index.runs() {
         let packs = run.packs();
         for pack in packs {
-            let kind = of_kind(stats, kind_of(pack));
+            let kind = of_kind(stats, pack.header.kind);
             kind.packs += 1;
             kind.stored_bytes += pack.length;
         }
         let kinds: Vec<Option<PackKind>> = (0..to_u32(run.block_count()))
-            .map(|number| packs.get(to_usize32(run.block(number)?.pack)).map(kind_of))
+            .map(|number| {
+                packs.get(to_usize32(run.block(number)?.pack)).map(|pack| pack.header.kind)
+            })
             .collect();
         for number in 0..run.chunk_count() {
             let Some((_id, place)) = run.chunk_at(number) else { continue };

@@ -63,6 +63,17 @@ impl Repository {
         create(self.store.as_ref(), &layout::slot_key(slot), &bytes)
     }
 
+    /// Checks that the role in use makes snapshots: its client has a certificate, and what it
+    /// commits counts.
+    pub(crate) fn check_makes_snapshots(&self) -> Result<(), RepoError> {
+        match self.role() {
+            Role::Admin | Role::Writer => Ok(()),
+            Role::Reader | Role::Pruner | Role::Auditor => {
+                Err(self.keys.lacks("signing snapshots"))
+            }
+        }
+    }
+
     /// Deletes a slot, damaged or not.
     pub(crate) fn remove_slot(&self, key: &ObjectKey) -> Result<(), RepoError> {
         Ok(self.store.delete(key)?)

@@ -3,6 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::progress::Reported;
 use crate::cli::words;
 use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
@@ -31,7 +32,7 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     let depth = if arguments.read_data { Depth::ReadData } else { Depth::Structure };
     let mut options = CheckOptions::new(depth);
     options.threads = arguments.threads.map_or(options.threads, usize::from);
-    let report = check(&context.open()?, &options, &context.progress)?;
+    let report = check(&context.open()?, &options, &Reported(&context.progress))?;
     context.progress.end();
     let exit = if report.is_damaged() { Exit::Damage } else { Exit::Success };
     tell(context, &report);

@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<Exit, 
     }
     let selector = Selector::parse(arguments.selector.as_bytes())?;
     let repository = context.open()?;
-    let selected = selector.select(&repository)?;
+    let selected = context.select(&repository, &selector)?;
     dump(&repository, &selected, &mut &*context.output, &context.progress)?;
     Ok(Exit::Success)
 }

@@ -33,7 +33,7 @@ pub(crate) struct LsArguments {
 pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<Exit, Failure> {
     let selector = Selector::parse(arguments.selector.as_bytes())?;
     let repository = context.open()?;
-    let selected = selector.select(&repository)?;
+    let selected = context.select(&repository, &selector)?;
     context.output.open_list("entries");
     let mut show = |entry: ListedEntry<'_>| {
         match context.output.form() {

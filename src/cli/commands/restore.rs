@@ -4,6 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::patterns;
+use crate::cli::progress::Reported;
 use crate::cli::words;
 use crate::format::manifest::StatedTotals;
 use crate::ops::restore::KeepGoing;
@@ -75,8 +76,8 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
     let selector = Selector::parse(arguments.selector.as_bytes())?;
     let options = options_of(arguments)?;
     let repository = context.open()?;
-    let selected = selector.select(&repository)?;
-    let report = restore(&repository, &selected, &options, &context.progress)?;
+    let selected = context.select(&repository, &selector)?;
+    let report = restore(&repository, &selected, &options, &Reported(&context.progress))?;
     context.progress.end();
     Ok(tell(context, &selected, &options, &report))
 }

@@ -6,6 +6,7 @@ use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::patterns;
 use crate::cli::words;
+use crate::format::manifest::RunSummary;
 use crate::format::manifest::StatedTotals;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::FilesSource;
@@ -71,6 +72,8 @@ pub(crate) struct SnapshotArguments {
     threads: Option<u16>,
 }
 
+type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exit, Failure> {
     let host = arguments.host.clone().unwrap_or_else(environment::host);
@@ -89,15 +92,13 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
 
 fn source_of(arguments: &SnapshotArguments) -> Result<(Source, String), Failure> {
     let Some(name) = arguments.stdin_name.clone() else {
-        let paths: Vec<PathBuf> =
-            arguments.paths.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+        let paths: Vec<PathBuf> = arguments.paths.iter().map(absolute).collect::<Result<_, _>>()?;
         let first = paths.first().map(|path| path.to_string_lossy().into_owned());
         let mut files = FilesSource::new(paths);
         let compiled = patterns::compile(&arguments.exclude, &arguments.exclude_file)?;
-        files.exclude =
-            compiled.map(|compiled| -> Arc<dyn Fn(&Path, bool) -> bool + Send + Sync> {
-                Arc::new(move |path, is_directory| patterns::matches(&compiled, path, is_directory))
-            });
+        files.exclude = compiled.map(|compiled| -> Exclude {
+            Arc::new(move |path, is_directory| patterns::matches(&compiled, path, is_directory))
+        });
         files.exclude_if_present.clone_from(&arguments.exclude_if_present);
         files.exclude_caches = arguments.exclude_caches;
         files.one_file_system = arguments.one_file_system;
@@ -136,15 +137,14 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
     let id = snapshot.map(|snapshot| snapshot.to_string()).unwrap_or_default();
     context.output.note(format_args!(
         "snapshot {} of {source}: {} new, {} changed, {} unchanged; {} read, {} stored \
-         (deduplication {}, compression {}) in {}",
+         ({}) in {}",
         context.id(&id),
         words::count(run.files_new, "file"),
         run.files_changed,
         run.files_unchanged,
         human_bytes(run.bytes_read),
         human_bytes(run.bytes_stored),
-        words::ratio(totals.bytes, run.bytes_new),
-        words::ratio(run.bytes_new, run.bytes_stored),
+        ratios(totals.bytes, run),
         words::duration(context.elapsed()),
     ));
     if report.is_incomplete() {
@@ -163,4 +163,14 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
         "seconds": context.elapsed().as_secs_f64(),
     });
     context.output.finish(&words, exit)
+}
+
+/// How much smaller deduplication and compression made the snapshot.
+fn ratios(bytes: u64, run: &RunSummary) -> String {
+    if run.bytes_new == 0 || run.bytes_stored == 0 {
+        return "nothing new".to_owned();
+    }
+    let deduplication = words::ratio(bytes, run.bytes_new);
+    let compression = words::ratio(run.bytes_new, run.bytes_stored);
+    format!("deduplication {deduplication}, compression {compression}")
 }
