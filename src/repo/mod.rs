@@ -1,6 +1,7 @@
 //! Repositories: keys, sessions and outcomes, the index, writing and reading.
 
 pub(crate) mod cache;
+pub(crate) mod closure;
 pub(crate) mod content_digest;
 pub(crate) mod environment;
 pub(crate) mod error;

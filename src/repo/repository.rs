@@ -498,7 +498,7 @@ const KNOWN_FEATURES: &[&str] = &[];
 const CREATE_ATTEMPTS: u32 = 4;
 /// What an interrupted `init` may have left.
 const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
-const COMPRESSION_LEVEL: i32 = 2;
+const COMPRESSION_LEVEL: i32 = 3;
 const FILE_CHUNK_AVERAGE_BYTES: u32 = 65_536;
 const STREAM_CHUNK_AVERAGE_BYTES: u32 = 16_384;
 const DATA_BLOCK_BYTES: u32 = 1_048_576;

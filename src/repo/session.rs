@@ -14,6 +14,7 @@ use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::format::outcome::Subject;
 use crate::format::session::Announcement;
+use crate::format::session::Heartbeat;
 use crate::format::session::Purpose;
 use crate::id::SessionId;
 use crate::repo::environment::random;
@@ -67,8 +68,17 @@ pub(crate) enum Committed {
 impl WriterSession {
     /// Announces a session and reads what is valid.
     pub(crate) fn open(repository: &Repository) -> Result<Self, RepoError> {
+        Self::open_after(repository, &[])
+    }
+
+    /// As [`Self::open`]; also adopts what these fenced sessions of the same run stored.
+    pub(crate) fn open_after(
+        repository: &Repository,
+        fenced: &[SessionRef],
+    ) -> Result<Self, RepoError> {
         repository.check_writable()?;
-        let dead = close_dead_sessions(repository)?;
+        let mut dead = close_dead_sessions(repository)?;
+        dead.extend_from_slice(fenced);
         for _attempt in 0..ANNOUNCE_ATTEMPTS {
             if let Some(session) = Self::announce(repository, &dead)? {
                 return Ok(session);
@@ -148,31 +158,6 @@ impl WriterSession {
         }
         Ok(if counts { Committed::Yes } else { Committed::Fenced })
     }
-
-    /// Gives the session up; what it stored stays for the next session of this host to adopt, if
-    /// `keep` says so.
-    pub(crate) fn abandon(self, keep: KeepUploads) -> Result<(), RepoError> {
-        match keep {
-            // The mark's lock ends with the process: the next run finds the session dead.
-            KeepUploads::ForNextRun => Ok(()),
-            KeepUploads::No => {
-                fence_own(&self.repository, self.reference)?;
-                if let Some(mark) = self.mark {
-                    mark.clear();
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Whether the next run may use what a session stored before it was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeepUploads {
-    /// The next run on this host adopts it.
-    ForNextRun,
-    /// Nothing was stored.
-    No,
 }
 
 /// Whether a committed session still counts: above the watermark, or folded into the base.
@@ -279,6 +264,24 @@ pub(crate) fn outcome_of(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Stores a heartbeat of a session.
+pub(crate) fn store_heartbeat(
+    repository: &Repository,
+    session: SessionRef,
+    number: u32,
+) -> Result<(), RepoError> {
+    let key = session.heartbeat_key(number);
+    let bytes = objects::seal(
+        ObjectKind::Heartbeat,
+        &repository.keys,
+        key.as_str(),
+        &Heartbeat { number }.encode(),
+        &repository.keys.signer,
+        repository.environment.as_ref(),
+    )?;
+    create(repository.store.as_ref(), &key, &bytes)
 }
 
 /// Stores an index segment of a session.

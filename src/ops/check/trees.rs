@@ -1,36 +1,53 @@
 //! Trees: is every chunk that a snapshot names in the index, and is none of them damaged?
 
+use crate::format::FormatError;
+use crate::format::Rule;
+use crate::format::content::Content;
 use crate::format::content::Extent;
+use crate::format::content::ListNode;
+use crate::format::pack::PackKind;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Listing;
 use crate::id::ChunkId;
 use crate::ops::check::CheckReport;
+use crate::ops::check::FINDINGS_COUNT_MAX;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
+use crate::ops::restore::tree::DEPTH_MAX;
+use crate::ops::restore::tree::PATH_BYTES_MAX;
+use crate::ops::restore::tree::wrong_size;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::read::ChunkReader;
-use crate::repo::tree::content::visit_extents;
+use crate::repo::tree::content::read_list_node;
 use crate::repo::tree::reader::Entries;
+use crate::units::to_u64;
+use std::collections::HashMap;
 use std::collections::HashSet;
 
 /// Walks the trees of all snapshots; a directory that stands in several is walked once, unless
-/// something in it is damaged.
+/// something in it is damaged and there is room for more findings.
 pub(crate) struct TreeCheck<'a> {
     reader: &'a ChunkReader,
     bad: &'a HashSet<ChunkId>,
     progress: &'a dyn Progress,
     clean: HashSet<ChunkId>,
+    damaged: HashSet<ChunkId>,
+    /// Lists of extents that are well, with their height, and how many bytes they cover.
+    lists: HashMap<(ChunkId, u8), u64>,
 }
 
-/// What is wrong with one entry.
-struct Damage {
+/// A directory that is being walked.
+struct Level<'a> {
+    entries: Entries<'a>,
+    node: Option<ChunkId>,
     path: Vec<u8>,
-    effect: String,
+    /// How many findings there were before it.
+    findings_before: u64,
 }
 
 impl<'a> TreeCheck<'a> {
@@ -40,7 +57,14 @@ impl<'a> TreeCheck<'a> {
         bad: &'a HashSet<ChunkId>,
         progress: &'a dyn Progress,
     ) -> Self {
-        Self { reader, bad, progress, clean: HashSet::new() }
+        Self {
+            reader,
+            bad,
+            progress,
+            clean: HashSet::new(),
+            damaged: HashSet::new(),
+            lists: HashMap::new(),
+        }
     }
 
     /// Walks everything.
@@ -51,150 +75,199 @@ impl<'a> TreeCheck<'a> {
     ) -> Result<(), OpError> {
         for live in &history.snapshots {
             report.snapshots += 1;
-            let name = format!("{} ({})", live.snapshot.short(), live.source);
-            let damages = self.snapshot(live, report)?;
-            for Damage { path, effect } in damages {
-                let object = format!("snapshot {name}: {}", path_words(&path));
-                report.note(Finding::loss("file.damaged", object, effect), self.progress);
+            let mut found = Found { live, report: &mut *report, progress: self.progress };
+            self.snapshot(live, &mut found)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, live: &LiveSnapshot, found: &mut Found<'_>) -> Result<(), OpError> {
+        let manifest = match live.manifest(&self.reader.repository) {
+            Ok(manifest) => manifest,
+            Err(error) if error.is_damage() => {
+                found.note(b"/", &format!("its manifest is damaged: {}", chain_words(&error)));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some((node, height)) = manifest.root() else { return Ok(()) };
+        let mut open = Vec::new();
+        open.extend(self.enter(&Listing::Node { node, height }, Vec::new(), found)?);
+        // No recursion: a forged tree may be deep.
+        while let Some(level) = open.last_mut() {
+            if self.progress.is_cancelled() {
+                return Err(OpError::Interrupted);
+            }
+            match level.entries.next() {
+                Some(Ok(entry)) => {
+                    let path = [&level.path, b"/".as_slice(), &entry.entry.name].concat();
+                    let inside = self.entry(&entry.entry.node, path, found)?;
+                    if let Some(inside) = inside {
+                        if open.len() < DEPTH_MAX && inside.path.len() <= PATH_BYTES_MAX {
+                            open.push(inside);
+                        } else {
+                            found.note(&inside.path, "it lies deeper than a restore goes");
+                        }
+                    }
+                }
+                Some(Err(error)) if error.is_damage() => found.lost(&level.path, &error),
+                Some(Err(error)) => return Err(error.into()),
+                None => {
+                    if let Some(level) = open.pop() {
+                        self.leave(&level, found);
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    fn snapshot(
-        &mut self,
-        live: &LiveSnapshot,
-        report: &mut CheckReport,
-    ) -> Result<Vec<Damage>, OpError> {
-        let mut damages = Vec::new();
-        let manifest = match live.manifest(&self.reader.repository) {
-            Ok(manifest) => manifest,
-            Err(error) if error.is_damage() => {
-                let effect = format!("its manifest is damaged: {}", chain_words(&error));
-                damages.push(Damage { path: b"/".to_vec(), effect });
-                return Ok(damages);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if let Some((node, height)) = manifest.root() {
-            self.listing(&Listing::Node { node, height }, b"", report, &mut damages)?;
-        }
-        Ok(damages)
-    }
-
-    /// Checks a directory; remembers it if everything below it is well.
-    fn listing(
+    /// Opens a directory, unless what is in it is known.
+    fn enter(
         &mut self,
         listing: &Listing,
-        path: &[u8],
-        report: &mut CheckReport,
-        damages: &mut Vec<Damage>,
-    ) -> Result<(), OpError> {
+        path: Vec<u8>,
+        found: &mut Found<'_>,
+    ) -> Result<Option<Level<'a>>, OpError> {
         let node = match listing {
             Listing::Node { node, .. } => Some(*node),
             Listing::Inline(_) => None,
         };
         if node.is_some_and(|node| self.clean.contains(&node)) {
-            return Ok(());
+            return Ok(None);
+        }
+        let full = found.report.findings_count >= to_u64(FINDINGS_COUNT_MAX);
+        if full && node.is_some_and(|node| self.damaged.contains(&node)) {
+            found.note(&path, "something in it is damaged, as said elsewhere");
+            return Ok(None);
+        }
+        match Entries::of_listing(self.reader, listing) {
+            Ok(entries) => {
+                let findings_before = found.report.findings_count;
+                Ok(Some(Level { entries, node, path, findings_before }))
+            }
+            Err(error) if error.is_damage() => {
+                found.lost(&path, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Remembers whether everything below a directory is well.
+    fn leave(&mut self, level: &Level<'_>, found: &Found<'_>) {
+        let Some(node) = level.node else { return };
+        let is_clean = found.report.findings_count == level.findings_before;
+        if is_clean {
+            self.clean.insert(node)
+        } else {
+            self.damaged.insert(node)
+        };
+    }
+
+    /// Checks an entry; returns the directory that is to be walked, if it is one.
+    fn entry(
+        &mut self,
+        node: &EntryKind,
+        path: Vec<u8>,
+        found: &mut Found<'_>,
+    ) -> Result<Option<Level<'a>>, OpError> {
+        match node {
+            EntryKind::Directory(directory) => self.enter(&directory.listing, path, found),
+            EntryKind::File(file) => {
+                found.report.files += 1;
+                self.progress.advance(1, 0);
+                match self.content(&file.content, file.size) {
+                    Ok(()) => Ok(None),
+                    Err(error) if error.is_damage() => {
+                        found.lost(&path, &error);
+                        Ok(None)
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+            EntryKind::Symlink { .. }
+            | EntryKind::Fifo
+            | EntryKind::Socket
+            | EntryKind::CharacterDevice(_)
+            | EntryKind::BlockDevice(_) => Ok(None),
+        }
+    }
+
+    fn content(&mut self, content: &Content, size: u64) -> Result<(), RepoError> {
+        let length = match content {
+            Content::Inline(extents) => self.extents(extents)?,
+            Content::List { node, height, .. } => self.list(*node, *height)?,
+        };
+        if length == size { Ok(()) } else { Err(wrong_size(content)) }
+    }
+
+    /// Checks a list of extents, each node once: a forged one repeats them. At most nine levels.
+    fn list(&mut self, node: ChunkId, height: u8) -> Result<u64, RepoError> {
+        if let Some(length) = self.lists.get(&(node, height)) {
+            return Ok(*length);
         }
         if self.progress.is_cancelled() {
-            return Err(OpError::Interrupted);
+            return Err(RepoError::Interrupted);
         }
-        let before = damages.len();
-        match Entries::of_listing(self.reader, listing) {
-            Ok(entries) => self.entries(entries, path, report, damages)?,
-            Err(error) => note(path, &error, damages),
-        }
-        if let Some(node) = node
-            && damages.len() == before
-        {
-            self.clean.insert(node);
-        }
-        Ok(())
-    }
-
-    fn entries(
-        &mut self,
-        entries: Entries<'_>,
-        path: &[u8],
-        report: &mut CheckReport,
-        damages: &mut Vec<Damage>,
-    ) -> Result<(), OpError> {
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry.entry,
-                Err(error) if error.is_damage() => {
-                    note(path, &error, damages);
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let inside = [path, b"/", &entry.name].concat();
-            match &entry.node {
-                EntryKind::Directory(directory) => {
-                    if inside.len() > PATH_BYTES_MAX {
-                        let effect = "it lies deeper than any path".to_owned();
-                        damages.push(Damage { path: inside, effect });
-                        continue;
+        let length = match read_list_node(self.reader, &node, height)? {
+            ListNode::Leaf(extents) => self.extents(&extents)?,
+            ListNode::Internal(children) => {
+                let mut length = 0_u64;
+                for child in children {
+                    let bytes = self.list(child.node, height.saturating_sub(1))?;
+                    if bytes != child.bytes {
+                        let source = FormatError::new("list node", Rule::ContentSize, bytes);
+                        return Err(RepoError::TreeNode { chunk: node, source });
                     }
-                    self.listing(&directory.listing, &inside, report, damages)?;
+                    length = length.saturating_add(bytes);
                 }
-                EntryKind::File(file) => {
-                    report.files += 1;
-                    self.progress.advance(1, 0);
-                    if let Err(error) = self.content(&file.content, file.size) {
-                        if !error.is_damage() {
-                            return Err(error.into());
-                        }
-                        note(&inside, &error, damages);
-                    }
-                }
-                EntryKind::Symlink { .. }
-                | EntryKind::Fifo
-                | EntryKind::Socket
-                | EntryKind::CharacterDevice(_)
-                | EntryKind::BlockDevice(_) => {}
+                length
             }
-        }
-        Ok(())
+        };
+        self.lists.insert((node, height), length);
+        Ok(length)
     }
 
-    fn content(
-        &self,
-        content: &crate::format::content::Content,
-        size: u64,
-    ) -> Result<(), RepoError> {
-        let mut length = 0_u64;
-        visit_extents(self.reader, content, &mut |extent| {
-            length = length.saturating_add(extent.length());
-            match extent {
+    fn extents(&self, extents: &[Extent]) -> Result<u64, RepoError> {
+        let mut sum = 0_u64;
+        for extent in extents {
+            sum = sum.saturating_add(extent.length());
+            match *extent {
                 Extent::Chunk { id, .. } if self.bad.contains(&id) => {
                     // Another copy may be well: then nothing is lost.
-                    self.reader.read(crate::format::pack::PackKind::Data, &id).map(|_bytes| ())
+                    self.reader.read(PackKind::Data, &id)?;
                 }
                 Extent::Chunk { id, length } => {
-                    let found = self.reader.index.find(&id);
-                    let right = found.is_some_and(|place| place.length == length);
-                    if right { Ok(()) } else { Err(RepoError::UnknownChunk { chunk: id }) }
+                    let place = self.reader.index.find(&id);
+                    if place.is_none_or(|place| place.length != length) {
+                        return Err(RepoError::UnknownChunk { chunk: id });
+                    }
                 }
-                Extent::Hole { .. } => Ok(()),
+                Extent::Hole { .. } => {}
             }
-        })?;
-        if length == size {
-            return Ok(());
         }
-        use crate::format::FormatError;
-        use crate::format::Rule;
-        let source = FormatError::new("content", Rule::ContentSize, length);
-        Err(RepoError::TreeNode { chunk: ChunkId::new([0; 32]), source })
+        Ok(sum)
     }
 }
 
-fn note(path: &[u8], error: &RepoError, damages: &mut Vec<Damage>) {
-    let path = if path.is_empty() { b"/".to_vec() } else { path.to_vec() };
-    let effect = format!("it cannot be restored: {}", chain_words(error));
-    damages.push(Damage { path, effect });
+/// Where findings about a snapshot go.
+struct Found<'a> {
+    live: &'a LiveSnapshot,
+    report: &'a mut CheckReport,
+    progress: &'a dyn Progress,
 }
 
-/// Longer paths cannot come from a file system; they end a forged tree.
-const PATH_BYTES_MAX: usize = 262_144;
+impl Found<'_> {
+    fn note(&mut self, path: &[u8], effect: &str) {
+        let path = if path.is_empty() { b"/" } else { path };
+        let name = format!("{} ({})", self.live.snapshot.short(), self.live.source);
+        let object = format!("snapshot {name}: {}", path_words(path));
+        let finding = Finding::loss("file.damaged", object, effect.to_owned());
+        self.report.note(finding, self.progress);
+    }
+
+    fn lost(&mut self, path: &[u8], error: &RepoError) {
+        self.note(path, &format!("it cannot be restored: {}", chain_words(error)));
+    }
+}

@@ -6,11 +6,13 @@ use crate::format::tree::EntryKind;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::restore::open_reader;
+use crate::ops::restore::tree::wrong_size;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::repo::error::RepoError;
 use crate::repo::repository::Repository;
 use crate::repo::tree::content::visit_extents;
+use crate::units::to_u64;
 use std::io;
 use std::io::Write;
 use std::path::PathBuf;
@@ -48,6 +50,9 @@ pub fn dump(
         match extent {
             Extent::Chunk { id, .. } => {
                 let bytes = reader.read(PackKind::Data, &id).map_err(damaged)?;
+                if to_u64(bytes.len()) != extent.length() {
+                    return Err(damaged(RepoError::UnknownChunk { chunk: id }));
+                }
                 output.write_all(&bytes).map_err(not_written)?;
             }
             Extent::Hole { length } => write_zeros(output, length)?,
@@ -57,6 +62,9 @@ pub fn dump(
         Ok(())
     })?;
     output.flush().map_err(not_written)?;
+    if written != file.size {
+        return Err(damaged(wrong_size(&file.content)));
+    }
     progress.advance(1, 0);
     Ok(written)
 }
@@ -71,7 +79,7 @@ fn write_zeros(output: &mut dyn Write, length: u64) -> Result<(), OpError> {
     while left > 0 {
         let step = crate::units::to_usize(left).min(zeros.len());
         output.write_all(&zeros[..step]).map_err(not_written)?;
-        left -= crate::units::to_u64(step);
+        left -= to_u64(step);
     }
     Ok(())
 }

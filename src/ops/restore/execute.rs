@@ -12,6 +12,7 @@ use crate::repo::error::RepoError;
 use crate::repo::index::BlockHandle;
 use crate::repo::read::ChunkReader;
 use crate::repo::read::OpenBlock;
+use crate::units::to_usize32;
 use rayon::iter::IntoParallelIterator as _;
 use rayon::iter::IntoParallelRefIterator as _;
 use rayon::iter::ParallelIterator as _;
@@ -99,6 +100,11 @@ impl Executor<'_> {
 
     fn write(&self, task: &ChunkTask, bytes: &[u8]) -> Result<(), FileError> {
         let file = &task.file;
+        if bytes.len() != to_usize32(task.place.length) {
+            // The name is right, so that the tree lies about the length: no byte may go where
+            // another chunk belongs.
+            return Err(FileError::Repo(RepoError::UnknownChunk { chunk: task.id }));
+        }
         if file.shape == Shape::Whole {
             let directory =
                 self.target.make_directory(&file.directory).map_err(FileError::Local)?;

@@ -5,7 +5,7 @@
 
 mod dump;
 mod execute;
-mod tree;
+pub(crate) mod tree;
 mod window;
 
 pub use dump::dump;

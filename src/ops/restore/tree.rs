@@ -38,7 +38,9 @@ use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
 use rayon::ThreadPool;
 use rayon::ThreadPoolBuilder;
+use rustix::io::Errno;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -56,6 +58,8 @@ pub(crate) struct TreeRestore<'a> {
     /// What is made once the files of the window are there, in order.
     after: Vec<After>,
     links: HashMap<InodeNumber, TargetPath>,
+    /// Files that failed: an older file of the name must not be linked in their place.
+    lost: HashSet<Vec<u8>>,
     report: RestoreReport,
     /// What the snapshot says there is: a tree that holds more is forged.
     declared: Totals,
@@ -65,6 +69,16 @@ enum After {
     Symlink { directory: Arc<TargetPath>, name: Vec<u8>, target: Vec<u8>, meta: Meta },
     HardLink { directory: Arc<TargetPath>, name: Vec<u8>, existing: TargetPath },
     Directory { path: Arc<TargetPath>, meta: Meta },
+}
+
+/// A directory that is being walked.
+struct Level<'a> {
+    entries: Entries<'a>,
+    path: Arc<TargetPath>,
+    /// The path in the snapshot, with a slash before each name.
+    shown: Vec<u8>,
+    /// What the directory gets once it is full; nothing for the target itself.
+    meta: Option<Meta>,
 }
 
 struct Meta {
@@ -99,6 +113,7 @@ impl<'a> TreeRestore<'a> {
             window: Window::default(),
             after: Vec::new(),
             links: HashMap::new(),
+            lost: HashSet::new(),
             report: RestoreReport::default(),
             declared: Totals::default(),
         })
@@ -111,17 +126,16 @@ impl<'a> TreeRestore<'a> {
             Found::Root { node, height, totals } => {
                 self.declared = *totals;
                 let entries = Entries::of_node(self.reader, *node, *height);
-                self.directory(entries, &top, Vec::new(), 0)?;
+                self.walk(Level { entries, path: top, shown: Vec::new(), meta: None })?;
             }
             Found::Entry(entry) => {
                 self.declared = crate::repo::tree::builder::totals_of(&entry.entry.node);
                 if let EntryKind::Directory(directory) = &entry.entry.node {
                     let entries = Entries::of_listing(self.reader, &directory.listing)?;
-                    self.directory(entries, &top, Vec::new(), 0)?;
-                    let meta = meta_of(entry);
-                    self.after.push(After::Directory { path: top, meta });
+                    let meta = Some(meta_of(entry));
+                    self.walk(Level { entries, path: top, shown: Vec::new(), meta })?;
                 } else {
-                    self.entry(entry.as_ref().clone(), &top, &[], 0)?;
+                    self.entry(entry.as_ref().clone(), &top, &[])?;
                 }
             }
         }
@@ -129,43 +143,61 @@ impl<'a> TreeRestore<'a> {
         Ok(self.report)
     }
 
-    fn directory(
-        &mut self,
-        entries: Entries<'_>,
-        path: &Arc<TargetPath>,
-        shown: Vec<u8>,
-        depth: usize,
-    ) -> Result<(), OpError> {
-        if depth > DEPTH_MAX {
-            let object = path_words(&shown);
-            let effect = format!("not restored: more than {DEPTH_MAX} directories deep");
-            return self.note(Finding::loss("tree.too_deep", object, effect));
-        }
-        for entry in entries {
+    /// Restores everything below a directory, without recursion: a forged tree may be deep.
+    fn walk(&mut self, top: Level<'a>) -> Result<(), OpError> {
+        let mut open = vec![top];
+        while let Some(level) = open.last_mut() {
             if self.progress.is_cancelled() {
                 return Err(OpError::Interrupted);
             }
-            match entry {
-                Ok(entry) => self.entry(entry, path, &shown, depth)?,
-                Err(error) => self.damaged(&shown, "some entries are not restored", error)?,
+            let inside = match level.entries.next() {
+                Some(Ok(entry)) => self.entry(entry, &level.path, &level.shown)?,
+                Some(Err(error)) => {
+                    self.damaged(&level.shown, "some entries are not restored", error)?;
+                    None
+                }
+                None => {
+                    if let Some(Level { path, meta: Some(meta), .. }) = open.pop() {
+                        self.after.push(After::Directory { path, meta });
+                    }
+                    None
+                }
+            };
+            if let Some(inside) = inside {
+                if open.len() >= DEPTH_MAX || inside.shown.len() > PATH_BYTES_MAX {
+                    self.too_deep(&inside.shown)?;
+                } else {
+                    open.push(inside);
+                }
+            }
+            if self.after.len() >= AFTER_COUNT_MAX {
+                self.flush()?;
             }
         }
         Ok(())
     }
 
+    fn too_deep(&mut self, shown: &[u8]) -> Result<(), OpError> {
+        let effect = format!(
+            "not restored: more than {DEPTH_MAX} directories deep, or a path of more than \
+             {PATH_BYTES_MAX} bytes"
+        );
+        self.note(Finding::loss("tree.too_deep", path_words(shown), effect))
+    }
+
+    /// Restores an entry; returns the directory that is to be walked, if it is one.
     fn entry(
         &mut self,
         entry: OwnedEntry,
         parent: &Arc<TargetPath>,
         shown: &[u8],
-        depth: usize,
-    ) -> Result<(), OpError> {
+    ) -> Result<Option<Level<'a>>, OpError> {
         let shown = [shown, b"/", &entry.entry.name].concat();
         let is_directory = matches!(entry.entry.node, EntryKind::Directory(_));
         if let Some(filter) = &self.options.filter
             && !filter(&shown, is_directory)
         {
-            return Ok(());
+            return Ok(None);
         }
         self.count(&entry)?;
         let meta = meta_of(&entry);
@@ -175,26 +207,18 @@ impl<'a> TreeRestore<'a> {
             EntryKind::Directory(inside) => {
                 let path = Arc::new(parent.join(&name)?);
                 if let Err(error) = self.target.make_directory(&path) {
-                    return self.refused(error);
+                    return self.refused(error).map(|()| None);
                 }
                 match Entries::of_listing(self.reader, &inside.listing) {
-                    Ok(entries) => self.directory(entries, &path, shown, depth + 1)?,
+                    Ok(entries) => {
+                        return Ok(Some(Level { entries, path, shown, meta: Some(meta) }));
+                    }
                     Err(error) => self.damaged(&shown, "its entries are not restored", error)?,
                 }
                 self.after.push(After::Directory { path, meta });
                 Ok(())
             }
-            EntryKind::File(file) => {
-                if meta.metadata.links > 1 {
-                    if let Some(existing) = self.links.get(&meta.metadata.inode) {
-                        let existing = existing.clone();
-                        self.after.push(After::HardLink { directory, name, existing });
-                        return Ok(());
-                    }
-                    self.links.insert(meta.metadata.inode, parent.join(&name)?);
-                }
-                self.file(directory, name, meta, &file)
-            }
+            EntryKind::File(file) => self.file_or_link(directory, name, meta, &file),
             EntryKind::Symlink { target } => {
                 self.after.push(After::Symlink { directory, name, target, meta });
                 Ok(())
@@ -208,6 +232,26 @@ impl<'a> TreeRestore<'a> {
                 self.special(&directory, &name, Special::BlockDevice(device), &meta)
             }
         }
+        .map(|()| None)
+    }
+
+    /// A file, or another name of one that was restored.
+    fn file_or_link(
+        &mut self,
+        directory: Arc<TargetPath>,
+        name: Vec<u8>,
+        meta: Meta,
+        file: &FileEntry,
+    ) -> Result<(), OpError> {
+        if meta.metadata.links > 1 {
+            if let Some(existing) = self.links.get(&meta.metadata.inode) {
+                let existing = existing.clone();
+                self.after.push(After::HardLink { directory, name, existing });
+                return Ok(());
+            }
+            self.links.insert(meta.metadata.inode, directory.join(&name)?);
+        }
+        self.file(directory, name, meta, file)
     }
 
     fn file(
@@ -262,10 +306,13 @@ impl<'a> TreeRestore<'a> {
             let at = offset;
             offset = offset.saturating_add(length);
             if offset > file.size {
-                return Err(ListError::TooLong);
+                return Err(ListError::WrongLength);
             }
             let Extent::Chunk { id, .. } = extent else { return Ok(()) };
             let place = reader.index.find(&id).ok_or(RepoError::UnknownChunk { chunk: id })?;
+            if u64::from(place.length) != length {
+                return Err(ListError::WrongLength);
+            }
             task.remaining.fetch_add(1, Ordering::Relaxed);
             let file = Arc::clone(task);
             self.window.chunks.push(ChunkTask { place, id, file, offset: at });
@@ -277,7 +324,7 @@ impl<'a> TreeRestore<'a> {
         });
         match visited {
             Ok(()) if offset == file.size => Ok(Ok(())),
-            Ok(()) | Err(ListError::TooLong) => Ok(Err(wrong_size(&file.content))),
+            Ok(()) | Err(ListError::WrongLength) => Ok(Err(wrong_size(&file.content))),
             Err(ListError::Repo(error)) => Ok(Err(error)),
             Err(ListError::Op(error)) => Err(error),
         }
@@ -326,6 +373,9 @@ impl<'a> TreeRestore<'a> {
                 let directory = target.make_directory(directory)?;
                 target.make_symlink((&directory, name), link, meta.wanted())
             }
+            After::HardLink { existing, .. } if self.lost.contains(existing.as_bytes()) => {
+                Err(LocalError::new(existing.as_bytes(), "link", Errno::NOENT))
+            }
             After::HardLink { directory, name, existing } => {
                 let directory = target.make_directory(directory)?;
                 target.make_hard_link(existing, (&directory, name))
@@ -361,6 +411,7 @@ impl<'a> TreeRestore<'a> {
                 FileError::Local(error) => self.refused(error)?,
                 FileError::Repo(error) => self.damaged(&path, "not restored", error)?,
             }
+            self.lost.insert(path);
         }
         Ok(())
     }
@@ -394,7 +445,7 @@ impl<'a> TreeRestore<'a> {
 enum ListError {
     Repo(RepoError),
     Op(OpError),
-    TooLong,
+    WrongLength,
 }
 
 impl From<RepoError> for ListError {
@@ -407,7 +458,8 @@ fn meta_of(entry: &OwnedEntry) -> Meta {
     Meta { metadata: entry.entry.metadata.clone(), owner: entry.owner() }
 }
 
-fn wrong_size(content: &Content) -> RepoError {
+/// The extents of a file are not as long as the file.
+pub(crate) fn wrong_size(content: &Content) -> RepoError {
     use crate::format::FormatError;
     use crate::format::Rule;
     let chunk = match content {
@@ -417,5 +469,9 @@ fn wrong_size(content: &Content) -> RepoError {
     RepoError::TreeNode { chunk, source: FormatError::new("content", Rule::ContentSize, 0) }
 }
 
-/// Deepest directory.
-const DEPTH_MAX: usize = 2048;
+/// Most directories within each other; deeper ones end a forged tree.
+pub(crate) const DEPTH_MAX: usize = 2048;
+/// Longest path below the target.
+pub(crate) const PATH_BYTES_MAX: usize = 32_768;
+/// Most links and directories that wait for files.
+const AFTER_COUNT_MAX: usize = 16_384;

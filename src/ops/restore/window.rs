@@ -92,8 +92,8 @@ pub(crate) fn shape_of(extents: Option<&[Extent]>) -> Shape {
         Some(extents) if extents.iter().all(|extent| matches!(extent, Extent::Chunk { .. })) => {
             Shape::Pieces
         }
-        Some(_) => Shape::Sparse,
-        None => Shape::Pieces,
+        // A list may have holes, whatever the entry says of itself.
+        Some(_) | None => Shape::Sparse,
     }
 }
 

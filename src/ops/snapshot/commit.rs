@@ -24,7 +24,10 @@ use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::source::Produced;
 use crate::ops::snapshot::tree::StoredTree;
 use crate::ops::words::time_words;
+use crate::repo::closure::check_closure;
 use crate::repo::error::RepoError;
+use crate::repo::read::ChunkReader;
+use crate::repo::session::AllDurable;
 use crate::repo::session::Committed;
 use crate::repo::session::TOOL;
 use crate::repo::session::WriterSession;
@@ -41,36 +44,67 @@ pub(crate) struct Draft<'a> {
     pub(crate) tree: StoredTree,
     pub(crate) tally: Tally,
     pub(crate) produced: Produced,
+    /// How many sessions the run has had before its last one.
+    pub(crate) checkpoints: u32,
 }
 
 /// Waits until everything is durable, stores the manifest, and decides the session.
+///
+/// A session that was fenced is followed by another one that adopts what it stored; if everything
+/// the tree names is still there, that one commits the same tree.
 pub(crate) fn commit(
-    session: WriterSession,
     store: &ChunkStore,
     mut draft: Draft<'_>,
 ) -> Result<SnapshotReport, OpError> {
-    let durable = store.finish().during("cannot store the data")?;
+    let mut durable = store.finish().during("cannot store the data")?;
     let counters = store.counters();
     draft.tally.run.bytes_new = counters.new_bytes.load(Ordering::Relaxed);
     draft.tally.run.bytes_stored = counters.stored_bytes.load(Ordering::Relaxed);
-    let manifest = manifest(&session, store, &draft);
-    let repository = session.repository.clone();
-    let digest = store_manifest(&repository, session.reference, &manifest)
+    let mut earlier_sessions = draft.checkpoints;
+    for _attempt in 0..COMMIT_ATTEMPTS {
+        if earlier_sessions > 0 {
+            check_closure(&open_reader(store), draft.tree.node, draft.tree.height)
+                .during("something this run relied on was collected meanwhile; run it again")?;
+        }
+        let session = store.take_session().during("cannot commit the snapshot")?;
+        let reference = session.reference;
+        if try_commit(session, store, &draft, durable)? {
+            return Ok(report(draft, reference.session.into()));
+        }
+        store.reopen(Some(reference)).during("cannot begin another session")?;
+        durable = store.finish().during("cannot store the data")?;
+        earlier_sessions += 1;
+    }
+    Err(RepoError::Fenced { attempts: COMMIT_ATTEMPTS }).during("cannot commit the snapshot")
+}
+
+/// Stores the manifest and decides the session; says whether it counts.
+fn try_commit(
+    session: WriterSession,
+    store: &ChunkStore,
+    draft: &Draft<'_>,
+    durable: AllDurable,
+) -> Result<bool, OpError> {
+    let manifest = manifest(&session, store, draft);
+    let digest = store_manifest(&store.repository, session.reference, &manifest)
         .during("cannot store the manifest")?;
     let source = draft.options.source.clone();
-    let subject = Subject::Snapshot { manifest: digest, source: source.clone() };
-    let snapshot: SnapshotId = session.reference.session.into();
-    match session.commit(subject, durable).during("cannot commit the snapshot")? {
-        Committed::Yes => {}
-        Committed::Fenced => {
-            return Err(RepoError::Fenced { attempts: 1 }).during("cannot commit the snapshot");
-        }
-    }
+    let subject = Subject::Snapshot { manifest: digest, source };
+    let committed = session.commit(subject, durable).during("cannot commit the snapshot")?;
+    Ok(matches!(committed, Committed::Yes))
+}
+
+fn open_reader(store: &ChunkStore) -> ChunkReader {
+    ChunkReader::new(store.repository.clone(), store.index(), CLOSURE_CACHE_BYTES)
+}
+
+fn report(draft: Draft<'_>, snapshot: SnapshotId) -> SnapshotReport {
     let Tally { run, skipped, skipped_count } = draft.tally;
     let parent = draft.parent.map(|parent| parent.snapshot);
     let totals = draft.tree.totals;
+    let source = draft.options.source.clone();
     let snapshot = Some(snapshot);
-    Ok(SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count })
+    SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count }
 }
 
 fn manifest(session: &WriterSession, store: &ChunkStore, draft: &Draft<'_>) -> Manifest {
@@ -96,7 +130,7 @@ fn predicate(
     draft: &Draft<'_>,
     packs: PackCommitment,
 ) -> SnapshotPredicate {
-    let Draft { options, started, parent, tree, tally, produced } = draft;
+    let Draft { options, started, parent, tree, tally, produced, checkpoints: _ } = draft;
     let repository = &session.repository;
     let snapshot: SnapshotId = session.reference.session.into();
     let (seconds, nanoseconds) = repository.environment.now();
@@ -138,3 +172,7 @@ fn predicate(
         verdict: StatedVerdict { number: verdict.number, digest: verdict.digest.to_string() },
     }
 }
+
+/// How often a run goes on in another session after a fence.
+const COMMIT_ATTEMPTS: u32 = 4;
+const CLOSURE_CACHE_BYTES: usize = 8 * 1_048_576;

@@ -2,6 +2,7 @@
 
 mod commit;
 pub mod options;
+mod pace;
 mod parent;
 mod read;
 pub mod report;
@@ -20,6 +21,7 @@ use crate::ops::snapshot::commit::Draft;
 use crate::ops::snapshot::commit::commit;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
+use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
@@ -32,10 +34,8 @@ use crate::ops::snapshot::workers::Workers;
 use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
-use crate::repo::session::KeepUploads;
 use crate::repo::session::WriterSession;
 use crate::repo::write::ChunkStore;
-use std::sync::Arc;
 
 /// Backs up a source and commits a snapshot of it.
 ///
@@ -47,25 +47,29 @@ pub fn snapshot(
     progress: &dyn Progress,
 ) -> Result<SnapshotReport, OpError> {
     options.check(&source)?;
+    repository.check_makes_snapshots().during("cannot begin a session")?;
     let started = repository.environment.now();
-    let mut session = WriterSession::open(repository).during("cannot begin a session")?;
+    let session = WriterSession::open(repository).during("cannot begin a session")?;
     let parent = match &source {
         Source::Files(_) => Parent::find(repository, &session.history, &options.source),
         Source::Stream(_) | Source::Command(_) => None,
     };
-    let store = ChunkStore::new(&mut session).during("cannot begin to write")?;
-    let backed_up = back_up(&store, options, source, parent.as_ref(), progress);
+    let store = ChunkStore::new(session).during("cannot begin to write")?;
+    let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
+    let backed_up = back_up(&store, options, source, parent.as_ref(), progress, &pace);
     let (tree, tally, produced) = match backed_up {
         Ok(done) => done,
         Err(error) => {
-            // Best effort: whatever is complete spares the next run its upload.
+            // Best effort: whatever is complete spares the next run its upload. The session's
+            // mark is unlocked with this process, so that the next run finds the session dead.
             let _ignored = store.flush();
-            let _ignored = session.abandon(KeepUploads::ForNextRun);
             return Err(error);
         }
     };
-    let draft = Draft { options, started, parent: parent.as_ref(), tree, tally, produced };
-    commit(session, &store, draft)
+    let checkpoints = pace.checkpoint_count();
+    let parent = parent.as_ref();
+    let draft = Draft { options, started, parent, tree, tally, produced, checkpoints };
+    commit(&store, draft)
 }
 
 fn back_up(
@@ -74,6 +78,7 @@ fn back_up(
     source: Source,
     parent: Option<&Parent>,
     progress: &dyn Progress,
+    pace: &Pace<'_>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
     let chunker = chunker(store, &source)?;
     let index = store.index();
@@ -87,13 +92,20 @@ fn back_up(
                 let walk = Walk::start(files.into_walk(options.threads))?;
                 let parent = parent.map(|parent| parent.cursor(&reader));
                 let parts =
-                    TreeRunParts { store, workers: &workers, chunker: &chunker, progress, parent };
+                    TreeRunParts {
+                    store,
+                    workers: &workers,
+                    chunker: &chunker,
+                    progress,
+                    parent,
+                    pace,
+                };
                 let run = TreeRun::new(parts).during("cannot build the tree")?;
                 let built = run.run(walk).during("cannot store the files");
                 built.map(|(tree, tally)| (tree, tally, produced))
             }
             Source::Stream(_) | Source::Command(_) => {
-                produce(store, &workers, &chunker, source, progress)
+                produce(store, &workers, &chunker, source, progress, pace)
             }
         };
         // The workers' own error says more than the closed channel that it caused.

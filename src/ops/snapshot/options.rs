@@ -29,13 +29,23 @@ pub struct SnapshotOptions {
     pub sudo_user: Option<String>,
     /// Threads that read and compress.
     pub threads: usize,
+    /// Seconds after which a long run commits a checkpoint of what it has uploaded.
+    pub checkpoint_seconds: i64,
 }
 
 impl SnapshotOptions {
     /// A snapshot of this source, with as many threads as the machine has processors.
     pub fn new(source: String, host: String) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { source, host, tags: Vec::new(), time: None, sudo_user: None, threads }
+        Self {
+            source,
+            host,
+            tags: Vec::new(),
+            time: None,
+            sudo_user: None,
+            threads,
+            checkpoint_seconds: CHECKPOINT_SECONDS,
+        }
     }
 
     pub(crate) fn check(&self, source: &Source) -> Result<(), OpError> {
@@ -199,3 +209,6 @@ fn check_name(name: &str) -> Result<(), OpError> {
     }
     Err(OpError::Usage { why: format!("`{name}` cannot be the name of a file") })
 }
+
+/// A crash loses at most this much of an upload, and a session is seldom open for longer.
+const CHECKPOINT_SECONDS: i64 = 25 * 60;

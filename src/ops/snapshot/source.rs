@@ -21,6 +21,7 @@ use crate::ops::progress::Progress;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::stream::LongContent;
@@ -57,8 +58,9 @@ pub(crate) fn produce(
     chunker: &Chunker,
     source: Source,
     progress: &dyn Progress,
+    pace: &Pace<'_>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
-    let content = LongContent::new(workers, store, progress).during("cannot store the stream")?;
+    let content = LongContent::new(workers, store, progress, pace).during("cannot store the stream")?;
     let (name, file, produced) = match source {
         Source::Stream(StreamSource { name, mut input }) => {
             let mut read = |buffer: &mut [u8]| {

@@ -6,6 +6,7 @@ use crate::format::pack::PackKind;
 use crate::format::tree::FileEntry;
 use crate::id::ChunkId;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::read::Sink;
 use crate::ops::snapshot::workers::ChunkRun;
@@ -26,6 +27,7 @@ use std::collections::VecDeque;
 pub(crate) struct LongContent<'a, 'scope> {
     workers: &'a Workers<'scope>,
     progress: &'a dyn Progress,
+    pace: &'a Pace<'a>,
     tree: ChunkWriter<'a>,
     builder: ContentBuilder,
     digest: ContentDigest,
@@ -46,10 +48,12 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
         workers: &'a Workers<'scope>,
         store: &'a ChunkStore,
         progress: &'a dyn Progress,
+        pace: &'a Pace<'a>,
     ) -> Result<Self, RepoError> {
         Ok(Self {
             workers,
             progress,
+            pace,
             tree: store.writer(PackKind::Tree)?,
             builder: ContentBuilder::default(),
             digest: ContentDigest::default(),
@@ -98,12 +102,23 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
             return Err(self.failure());
         }
         self.waiting.push_back(Waiting::Names(names));
+        if self.pace.is_due()? {
+            self.pause()?;
+        }
         while self.waiting.len() > self.workers.count() * RUNS_PER_WORKER {
             if let Some(next) = self.waiting.pop_front() {
                 self.settle(next)?;
             }
         }
         Ok(())
+    }
+
+    fn pause(&mut self) -> Result<(), RepoError> {
+        while let Some(next) = self.waiting.pop_front() {
+            self.settle(next)?;
+        }
+        self.tree.flush()?;
+        self.pace.checkpoint(self.workers)
     }
 
     fn settle(&mut self, next: Waiting) -> Result<(), RepoError> {

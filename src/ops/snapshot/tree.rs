@@ -20,6 +20,7 @@ use crate::localfs::walk::Walk;
 use crate::localfs::walk::WalkEntry;
 use crate::localfs::walk::WalkEvent;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::ParentCursor;
 use crate::ops::snapshot::parent::is_stored;
 use crate::ops::snapshot::read::FileRead;
@@ -46,6 +47,7 @@ pub(crate) struct TreeRun<'a, 'scope> {
     pub(crate) chunker: &'a Chunker,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parent: Option<ParentCursor<'a>>,
+    pub(crate) pace: &'a Pace<'a>,
     pub(crate) tally: Tally,
     tree: ChunkWriter<'a>,
     names: OwnerNames,
@@ -104,18 +106,20 @@ pub(crate) struct TreeRunParts<'a, 'scope> {
     pub(crate) chunker: &'a Chunker,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parent: Option<ParentCursor<'a>>,
+    pub(crate) pace: &'a Pace<'a>,
 }
 
 impl<'a, 'scope> TreeRun<'a, 'scope> {
     /// Begins a run.
     pub(crate) fn new(parts: TreeRunParts<'a, 'scope>) -> Result<Self, RepoError> {
-        let TreeRunParts { store, workers, chunker, progress, parent } = parts;
+        let TreeRunParts { store, workers, chunker, progress, parent, pace } = parts;
         Ok(Self {
             store,
             workers,
             chunker,
             progress,
             parent,
+            pace,
             tally: Tally::default(),
             tree: store.writer(PackKind::Tree)?,
             // Without names the numbers are kept.
@@ -140,12 +144,22 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             }
             self.take(event)?;
             self.assemble(Wait::IfFull)?;
+            if self.pace.is_due()? {
+                self.pause()?;
+            }
         }
         self.send_batch()?;
         self.assemble(Wait::ForAll)?;
         let (node, height, totals) = self.top.finish_root(&mut self.tree)?;
         self.tree.flush()?;
         Ok((StoredTree { node, height, totals }, self.tally))
+    }
+
+    fn pause(&mut self) -> Result<(), RepoError> {
+        self.send_batch()?;
+        self.assemble(Wait::ForAll)?;
+        self.tree.flush()?;
+        self.pace.checkpoint(self.workers)
     }
 
     fn take(&mut self, event: WalkEvent) -> Result<(), RepoError> {
@@ -278,7 +292,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
                 Vec::new()
             }
         };
-        let mut content = LongContent::new(self.workers, self.store, self.progress)?;
+        let mut content = LongContent::new(self.workers, self.store, self.progress, self.pace)?;
         read_open(&mut file, self.chunker, &mut content, &mut self.buffer)?;
         let mut read = content.finish()?;
         let (mut stat, changed) = match file.finish()? {

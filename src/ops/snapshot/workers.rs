@@ -18,6 +18,7 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use std::thread::Scope;
 use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
 /// What a worker is given.
 pub(crate) enum Job {
@@ -25,8 +26,8 @@ pub(crate) enum Job {
     Files(Vec<(u64, WalkEntry)>),
     /// Consecutive chunks of one content that another thread reads and cuts.
     Run(ChunkRun),
-    /// Store the open block, and say so.
-    Flush(Sender<()>),
+    /// Store the open block, say so, and wait until the channel closes.
+    Flush(Sender<()>, Receiver<()>),
 }
 
 /// Consecutive chunks of one content.
@@ -83,6 +84,28 @@ impl<'scope> Workers<'scope> {
         self.threads.len()
     }
 
+    /// Lets every thread store its open block, and waits until all have: then none is writing.
+    pub(crate) fn flush(&self) -> Result<(), RepoError> {
+        let (stored, flushed) = crossbeam_channel::bounded(self.count());
+        // Each worker waits for the release, so that none takes two of these jobs.
+        let (_release, released) = crossbeam_channel::bounded(0);
+        for _thread in &self.threads {
+            let job = Job::Flush(stored.clone(), released.clone());
+            self.jobs.send(job).map_err(|_closed| RepoError::WorkerLost)?;
+        }
+        let mut waiting = self.count();
+        while waiting > 0 {
+            match flushed.recv_timeout(FLUSH_POLL) {
+                Ok(()) => waiting -= 1,
+                Err(_none) if self.threads.iter().any(ScopedJoinHandle::is_finished) => {
+                    return Err(RepoError::WorkerLost);
+                }
+                Err(_none) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the threads store their open blocks and end.
     pub(crate) fn finish(self) -> Result<(), RepoError> {
         let Self { jobs, done, threads } = self;
@@ -126,9 +149,11 @@ fn work(
                 }
             }
             Job::Run(run) => name_run(&mut writer, run)?,
-            Job::Flush(reply) => {
+            Job::Flush(stored, released) => {
                 writer.flush()?;
-                let _ignored = reply.send(());
+                let _ignored = stored.send(());
+                // Closed, not sent to: that is the release.
+                let _ignored = released.recv();
             }
         }
     }
@@ -156,3 +181,5 @@ fn name_run(writer: &mut ChunkWriter<'_>, run: ChunkRun) -> Result<(), RepoError
 
 /// Batches that wait for each worker.
 const JOBS_PER_WORKER: usize = 2;
+/// How often it is looked whether a worker ended instead of storing its block.
+const FLUSH_POLL: Duration = Duration::from_millis(200);

@@ -36,20 +36,32 @@ pub(crate) struct ChunkPlace {
 /// Runs that count, without the packs that are condemned.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    runs: RwLock<Vec<Arc<Run>>>,
-    condemned: HashSet<PackRef>,
+    /// A run keeps its number for ever; one that no longer counts leaves its place empty.
+    runs: RwLock<Vec<Option<Arc<Run>>>>,
+    condemned: RwLock<HashSet<PackRef>>,
 }
 
 impl Index {
     /// An index of these runs.
     pub(crate) fn new(runs: Vec<Arc<Run>>, condemned: HashSet<PackRef>) -> Self {
-        Self { runs: RwLock::new(runs), condemned }
+        let runs = RwLock::new(runs.into_iter().map(Some).collect());
+        Self { runs, condemned: RwLock::new(condemned) }
+    }
+
+    /// Replaces everything that counts by what counts in `newer`.
+    pub(crate) fn replace(&self, newer: Self) {
+        let newer_runs = newer.runs();
+        if let (Ok(mut runs), Ok(mut condemned)) = (self.runs.write(), self.condemned.write()) {
+            runs.iter_mut().for_each(|run| *run = None);
+            runs.extend(newer_runs.into_iter().map(Some));
+            *condemned = newer.condemned.into_inner().unwrap_or_default();
+        }
     }
 
     /// Adds the run of a segment that this process stored.
-    pub(crate) fn add(&self, run: Run) {
+    pub(crate) fn add(&self, run: Arc<Run>) {
         if let Ok(mut runs) = self.runs.write() {
-            runs.push(Arc::new(run));
+            runs.push(Some(run));
         }
     }
 
@@ -75,26 +87,28 @@ impl Index {
     /// Every place of a chunk.
     pub(crate) fn find_all(&self, id: &ChunkId) -> Vec<ChunkPlace> {
         let mut places = Vec::new();
-        for (number, run) in self.runs().iter().enumerate() {
-            places.extend(
-                run.locations(id)
-                    .filter(|place| self.counts(run, place.block))
-                    .map(|place| chunk_place(number, place)),
-            );
+        let Ok(runs) = self.runs.read() else { return places };
+        for (number, run) in runs.iter().enumerate() {
+            let Some(run) = run else { continue };
+            let here = run.locations(id).filter(|place| self.counts(run, place.block));
+            places.extend(here.map(|place| chunk_place(number, place)));
         }
         places
     }
 
     /// What is known of a block, with its run for the pack's data.
     pub(crate) fn block(&self, handle: BlockHandle) -> Option<(Arc<Run>, RunBlock)> {
-        let run = Arc::clone(self.runs.read().ok()?.get(crate::units::to_usize32(handle.run))?);
+        let runs = self.runs.read().ok()?;
+        let run = runs.get(crate::units::to_usize32(handle.run))?.clone()?;
+        drop(runs);
         let block = run.block(handle.block)?;
         Some((run, block))
     }
 
     /// The runs.
     pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
-        self.runs.read().map(|runs| runs.clone()).unwrap_or_default()
+        let runs = self.runs.read();
+        runs.map(|runs| runs.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 
     fn find_where(
@@ -104,6 +118,7 @@ impl Index {
     ) -> Option<ChunkPlace> {
         let runs = self.runs.read().ok()?;
         for (number, run) in runs.iter().enumerate() {
+            let Some(run) = run else { continue };
             let found = run
                 .locations(id)
                 .find(|place| self.counts(run, place.block) && accept(run, *place));
@@ -115,13 +130,14 @@ impl Index {
     }
 
     fn counts(&self, run: &Run, block: u32) -> bool {
-        if self.condemned.is_empty() {
+        let Ok(condemned) = self.condemned.read() else { return false };
+        if condemned.is_empty() {
             return true;
         }
         let pack = run.block(block).and_then(|block| {
             run.packs().get(crate::units::to_usize32(block.pack)).map(|pack| pack.reference())
         });
-        pack.is_some_and(|pack| !self.condemned.contains(&pack))
+        pack.is_some_and(|pack| !condemned.contains(&pack))
     }
 }
 

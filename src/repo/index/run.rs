@@ -231,6 +231,12 @@ impl Run {
         Some(RunBlock { pack, number, range, raw_length, codec, origin: more.origin })
     }
 
+    /// What the pack of a block holds.
+    pub(crate) fn kind_of(&self, block: u32) -> Option<PackKind> {
+        let pack = self.block(block)?.pack;
+        Some(self.packs.get(to_usize32(pack))?.header.kind)
+    }
+
     fn extra(&self, start: u32, length: u32) -> Option<BlockExtra> {
         if length == 0 {
             return Some(BlockExtra::default());
@@ -361,11 +367,6 @@ fn expected_index(id: &ChunkId, count: usize) -> usize {
     let high = bytes.iter().take(8).fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     let index = (u128::from(high) * u128::from(to_u64(count))) >> 64;
     usize::try_from(index).unwrap_or(0)
-}
-
-/// The kind of a run's pack.
-pub(crate) fn kind_of(pack: &IndexedPack) -> PackKind {
-    pack.header.kind
 }
 
 const RUN_MAGIC: &[u8; 8] = b"SBFRUN01";

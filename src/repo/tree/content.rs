@@ -53,20 +53,29 @@ impl ContentBuilder {
     }
 
     /// The content.
-    pub(crate) fn finish(mut self, writer: &mut ChunkWriter<'_>) -> Result<Content, RepoError> {
+    pub(crate) fn finish(self, writer: &mut ChunkWriter<'_>) -> Result<Content, RepoError> {
         if self.extent_count <= to_u64(INLINE_EXTENTS_MAX) {
             return Ok(Content::Inline(self.leaf));
         }
+        let extents = self.extent_count;
+        let (node, height) = self.finish_list(writer)?;
+        Ok(Content::List { node, height, extents })
+    }
+
+    /// The content as a list, however short it is; there must be at least one extent.
+    pub(crate) fn finish_list(
+        mut self,
+        writer: &mut ChunkWriter<'_>,
+    ) -> Result<(ChunkId, u8), RepoError> {
         if !self.leaf.is_empty() {
             self.store_leaf(writer)?;
         }
-        let extents = self.extent_count;
         let mut level = 0;
         loop {
             let is_top = level + 1 == self.levels.len();
             if is_top && self.levels[level].len() == 1 {
                 let height = u8::try_from(level).unwrap_or(u8::MAX);
-                return Ok(Content::List { node: self.levels[level][0].node, height, extents });
+                return Ok((self.levels[level][0].node, height));
             }
             if !self.levels[level].is_empty() {
                 self.store_level(writer, level)?;
@@ -161,7 +170,12 @@ fn visit_list<E: From<RepoError>>(
     }
 }
 
-fn read_list_node(reader: &ChunkReader, id: &ChunkId, height: u8) -> Result<ListNode, RepoError> {
+/// Reads a list node; `height` says how many levels lie below it.
+pub(crate) fn read_list_node(
+    reader: &ChunkReader,
+    id: &ChunkId,
+    height: u8,
+) -> Result<ListNode, RepoError> {
     use crate::format::FormatError;
     use crate::format::Rule;
     let wrong = |source| RepoError::TreeNode { chunk: *id, source };

@@ -5,6 +5,7 @@ use crate::format::Rule;
 use crate::format::pack::PackKind;
 use crate::format::tree::Leaf;
 use crate::format::tree::Listing;
+use crate::format::tree::NodeReference;
 use crate::format::tree::Owner;
 use crate::format::tree::TreeEntry;
 use crate::format::tree::TreeNode;
@@ -19,13 +20,22 @@ use std::sync::Arc;
 pub(crate) struct Entries<'a> {
     reader: &'a ChunkReader,
     /// Nodes still to read, the next one last.
-    open: Vec<(ChunkId, u8)>,
+    open: Vec<OpenNode>,
     owners: Arc<Vec<Owner>>,
     entries: std::vec::IntoIter<TreeEntry>,
+    /// Every name and last name still to come is greater.
     last_name: Option<Vec<u8>>,
     /// Chunk that the entries came from, for messages.
     current: ChunkId,
     failed: bool,
+}
+
+#[derive(Debug)]
+struct OpenNode {
+    node: ChunkId,
+    height: u8,
+    /// The last name below it, as the node above says.
+    last_name: Option<Vec<u8>>,
 }
 
 /// An entry with its owner.
@@ -53,7 +63,7 @@ impl<'a> Entries<'a> {
     pub(crate) fn of_node(reader: &'a ChunkReader, node: ChunkId, height: u8) -> Self {
         Self {
             reader,
-            open: vec![(node, height)],
+            open: vec![OpenNode { node, height, last_name: None }],
             owners: Arc::default(),
             entries: Vec::new().into_iter(),
             last_name: None,
@@ -101,22 +111,55 @@ impl<'a> Entries<'a> {
                 self.last_name = Some(entry.name.clone());
                 return Ok(Some(entry));
             }
-            let Some((node, height)) = self.open.pop() else { return Ok(None) };
-            self.current = node;
-            let bytes = self.reader.read(PackKind::Tree, &node)?;
-            let decoded = TreeNode::decode(&bytes)
-                .map_err(|source| RepoError::TreeNode { chunk: node, source })?;
-            match (decoded, height) {
-                (TreeNode::Leaf(leaf), 0) => self.load(leaf),
-                (TreeNode::Internal(children), 1..) => {
-                    let nodes = children.iter().rev().map(|child| (child.node, height - 1));
-                    self.open.extend(nodes);
+            let Some(next) = self.open.pop() else { return Ok(None) };
+            self.current = next.node;
+            if let Err(error) = self.open_node(&next) {
+                if next.last_name.is_some() {
+                    self.last_name = next.last_name;
                 }
-                (TreeNode::Leaf(_) | TreeNode::Internal(_), _) => {
-                    return Err(self.wrong(Rule::TreeHeight));
-                }
+                return Err(error);
             }
         }
+    }
+
+    /// Reads a node; checks that its names lie behind those before it and end where they should.
+    ///
+    /// Every node moves `last_name` on, so that a node cannot stand in a directory twice: a forged
+    /// one would hold more entries than anybody can walk.
+    fn open_node(&mut self, next: &OpenNode) -> Result<(), RepoError> {
+        let OpenNode { node, height, last_name } = next;
+        let bytes = self.reader.read(PackKind::Tree, node)?;
+        let decoded = TreeNode::decode(&bytes)
+            .map_err(|source| RepoError::TreeNode { chunk: *node, source })?;
+        let (first, last) = match &decoded {
+            TreeNode::Leaf(leaf) => {
+                let name = |entry: &TreeEntry| entry.name.clone();
+                (leaf.entries.first().map(name), leaf.entries.last().map(name))
+            }
+            TreeNode::Internal(children) => {
+                let name = |child: &NodeReference| child.last_name.clone();
+                (children.first().map(name), children.last().map(name))
+            }
+        };
+        let behind = self.last_name.is_none() || first > self.last_name;
+        if !behind || (last_name.is_some() && last != *last_name) {
+            return Err(self.wrong(Rule::TreeOrder));
+        }
+        match (decoded, *height) {
+            (TreeNode::Leaf(leaf), 0) => self.load(leaf),
+            (TreeNode::Internal(children), 1..) => {
+                let below = |child: NodeReference| OpenNode {
+                    node: child.node,
+                    height: *height - 1,
+                    last_name: Some(child.last_name),
+                };
+                self.open.extend(children.into_iter().rev().map(below));
+            }
+            (TreeNode::Leaf(_) | TreeNode::Internal(_), _) => {
+                return Err(self.wrong(Rule::TreeHeight));
+            }
+        }
+        Ok(())
     }
 
     fn wrong(&self, rule: Rule) -> RepoError {

@@ -2,6 +2,7 @@
 //! segments; `finish` gives the proof that all of it is durable.
 
 pub(crate) mod block;
+pub(crate) mod checkpoint;
 pub(crate) mod pack;
 pub(crate) mod salvage;
 pub(crate) mod upload;
@@ -9,6 +10,7 @@ pub(crate) mod upload;
 use crate::compress::Compressor;
 use crate::crypto::hash::ChunkNamer;
 use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
 use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::repo::error::RepoError;
@@ -35,6 +37,7 @@ pub(crate) struct ChunkStore {
     tree: Packer,
     uploader: Uploader,
     counters: Counters,
+    session: Mutex<Option<WriterSession>>,
 }
 
 /// What was new in a session.
@@ -50,7 +53,7 @@ pub(crate) struct Counters {
 
 impl ChunkStore {
     /// Begins to write in a session.
-    pub(crate) fn new(session: &mut WriterSession) -> Result<Self, RepoError> {
+    pub(crate) fn new(mut session: WriterSession) -> Result<Self, RepoError> {
         let repository = session.repository.clone();
         let index = Arc::new(std::mem::take(&mut session.loaded.index));
         let shards = (0..FRESH_SHARDS).map(|_| Mutex::new(HashSet::new())).collect();
@@ -60,7 +63,9 @@ impl ChunkStore {
         let tree = Packer::new(PackKind::Tree, limits.tree_pack_bytes);
         let counters = Counters::default();
         let orphans = std::mem::take(&mut session.orphans);
-        let store = Self { repository, index, fresh: shards, data, tree, uploader, counters };
+        let session = Mutex::new(Some(session));
+        let fresh = shards;
+        let store = Self { repository, index, fresh, data, tree, uploader, counters, session };
         store.adopt_packs(&orphans)?;
         Ok(store)
     }
@@ -99,6 +104,31 @@ impl ChunkStore {
     /// The packs stored so far, for the commitment in the manifest.
     pub(crate) fn stored_packs(&self) -> Vec<(crate::id::PackId, u64)> {
         self.uploader.stored_packs()
+    }
+
+    /// The session, for committing it; what is written afterwards needs another one.
+    pub(crate) fn take_session(&self) -> Result<WriterSession, RepoError> {
+        let mut session = self.session.lock().map_err(|_poisoned| RepoError::WorkerLost)?;
+        session.take().ok_or(RepoError::WorkerLost)
+    }
+
+    /// Goes on in a new session after the last one was committed or, if it is named, fenced.
+    ///
+    /// No thread may be writing meanwhile. Chunks that were known before may be gone now: see
+    /// [`crate::repo::closure`].
+    pub(crate) fn reopen(&self, fenced: Option<SessionRef>) -> Result<(), RepoError> {
+        let mut session = WriterSession::open_after(&self.repository, fenced.as_slice())?;
+        self.index.replace(std::mem::take(&mut session.loaded.index));
+        self.uploader.restart(session.reference);
+        self.settle_fresh();
+        let orphans = std::mem::take(&mut session.orphans);
+        *self.session.lock().map_err(|_poisoned| RepoError::WorkerLost)? = Some(session);
+        self.adopt_packs(&orphans)
+    }
+
+    /// Says that the session lives, if nothing was stored for a while.
+    pub(crate) fn beat(&self) -> Result<(), RepoError> {
+        self.uploader.beat()
     }
 
     /// Stores everything that is open and waits until all of it is durable.

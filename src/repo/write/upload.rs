@@ -10,8 +10,10 @@ use crate::id::PackId;
 use crate::repo::error::RepoError;
 use crate::repo::index::Index;
 use crate::repo::index::load::session_run;
+use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
 use crate::repo::repository::create;
+use crate::repo::session::store_heartbeat;
 use crate::repo::session::store_segment;
 use crate::repo::write::pack::PackDraft;
 use crate::repo::write::pack::Unfinished;
@@ -33,19 +35,24 @@ pub(crate) struct Uploader {
 #[derive(Debug)]
 struct Shared {
     repository: Repository,
-    session: SessionRef,
     index: Arc<Index>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    session: SessionRef,
+    /// When something was last stored, in seconds since 1970.
+    stored_at: i64,
+    next_heartbeat: u32,
     next_pack: u32,
     next_segment: u32,
     /// Packs that are stored and in no segment yet.
     waiting: Vec<IndexedPack>,
     waiting_chunks: usize,
     segments: Vec<SegmentRef>,
+    /// What those segments list.
+    runs: Vec<Arc<Run>>,
     stored: Vec<(PackId, u64)>,
     failed: Option<RepoError>,
 }
@@ -73,8 +80,8 @@ impl From<Unfinished> for Outgoing {
 impl Uploader {
     /// An uploader for a session.
     pub(crate) fn new(repository: &Repository, session: SessionRef, index: Arc<Index>) -> Self {
-        let state = Mutex::new(State::default());
-        let shared = Shared { repository: repository.clone(), session, index, state };
+        let state = Mutex::new(State::new(session, repository.environment.now().0));
+        let shared = Shared { repository: repository.clone(), index, state };
         Self { shared: Arc::new(shared), running: Mutex::new(Vec::new()) }
     }
 
@@ -112,6 +119,34 @@ impl Uploader {
         Ok(self.shared.lock().segments.clone())
     }
 
+    /// Begins again in another session. Nothing may be on its way.
+    pub(crate) fn restart(&self, session: SessionRef) {
+        let now = self.shared.repository.environment.now().0;
+        let mut state = self.shared.lock();
+        let stored = std::mem::take(&mut state.stored);
+        *state = State { stored, ..State::new(session, now) };
+    }
+
+    /// What the segments of the session list.
+    pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
+        self.shared.lock().runs.clone()
+    }
+
+    /// Stores a heartbeat if nothing was stored for a while.
+    pub(crate) fn beat(&self) -> Result<(), RepoError> {
+        let now = self.shared.repository.environment.now().0;
+        let (session, number) = {
+            let mut state = self.shared.lock();
+            if now.saturating_sub(state.stored_at) < HEARTBEAT_SECONDS {
+                return Ok(());
+            }
+            state.stored_at = now;
+            state.next_heartbeat += 1;
+            (state.session, state.next_heartbeat)
+        };
+        store_heartbeat(&self.shared.repository, session, number)
+    }
+
     /// The packs stored so far.
     pub(crate) fn stored_packs(&self) -> Vec<(PackId, u64)> {
         self.shared.lock().stored.clone()
@@ -120,18 +155,19 @@ impl Uploader {
 
 impl Shared {
     fn store(&self, draft: PackDraft) {
-        let sequence = {
+        let (session, sequence) = {
             let mut state = self.lock();
             state.next_pack += 1;
-            state.next_pack
+            (state.session, state.next_pack)
         };
         let PackDraft { id, sha256, header, header_length, blocks, bytes } = draft;
-        let reference = PackRef { session: self.session, sequence, id };
+        let reference = PackRef { session, sequence, id };
         let stored = create(self.repository.store.as_ref(), &reference.key(), &bytes);
         let mut state = self.lock();
         match stored {
             Ok(()) => {
-                let SessionRef { client, epoch, session } = self.session;
+                state.stored_at = self.repository.environment.now().0;
+                let SessionRef { client, epoch, session } = session;
                 let length = to_u64(bytes.len());
                 let pack = IndexedPack {
                     client,
@@ -163,7 +199,7 @@ impl Shared {
     /// Index after packs: a crash between the two leaves garbage, never an entry that points
     /// nowhere.
     fn flush(&self) -> Result<(), RepoError> {
-        let (mut packs, sequence) = {
+        let (mut packs, session, sequence) = {
             let mut state = self.lock();
             if let Some(error) = state.failed.take() {
                 return Err(error);
@@ -174,15 +210,18 @@ impl Shared {
                 return Ok(());
             }
             state.next_segment += 1;
-            (packs, state.next_segment)
+            (packs, state.session, state.next_segment)
         };
         packs.sort_unstable_by_key(IndexedPack::reference);
         let segment = Segment { packs };
-        let stored = store_segment(&self.repository, self.session, sequence, &segment)?;
-        if let Some(run) = session_run(&self.repository, stored, segment.packs) {
-            self.index.add(run);
+        let stored = store_segment(&self.repository, session, sequence, &segment)?;
+        let run = session_run(&self.repository, stored, segment.packs).map(Arc::new);
+        if let Some(run) = &run {
+            self.index.add(Arc::clone(run));
         }
-        self.lock().segments.push(stored);
+        let mut state = self.lock();
+        state.segments.push(stored);
+        state.runs.extend(run);
         Ok(())
     }
 
@@ -192,6 +231,22 @@ impl Shared {
 }
 
 impl State {
+    fn new(session: SessionRef, now: i64) -> Self {
+        Self {
+            session,
+            stored_at: now,
+            next_heartbeat: 0,
+            next_pack: 0,
+            next_segment: 0,
+            waiting: Vec::new(),
+            waiting_chunks: 0,
+            segments: Vec::new(),
+            runs: Vec::new(),
+            stored: Vec::new(),
+            failed: None,
+        }
+    }
+
     fn add(&mut self, pack: IndexedPack) {
         self.waiting_chunks += pack.blocks.iter().map(|block| block.chunks.len()).sum::<usize>();
         self.waiting.push(pack);
@@ -200,3 +255,5 @@ impl State {
 
 /// Packs on their way to the store at one time.
 const UPLOADS_COUNT_MAX: usize = 2;
+/// How long a session may be silent before it says that it lives.
+const HEARTBEAT_SECONDS: i64 = 300;
