@@ -177,7 +177,7 @@ impl Target {
         Ok(handle)
     }
 
-    fn cached(&self, path: &TargetPath) -> Option<Arc<DirHandle>> {
+    pub(super) fn cached(&self, path: &TargetPath) -> Option<Arc<DirHandle>> {
         lock(&self.cache).find(path)
     }
 
@@ -193,7 +193,7 @@ impl Target {
         }
     }
 
-    fn open_beneath(&self, path: &TargetPath) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_beneath(&self, path: &TargetPath) -> Result<OwnedFd, Errno> {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let bytes = path.as_bytes();

@@ -89,9 +89,18 @@ impl Target {
     ) -> Result<(), LocalError> {
         let wrong = |errno| LocalError::new(existing.as_bytes(), "link", errno);
         let (parent, existing_name) = existing.split().ok_or_else(|| wrong(Errno::ISDIR))?;
-        let parent = self.open_directory(&parent)?;
+        // Not opened up: the directory may be finished, and nobody would take the rights away again.
+        let cached = self.cached(&parent);
+        let opened;
+        let parent = match &cached {
+            Some(handle) => handle.as_fd(),
+            None => {
+                opened = self.open_beneath(&parent).map_err(wrong)?;
+                opened.as_fd()
+            }
+        };
         let make = |name: &[u8]| {
-            rustix::fs::linkat(&parent, existing_name, directory, name, AtFlags::empty())
+            rustix::fs::linkat(parent, existing_name, directory, name, AtFlags::empty())
         };
         self.place(directory, name, make, |_| Ok(()))
     }
