@@ -135,6 +135,7 @@ pub(crate) fn read_small(
     let file = open_to_read(entry)?;
     let wrong = |call, errno| LocalError::new(&entry.path_bytes(), call, errno);
     let mut before = *entry.stat();
+    let mut length = 0;
     for _ in 0..SMALL_READS_MAX {
         if before.size > to_u64(size_max) {
             return Ok(None);
@@ -142,7 +143,7 @@ pub(crate) fn read_small(
         // One byte more than expected: a full buffer tells that the file has grown.
         buffer.resize(to_usize(before.size) + 1, 0);
         let read = |done, rest: &mut [u8]| rustix::io::pread(&file, rest, done);
-        let length = fill(buffer, read).map_err(|errno| wrong("read", errno))?;
+        length = fill(buffer, read).map_err(|errno| wrong("read", errno))?;
         let after = Stat::of_descriptor(&file).and_then(regular_only);
         let after = after.map_err(|errno| wrong("read", errno))?;
         if to_u64(length) == before.size && !after.content_differs(&before) {
@@ -151,8 +152,9 @@ pub(crate) fn read_small(
         }
         before = after;
     }
-    // The buffer holds the bytes of the last read, which this size belongs to.
-    let length = buffer.len() - 1;
+    // What lies behind the bytes of the last read is of another file. The byte more than expected
+    // belongs to a later state.
+    length = length.min(buffer.len() - 1);
     buffer.truncate(length);
     let size = to_u64(length);
     Ok(Some(Captured::Changed(Stat { size, ..before })))
