@@ -340,4 +340,4 @@ pub const SIGNED_HEADER_LEN: usize = 80;
 /// Length of an authentication tag.
 pub const TAG_LEN: usize = 16;
 /// How much longer than the longest plaintext a ciphertext may be.
-const SEALED_OVERHEAD_MAX: usize = 65_536;
+pub const SEALED_OVERHEAD_MAX: usize = 65_536;

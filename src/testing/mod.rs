@@ -3,6 +3,9 @@
 
 mod fault;
 mod fault_plan;
+pub mod forge;
+pub mod fuzz_decode;
+pub mod opened;
 mod sim_disk;
 mod sim_vfs;
 mod stores;

@@ -1,6 +1,10 @@
 //! Integration tests, in one binary.
 
 mod architecture;
+mod cli;
+mod constants;
 mod store_conformance;
 mod store_posix;
 mod store_power_loss;
+mod vector_file;
+mod vectors;
