@@ -1,4 +1,4 @@
-//! Content-defined chunking: FastCDC 2020 with a table of its own for every repository.
+//! Content-defined chunking: `FastCDC` 2020 with a table of its own for every repository.
 //! Spec: format-spec/14-chunking.md. Source: Xia and others, "The Design of Fast Content-Defined
 //! Chunking for Data Deduplication Based Storage Systems", 2020.
 
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Chunker {
 
 /// Parameters of a profile with this average, a power of two from 1 KiB to 2 MiB: shortest a
 /// quarter, longest four times, masks of one bit more and one bit less than the average asks for.
-pub fn params_for_average(average_bytes: u32) -> ChunkParams {
+pub(crate) fn params_for_average(average_bytes: u32) -> ChunkParams {
     let bits = average_bytes.ilog2();
     ChunkParams {
         min_bytes: average_bytes / 4,
@@ -96,7 +96,7 @@ fn spread_mask(ones: u32) -> u64 {
 }
 
 /// Length of a table in bytes.
-pub const GEAR_TABLE_BYTES: usize = 2048;
+pub(crate) const GEAR_TABLE_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,7 @@ pub(crate) enum ErrorOutput {
     /// It goes where this process's goes.
     Inherit,
     /// Its last [`STDERR_BYTES_MAX`] bytes are kept for [`CommandOutcome`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "for commands whose errors are reported"))]
     Capture,
 }
 

@@ -186,6 +186,11 @@ fn judge(error: &OpError) -> Judgement {
             "source.command",
             hint("no snapshot was made; run the source command alone to see why it fails"),
         ),
+        OpError::TargetCommand { .. } => (
+            Exit::Failure,
+            "target.command",
+            hint("nothing is known to be restored; look at what the command printed"),
+        ),
         OpError::NoSnapshot { .. } => {
             (Exit::Failure, "snapshot.none", hint("run `sbf-repo snapshots` to see what there is"))
         }

@@ -195,7 +195,7 @@ impl Limits {
 
 /// The version these pages describe.
 pub const FORMAT_VERSION: u32 = 1;
-/// FastCDC 2020 with a keyed gear table.
+/// `FastCDC` 2020 with a keyed gear table.
 pub const CHUNKER_FASTCDC: u8 = 1;
 /// Smallest shortest chunk.
 pub const CHUNK_MIN_BYTES_MIN: u32 = 256;

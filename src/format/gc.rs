@@ -165,14 +165,19 @@ macro_rules! record {
     };
 }
 
-record!(Register, "register");
 record!(Plan, "plan");
 record!(Verdict, "verdict");
 record!(Base, "base");
 
 impl Register {
-    fn is_sorted(&self) -> bool {
-        true
+    /// The body's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Decodes a body.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        decode::<Self, 4096>("register", bytes)
     }
 
     /// Checks that the register belongs under its key.

@@ -230,6 +230,10 @@ pub struct StatedVerdict {
 
 impl Manifest {
     /// The statement's bytes: compact JSON with the fields in the order of the page.
+    ///
+    /// # Panics
+    ///
+    /// Never: everything in it is plain data.
     #[expect(clippy::expect_used, reason = "no map keys and no floats: JSON takes every value")]
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a manifest is plain data")

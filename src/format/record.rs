@@ -41,6 +41,10 @@ impl Record {
     }
 
     /// The statement's bytes: compact JSON, members of the predicate sorted by name.
+    ///
+    /// # Panics
+    ///
+    /// Never: everything in it is plain data.
     #[expect(clippy::expect_used, reason = "the members come from JSON or from plain values")]
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a record is plain data")

@@ -5,7 +5,6 @@ use crate::format::tree::ExtendedAttribute;
 use crate::format::tree::NAME_BYTES_MAX;
 use crate::format::tree::TARGET_BYTES_MAX;
 use crate::format::tree::XATTR_VALUE_BYTES_MAX;
-use crate::localfs::FileKind;
 use crate::localfs::LocalError;
 use crate::localfs::capture::OpenFile;
 use crate::localfs::walk::WalkEntry;
@@ -48,11 +47,6 @@ pub(crate) fn xattrs_of_file(file: &OpenFile) -> Result<Vec<ExtendedAttribute>, 
         |name, room| rustix::fs::fgetxattr(file, name, room),
     );
     found.map_err(|errno| LocalError::new(file.path(), READ_ATTRIBUTES, errno))
-}
-
-/// Whether entries of a kind can have attributes at all without the right to read them as root.
-pub(crate) fn may_have_user_attributes(kind: FileKind) -> bool {
-    matches!(kind, FileKind::File | FileKind::Directory)
 }
 
 /// A path to `name` in an open directory for calls that take no descriptor.

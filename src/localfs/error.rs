@@ -32,9 +32,4 @@ impl LocalError {
         };
         Self { path: self.path.clone(), call: self.call, source }
     }
-
-    /// Whether the entry was gone when it was looked at.
-    pub(crate) fn is_vanished(&self) -> bool {
-        self.source.kind() == io::ErrorKind::NotFound
-    }
 }

@@ -56,6 +56,12 @@ pub enum OpError {
         /// How it ended.
         how: String,
     },
+    /// The command that receives the data failed.
+    #[error("the command that receives the data failed: {how}")]
+    TargetCommand {
+        /// How it ended.
+        how: String,
+    },
     /// No snapshot fits.
     #[error("no snapshot fits `{selector}`")]
     NoSnapshot {
@@ -84,10 +90,10 @@ pub enum OpError {
 
 impl From<RepoError> for OpError {
     fn from(source: RepoError) -> Self {
-        match source {
-            RepoError::Interrupted => Self::Interrupted,
-            source => Self::Repo { what: "the repository cannot be used", source: source.into() },
+        if matches!(source, RepoError::Interrupted) {
+            return Self::Interrupted;
         }
+        Self::Repo { what: "the repository cannot be used", source: source.into() }
     }
 }
 
@@ -106,9 +112,11 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for Result<T, RepoError> {
     fn during(self, what: &'static str) -> Result<T, OpError> {
-        self.map_err(|source| match source {
-            RepoError::Interrupted => OpError::Interrupted,
-            source => OpError::Repo { what, source: source.into() },
+        self.map_err(|source| {
+            if matches!(source, RepoError::Interrupted) {
+                return OpError::Interrupted;
+            }
+            OpError::Repo { what, source: source.into() }
         })
     }
 }

@@ -16,13 +16,13 @@ use std::path::PathBuf;
 
 /// A directory that may vanish at any time.
 #[derive(Debug, Clone)]
-pub struct CacheDirectory {
+pub(crate) struct CacheDirectory {
     path: PathBuf,
 }
 
 impl CacheDirectory {
     /// A cache below `path`; nothing is made yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 

@@ -15,7 +15,7 @@ impl ContentDigest {
 
     /// Adds zeros.
     pub(crate) fn update_zeros(&mut self, length: u64) {
-        let zeros = [0; 65_536];
+        let zeros = [0; 8192];
         let mut left = length;
         while left > 0 {
             let step = crate::units::to_usize(left).min(zeros.len());

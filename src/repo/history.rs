@@ -37,8 +37,6 @@ use std::time::UNIX_EPOCH;
 /// What is valid at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
-    /// Number of the newest plan: the epoch of a session that is announced now.
-    pub(crate) epoch: u64,
     /// The newest verdict.
     pub(crate) verdict: VerdictSeen,
     /// Live snapshots, oldest receipt first.
@@ -121,7 +119,7 @@ impl History {
         chain: Chain,
         listed: &[Listed],
     ) -> Result<Self, RepoError> {
-        let mut history = Self { epoch: chain.plan, ..Self::default() };
+        let mut history = Self::default();
         let epoch_min = history.load_collections(repository, chain)?;
         let mut own = Vec::new();
         for listed in listed {

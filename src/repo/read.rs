@@ -98,13 +98,12 @@ impl ChunkReader {
         place: ChunkPlace,
     ) -> Result<Vec<u8>, RepoError> {
         let cached = self.lock_blocks().find(place.block);
-        let block = match cached {
-            Some(block) => block,
-            None => {
-                let block = self.open_block(kind, place.block)?;
-                self.lock_blocks().keep(place.block, &block);
-                block
-            }
+        let block = if let Some(block) = cached {
+            block
+        } else {
+            let block = self.open_block(kind, place.block)?;
+            self.lock_blocks().keep(place.block, &block);
+            block
         };
         Ok(self.chunk_of(kind, id, place, &block)?.to_vec())
     }
@@ -135,15 +134,11 @@ impl ChunkReader {
             aead::open(&key, &block::nonce(number), &place, stored)
                 .map_err(|source| wrong(source.into()))?;
             match &block.codec {
-                BlockCodec::Raw => {
-                    std::mem::swap(plaintext, stored);
-                    Ok(())
-                }
                 BlockCodec::Zstd => decompressor
                     .decompress(stored, raw_length, plaintext)
                     .map_err(|source| wrong(source.into())),
                 // The frame of a delta is decoded below, once its bases were read.
-                BlockCodec::Delta { .. } => {
+                BlockCodec::Raw | BlockCodec::Delta { .. } => {
                     std::mem::swap(plaintext, stored);
                     Ok(())
                 }

@@ -8,6 +8,8 @@ use crate::crypto::seal;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
 use crate::crypto::sign::key_id;
+use crate::format::FormatError;
+use crate::format::Rule;
 use crate::format::config::CHUNKER_FASTCDC;
 use crate::format::config::ChunkerProfile;
 use crate::format::config::Config;
@@ -97,7 +99,7 @@ impl Default for InitOptions {
 
 /// A repository that was found and not yet opened.
 #[derive(Debug, Clone)]
-pub struct Located {
+pub(crate) struct Located {
     store: Arc<dyn Store>,
     environment: Arc<dyn Environment>,
 }
@@ -210,8 +212,6 @@ impl Located {
         let decode = |source| RepoError::Decode { key: layout::CONFIG.to_owned(), source };
         let config = Config::decode(&body).map_err(decode)?;
         if config.repository != repository || config.authority != authority {
-            use crate::format::FormatError;
-            use crate::format::Rule;
             return Err(decode(FormatError::new("config", Rule::ManifestPlace, 0)));
         }
         check_features(&config.features.read, "read")?;
@@ -228,7 +228,7 @@ impl Located {
     }
 
     /// The repository's slots with the keys they are stored under; damaged ones as errors.
-    pub(crate) fn slots(&self) -> Result<Vec<(ObjectKey, Result<Slot, RepoError>)>, RepoError> {
+    pub(crate) fn slots(&self) -> Result<Vec<StoredSlot>, RepoError> {
         let read = |key: &ObjectKey| {
             let bytes = self.store.read(key, to_u64(SLOT_BYTES_MAX))?;
             let decode = |source| RepoError::Decode { key: key.to_string(), source };
@@ -236,8 +236,6 @@ impl Located {
             if layout::parse_slot_key(key) == Ok(slot.header.slot) {
                 return Ok(slot);
             }
-            use crate::format::FormatError;
-            use crate::format::Rule;
             Err(decode(FormatError::new("key slot", Rule::ObjectKey, 0)))
         };
         let listed = self.store.list(layout::KEYS)?;
@@ -276,6 +274,9 @@ impl Located {
         }
     }
 }
+
+/// A key slot as it is stored: its key, and the slot or what is wrong with it.
+pub(crate) type StoredSlot = (ObjectKey, Result<Slot, RepoError>);
 
 /// What `init` decided before it stores anything.
 #[derive(Debug, Clone)]

@@ -21,7 +21,6 @@ use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
-use crate::repo::history::load_outcome;
 use crate::repo::history::open_outcome;
 use crate::repo::index::load::LoadedIndex;
 use crate::repo::index::load::load_index;
@@ -248,22 +247,6 @@ fn adopt(
         orphans.extend(listed.difference(&indexed));
     }
     Ok((adopted, orphans))
-}
-
-/// The register of a session, if it has one.
-pub(crate) fn outcome_of(
-    repository: &Repository,
-    session: SessionRef,
-) -> Result<Option<Outcome>, RepoError> {
-    match load_outcome(repository, session) {
-        Ok((outcome, _digest)) => Ok(Some(outcome)),
-        Err(RepoError::Store { source })
-            if source.kind == crate::store::StoreErrorKind::NotFound =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Stores a heartbeat of a session.

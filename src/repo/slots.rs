@@ -111,8 +111,7 @@ pub enum Credential {
 
 /// What a new slot will be opened with.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum NewSecret<'a> {
+pub(crate) enum NewSecret<'a> {
     /// A passphrase and what deriving its key costs.
     Passphrase(&'a Passphrase, PassphraseCost),
     /// A key file made for the slot.

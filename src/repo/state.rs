@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// A directory that stays.
 #[derive(Debug, Clone)]
-pub struct StateDirectory {
+pub(crate) struct StateDirectory {
     path: PathBuf,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Owner {
 
 impl StateDirectory {
     /// The memory below `path`; nothing is made yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 

@@ -13,6 +13,7 @@ use crate::ops::restore::RestoreOptions;
 use crate::ops::restore::RestoreReport;
 use crate::ops::restore::Trust;
 use crate::ops::restore::restore;
+use crate::ops::restore::restore_to_command;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::units::human_bytes;
@@ -38,8 +39,14 @@ pub(crate) struct RestoreArguments {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     selector: OsString,
     /// Directory that receives the files; made if it is missing
-    #[arg(long, value_name = "DIRECTORY")]
-    target: PathBuf,
+    #[arg(long, value_name = "DIRECTORY", required_unless_present = "to_command")]
+    target: Option<PathBuf>,
+    /// Write the one file that is selected to a command instead; it is killed if anything is wrong
+    #[arg(long, conflicts_with_all = ["target", "include", "exclude", "keep_going"])]
+    to_command: bool,
+    /// The command and its arguments, behind `--`; no shell
+    #[arg(last = true, value_name = "COMMAND", requires = "to_command")]
+    command: Vec<OsString>,
     /// Restore only what this pattern of `.gitignore` matches, with everything below; may be repeated
     #[arg(long, value_name = "PATTERN")]
     include: Vec<String>,
@@ -74,6 +81,9 @@ enum Owner {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit, Failure> {
     let selector = Selector::parse(arguments.selector.as_bytes())?;
+    if arguments.to_command {
+        return run_command(context, &selector, &arguments.command);
+    }
     let options = options_of(arguments)?;
     let repository = context.open()?;
     let selected = context.select(&repository, &selector)?;
@@ -82,8 +92,23 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
     Ok(tell(context, &selected, &options, &report))
 }
 
+fn run_command(
+    context: &Context,
+    selector: &Selector,
+    command: &[OsString],
+) -> Result<Exit, Failure> {
+    let repository = context.open()?;
+    let selected = context.select(&repository, selector)?;
+    let progress = Reported(&context.progress);
+    let bytes = restore_to_command(&repository, &selected, command, &progress)?;
+    context.progress.end();
+    let id = selected.snapshot().to_string();
+    context.output.note(format_args!("the command took {}", human_bytes(bytes)));
+    Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes }), Exit::Success))
+}
+
 fn options_of(arguments: RestoreArguments) -> Result<RestoreOptions, Failure> {
-    let mut options = RestoreOptions::new(arguments.target);
+    let mut options = RestoreOptions::new(arguments.target.unwrap_or_default());
     options.ownership = match arguments.owner {
         Owner::Names => Ownership::Names,
         Owner::Ids => Ownership::Ids,

@@ -41,11 +41,6 @@ pub(super) struct DirCache {
 }
 
 impl DirHandle {
-    /// The path below the target.
-    pub(crate) fn path(&self) -> &TargetPath {
-        &self.path
-    }
-
     pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
         path_of(self.path.as_bytes(), name)
     }

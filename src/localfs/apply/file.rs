@@ -105,11 +105,6 @@ impl PendingFile {
         rustix::fs::ftruncate(&self.file, bytes).map_err(|errno| self.wrong("extend", errno))
     }
 
-    /// Reads back up to `buffer.len()` bytes at `offset`, to verify them; returns how many.
-    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, LocalError> {
-        rustix::io::pread(&self.file, buffer, offset).map_err(|errno| self.wrong("read", errno))
-    }
-
     /// Applies the metadata and gives the file its name, in place of any other file there.
     ///
     /// Errors if a directory has the name; the file is unlinked then. What else cannot be

@@ -66,6 +66,7 @@ pub(super) struct Collector {
 
 impl ApplyReport {
     /// Whether everything was applied.
+    #[cfg(test)]
     pub(crate) fn is_complete(&self) -> bool {
         self.counts.is_empty()
     }

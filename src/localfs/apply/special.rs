@@ -92,12 +92,11 @@ impl Target {
         // Not opened up: the directory may be finished, and nobody would take the rights away again.
         let cached = self.cached(&parent);
         let opened;
-        let parent = match &cached {
-            Some(handle) => handle.as_fd(),
-            None => {
-                opened = self.open_beneath(&parent).map_err(wrong)?;
-                opened.as_fd()
-            }
+        let parent = if let Some(handle) = &cached {
+            handle.as_fd()
+        } else {
+            opened = self.open_beneath(&parent).map_err(wrong)?;
+            opened.as_fd()
         };
         let make = |name: &[u8]| {
             rustix::fs::linkat(parent, existing_name, directory, name, AtFlags::empty())

@@ -22,10 +22,7 @@ use crate::localfs::walk::roots::RootTree;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::CStr;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -239,11 +236,6 @@ impl WalkEntry {
     /// What the walk saw.
     pub(crate) fn stat(&self) -> &Stat {
         &self.stat
-    }
-
-    /// The absolute path.
-    pub(crate) fn path(&self) -> PathBuf {
-        PathBuf::from(OsStr::from_bytes(&self.path_bytes()))
     }
 
     /// The absolute path.

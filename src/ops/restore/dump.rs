@@ -74,7 +74,7 @@ fn damaged(source: RepoError) -> OpError {
 }
 
 fn write_zeros(output: &mut dyn Write, length: u64) -> Result<(), OpError> {
-    let zeros = [0; 65_536];
+    let zeros = [0; 8192];
     let mut left = length;
     while left > 0 {
         let step = crate::units::to_usize(left).min(zeros.len());

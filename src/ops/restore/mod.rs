@@ -5,10 +5,12 @@
 
 mod dump;
 mod execute;
+mod pipe;
 pub(crate) mod tree;
 mod window;
 
 pub use dump::dump;
+pub use pipe::restore_to_command;
 
 use crate::format::tree::Totals;
 use crate::localfs::LocalError;
@@ -16,6 +18,7 @@ use crate::localfs::apply;
 use crate::localfs::apply::ApplyOptions;
 use crate::localfs::apply::Target;
 use crate::localfs::apply::report::ApplyReport;
+use crate::localfs::apply::report::Aspect;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
@@ -23,13 +26,18 @@ use crate::ops::progress::Progress;
 use crate::ops::restore::tree::TreeRestore;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
+use crate::ops::words::path_words;
 use crate::repo::history::History;
 use crate::repo::index::load::load_index;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Says of a path in a snapshot, and whether it is a directory, that it is wanted.
+pub type Filter = Arc<dyn Fn(&[u8], bool) -> bool + Send + Sync>;
 
 /// Where and how to restore.
 #[derive(Clone)]
@@ -37,8 +45,8 @@ use std::sync::Arc;
 pub struct RestoreOptions {
     /// The directory that receives the entries; made if it is missing.
     pub target: PathBuf,
-    /// Says of a path in the snapshot, and whether it is a directory, that it is wanted.
-    pub filter: Option<Arc<dyn Fn(&[u8], bool) -> bool + Send + Sync>>,
+    /// Which entries are wanted; all if there is none.
+    pub filter: Option<Filter>,
     /// Whose the entries become.
     pub ownership: Ownership,
     /// Whether the snapshot may give out rights.
@@ -159,7 +167,7 @@ pub fn restore(
     let mut report = restore.run(&found)?;
     // Not before this is anything durable.
     let applied = target.finish()?;
-    note_not_applied(&mut report, applied);
+    note_not_applied(&mut report, &applied);
     Ok(report)
 }
 
@@ -170,7 +178,7 @@ pub(crate) fn open_reader(repository: &Repository) -> Result<ChunkReader, OpErro
     Ok(ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES))
 }
 
-fn note_not_applied(report: &mut RestoreReport, applied: ApplyReport) {
+fn note_not_applied(report: &mut RestoreReport, applied: &ApplyReport) {
     report.not_applied_count = applied.counts.values().sum();
     let words = |missing: &apply::report::NotApplied| {
         let why = match &missing.why {
@@ -178,16 +186,28 @@ fn note_not_applied(report: &mut RestoreReport, applied: ApplyReport) {
             apply::report::Reason::OtherOwner => "the owner is another one".to_owned(),
             apply::report::Reason::Refused(error) => error.to_string(),
         };
-        format!("{:?}: {:?} not set: {why}", missing.path, missing.aspect)
+        let path = path_words(missing.path.as_os_str().as_bytes());
+        let attribute = missing.attribute.as_deref().map(path_words).unwrap_or_default();
+        format!("{path}: {} {attribute} not set: {why}", aspect_words(missing.aspect))
     };
     report.not_applied = applied.named.iter().map(words).collect();
 }
 
+fn aspect_words(aspect: Aspect) -> &'static str {
+    match aspect {
+        Aspect::Ownership => "owner",
+        Aspect::SetId => "set-id bits",
+        Aspect::Mode => "mode",
+        Aspect::Attribute => "attribute",
+        Aspect::Flags => "flags",
+        Aspect::Times => "times",
+        Aspect::Device => "device",
+    }
+}
+
 impl From<LocalError> for Finding {
     fn from(error: LocalError) -> Self {
-        let object = crate::ops::words::path_words(std::os::unix::ffi::OsStrExt::as_bytes(
-            error.path.as_os_str(),
-        ));
+        let object = path_words(error.path.as_os_str().as_bytes());
         let effect = format!("not restored: cannot {}: {}", error.call, error.source);
         Self::loss("file.not_written", object, effect)
     }

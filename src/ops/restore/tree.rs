@@ -386,9 +386,11 @@ impl<'a> TreeRestore<'a> {
 
     /// Counts an entry; a tree that holds more than its snapshot declares is forged.
     fn count(&mut self, entry: &OwnedEntry) -> Result<(), OpError> {
-        let one = match &entry.entry.node {
-            EntryKind::Directory(_) => Totals { directories: 1, ..Totals::default() },
-            node => crate::repo::tree::builder::totals_of(node),
+        let one = if matches!(entry.entry.node, EntryKind::Directory(_)) {
+            // Its own totals are counted entry by entry.
+            Totals { directories: 1, ..Totals::default() }
+        } else {
+            crate::repo::tree::builder::totals_of(&entry.entry.node)
         };
         let totals = self.report.totals.plus(one);
         self.report.totals = totals;
@@ -422,23 +424,24 @@ impl<'a> TreeRestore<'a> {
             return Err(OpError::Restore { path: path_words(path), source: Box::new(error) });
         }
         let effect = format!("{effect}: {}", chain_words(&error));
-        self.note(Finding::loss("file.damaged", path_words(path), effect))
+        self.note(Finding::loss("file.damaged", path_words(path), effect));
+        Ok(())
     }
 
     fn refused(&mut self, error: LocalError) -> Result<(), OpError> {
         if self.options.keep_going == KeepGoing::Stop {
             return Err(error.into());
         }
-        self.note(error.into())
+        self.note(error.into());
+        Ok(())
     }
 
-    fn note(&mut self, finding: Finding) -> Result<(), OpError> {
+    fn note(&mut self, finding: Finding) {
         self.progress.warn(&format!("{}: {}", finding.object, finding.effect));
         self.report.failed_count += 1;
         if self.report.failed.len() < FINDINGS_COUNT_MAX {
             self.report.failed.push(finding);
         }
-        Ok(())
     }
 }
 

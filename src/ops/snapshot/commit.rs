@@ -10,6 +10,7 @@ use crate::format::manifest::SNAPSHOT_PREDICATE;
 use crate::format::manifest::STATEMENT_TYPE;
 use crate::format::manifest::SnapshotPredicate;
 use crate::format::manifest::SnapshotTimes;
+use crate::format::manifest::SourceKind;
 use crate::format::manifest::StatedVerdict;
 use crate::format::manifest::StatementSubject;
 use crate::format::manifest::SubjectDigest;
@@ -52,17 +53,13 @@ pub(crate) struct Draft<'a> {
 ///
 /// A session that was fenced is followed by another one that adopts what it stored; if everything
 /// the tree names is still there, that one commits the same tree.
-pub(crate) fn commit(
-    store: &ChunkStore,
-    mut draft: Draft<'_>,
-) -> Result<SnapshotReport, OpError> {
+pub(crate) fn commit(store: &ChunkStore, mut draft: Draft<'_>) -> Result<SnapshotReport, OpError> {
     let mut durable = store.finish().during("cannot store the data")?;
     let counters = store.counters();
     draft.tally.run.bytes_new = counters.new_bytes.load(Ordering::Relaxed);
     draft.tally.run.bytes_stored = counters.stored_bytes.load(Ordering::Relaxed);
-    let mut earlier_sessions = draft.checkpoints;
-    for _attempt in 0..COMMIT_ATTEMPTS {
-        if earlier_sessions > 0 {
+    for attempt in 0..COMMIT_ATTEMPTS {
+        if attempt > 0 || draft.checkpoints > 0 {
             check_closure(&open_reader(store), draft.tree.node, draft.tree.height)
                 .during("something this run relied on was collected meanwhile; run it again")?;
         }
@@ -73,7 +70,6 @@ pub(crate) fn commit(
         }
         store.reopen(Some(reference)).during("cannot begin another session")?;
         durable = store.finish().during("cannot store the data")?;
-        earlier_sessions += 1;
     }
     Err(RepoError::Fenced { attempts: COMMIT_ATTEMPTS }).during("cannot commit the snapshot")
 }
@@ -137,8 +133,8 @@ fn predicate(
     let started = time_words(started.0, started.1);
     let verdict = session.history.verdict;
     let profile = match produced.kind {
-        crate::format::manifest::SourceKind::Files => "default",
-        _ => "stream",
+        SourceKind::Files => "default",
+        SourceKind::Stream | SourceKind::Command => "stream",
     };
     SnapshotPredicate {
         repository: repository.id().to_string(),

@@ -54,6 +54,9 @@ pub fn snapshot(
         Source::Files(_) => Parent::find(repository, &session.history, &options.source),
         Source::Stream(_) | Source::Command(_) => None,
     };
+    let expected =
+        parent.as_ref().map_or((0, 0), |parent| (parent.totals.files, parent.totals.bytes));
+    progress.begin("backing up", expected.0, expected.1);
     let store = ChunkStore::new(session).during("cannot begin to write")?;
     let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
     let backed_up = back_up(&store, options, source, parent.as_ref(), progress, &pace);
@@ -91,8 +94,7 @@ fn back_up(
                 let produced = Produced::new(kind, files.path_words());
                 let walk = Walk::start(files.into_walk(options.threads))?;
                 let parent = parent.map(|parent| parent.cursor(&reader));
-                let parts =
-                    TreeRunParts {
+                let parts = TreeRunParts {
                     store,
                     workers: &workers,
                     chunker: &chunker,

@@ -94,15 +94,17 @@ impl Source {
     }
 }
 
+/// Says of an absolute path, and whether it is a directory, that it is not wanted.
+pub type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
+
 /// Paths of the file system.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct FilesSource {
     /// Absolute paths.
     pub paths: Vec<PathBuf>,
-    /// What to leave out: says of an absolute path, and whether it is a directory, that it is not
-    /// wanted.
-    pub exclude: Option<Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>>,
+    /// What to leave out.
+    pub exclude: Option<Exclude>,
     /// Directories that hold a file of one of these names are stored empty but for that file.
     pub exclude_if_present: Vec<OsString>,
     /// The same for `CACHEDIR.TAG` with its signature.
@@ -129,7 +131,9 @@ impl FilesSource {
         }
         for path in &self.paths {
             if !path.is_absolute() {
-                return Err(OpError::Usage { why: format!("{path:?} is no absolute path") });
+                return Err(OpError::Usage {
+                    why: format!("`{}` is no absolute path", path.display()),
+                });
             }
             // A source that is not there is an error, never a snapshot without it.
             std::fs::symlink_metadata(path).map_err(|source| OpError::Local {

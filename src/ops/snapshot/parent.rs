@@ -2,6 +2,7 @@
 
 use crate::format::content::Content;
 use crate::format::content::Extent;
+use crate::format::manifest::StatedTotals;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Timestamp;
 use crate::id::SnapshotId;
@@ -20,6 +21,8 @@ use crate::repo::write::ChunkStore;
 #[derive(Debug)]
 pub(crate) struct Parent {
     pub(crate) snapshot: SnapshotId,
+    /// What it held: about what the next one will.
+    pub(crate) totals: StatedTotals,
     root: crate::id::ChunkId,
     height: u8,
     /// Files that changed at or after this time may have changed behind its back.
@@ -36,7 +39,8 @@ impl Parent {
         let (root, height) = manifest.root()?;
         let started = parse_time(&manifest.predicate.times.started)?;
         let trusted_before = before(started);
-        Some(Self { snapshot: live.snapshot, root, height, trusted_before })
+        let totals = manifest.predicate.totals;
+        Some(Self { snapshot: live.snapshot, totals, root, height, trusted_before })
     }
 
     /// A cursor over its tree.

@@ -60,7 +60,8 @@ pub(crate) fn produce(
     progress: &dyn Progress,
     pace: &Pace<'_>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
-    let content = LongContent::new(workers, store, progress, pace).during("cannot store the stream")?;
+    let content =
+        LongContent::new(workers, store, progress, pace).during("cannot store the stream")?;
     let (name, file, produced) = match source {
         Source::Stream(StreamSource { name, mut input }) => {
             let mut read = |buffer: &mut [u8]| {

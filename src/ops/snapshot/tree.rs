@@ -171,6 +171,12 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
                 }
                 self.queue.push_back(Item::Leave);
             }
+            // A source that is gone or closed is no snapshot without it.
+            WalkEvent::Failed(failure) if failure.is_root => {
+                let LocalError { path, call, source } = failure.error;
+                let path = path.display().to_string();
+                return Err(RepoError::Local { call, path, source });
+            }
             WalkEvent::Failed(failure) => self.tally.skip(&failure.error, self.progress),
             WalkEvent::Entry(entry) => return self.entry(entry),
         }

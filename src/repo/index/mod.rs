@@ -5,6 +5,7 @@ pub(crate) mod load;
 pub(crate) mod order;
 pub(crate) mod run;
 
+use crate::format::index::IndexedPack;
 use crate::format::layout::PackRef;
 use crate::id::ChunkId;
 use crate::repo::index::run::Run;
@@ -135,7 +136,7 @@ impl Index {
             return true;
         }
         let pack = run.block(block).and_then(|block| {
-            run.packs().get(crate::units::to_usize32(block.pack)).map(|pack| pack.reference())
+            run.packs().get(crate::units::to_usize32(block.pack)).map(IndexedPack::reference)
         });
         pack.is_some_and(|pack| !condemned.contains(&pack))
     }

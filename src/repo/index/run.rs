@@ -5,7 +5,6 @@ use crate::crypto::hash::blake3;
 use crate::format::block::BlockCodec;
 use crate::format::block::BlockEntry;
 use crate::format::block::BlockOrigin;
-use crate::format::block::ChunkEntry;
 use crate::format::codec;
 use crate::format::index::IndexedPack;
 use crate::format::layout::SegmentRef;

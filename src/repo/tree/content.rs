@@ -130,29 +130,6 @@ pub(crate) fn visit_extents<E: From<RepoError>>(
     }
 }
 
-/// Visits the list nodes of a content: the tree chunks that it needs.
-pub(crate) fn visit_list_nodes(
-    reader: &ChunkReader,
-    content: &Content,
-    visit: &mut dyn FnMut(ChunkId),
-) -> Result<(), RepoError> {
-    match content {
-        Content::Inline(_) => Ok(()),
-        Content::List { node, height, .. } => {
-            let mut open = vec![(*node, *height)];
-            while let Some((node, height)) = open.pop() {
-                visit(node);
-                if height > 0
-                    && let ListNode::Internal(children) = read_list_node(reader, &node, height)?
-                {
-                    open.extend(children.iter().map(|child| (child.node, height - 1)));
-                }
-            }
-            Ok(())
-        }
-    }
-}
-
 fn visit_list<E: From<RepoError>>(
     reader: &ChunkReader,
     node: &ChunkId,

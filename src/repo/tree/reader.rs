@@ -22,7 +22,7 @@ pub(crate) struct Entries<'a> {
     /// Nodes still to read, the next one last.
     open: Vec<OpenNode>,
     owners: Arc<Vec<Owner>>,
-    entries: std::vec::IntoIter<TreeEntry>,
+    loaded: std::vec::IntoIter<TreeEntry>,
     /// Every name and last name still to come is greater.
     last_name: Option<Vec<u8>>,
     /// Chunk that the entries came from, for messages.
@@ -65,7 +65,7 @@ impl<'a> Entries<'a> {
             reader,
             open: vec![OpenNode { node, height, last_name: None }],
             owners: Arc::default(),
-            entries: Vec::new().into_iter(),
+            loaded: Vec::new().into_iter(),
             last_name: None,
             current: node,
             failed: false,
@@ -98,12 +98,12 @@ impl<'a> Entries<'a> {
 
     fn load(&mut self, leaf: Leaf) {
         self.owners = Arc::new(leaf.owners);
-        self.entries = leaf.entries.into_iter();
+        self.loaded = leaf.entries.into_iter();
     }
 
     fn step(&mut self) -> Result<Option<TreeEntry>, RepoError> {
         loop {
-            if let Some(entry) = self.entries.next() {
+            if let Some(entry) = self.loaded.next() {
                 let sorted = self.last_name.as_ref().is_none_or(|last| *last < entry.name);
                 if !sorted {
                     return Err(self.wrong(Rule::TreeOrder));
@@ -184,7 +184,7 @@ impl Iterator for Entries<'_> {
                 let forged = matches!(&error, RepoError::TreeNode { source, .. }
                     if source.rule == Rule::TreeOrder);
                 self.failed = forged || self.open.is_empty();
-                self.entries = Vec::new().into_iter();
+                self.loaded = Vec::new().into_iter();
                 Some(Err(error))
             }
         }

@@ -47,7 +47,7 @@ pub(crate) fn index_of(
     let trailer = PackTrailer::decode(bytes).map_err(decode)?;
     let length = to_u64(bytes.len());
     let range = trailer.directory_range(header_length, length).map_err(decode)?;
-    let directory = open_directory(repository, &key, bytes, &header, &trailer)?;
+    let directory = open_directory(repository, &key, bytes, &header, trailer)?;
     directory.check_fills(header_length, range.start).map_err(decode)?;
     let SessionRef { client, epoch, session } = reference.session;
     Ok(IndexedPack {
@@ -69,7 +69,7 @@ fn open_directory(
     key: &crate::key::ObjectKey,
     bytes: &[u8],
     header: &PackHeader,
-    trailer: &PackTrailer,
+    trailer: PackTrailer,
 ) -> Result<PackDirectory, RepoError> {
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let keys = &repository.keys;
