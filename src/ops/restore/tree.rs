@@ -182,7 +182,8 @@ impl<'a> TreeRestore<'a> {
             "not restored: more than {DEPTH_MAX} directories deep, or a path of more than \
              {PATH_BYTES_MAX} bytes"
         );
-        self.note(Finding::loss("tree.too_deep", path_words(shown), effect))
+        self.note(Finding::loss("tree.too_deep", path_words(shown), effect));
+        Ok(())
     }
 
     /// Restores an entry; returns the directory that is to be walked, if it is one.
