@@ -1,0 +1,368 @@
+//! The program as people and scripts see it: exit codes, words, JSON.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use serde_json::Value;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// A place for one repository, its key file and what is backed up.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("data/inner")).unwrap();
+        let desk = Self { folder };
+        desk.put("data/a.txt", b"first");
+        desk.put("data/inner/b.txt", b"second");
+        desk
+    }
+
+    fn with_repository() -> Self {
+        let desk = Self::new();
+        check(&desk.run(&["init"]), 0);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        let mut file = fs::File::create(self.path(name)).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sbf-repo"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.env("PATH", "/usr/bin:/bin");
+        command.env("SBF_REPO_REPOSITORY", self.path("repo"));
+        command.env("SBF_REPO_KEY_FILE", self.path("key"));
+        command.env("SBF_REPO_CACHE_DIR", self.path("cache"));
+        command.env("SBF_REPO_STATE_DIR", self.path("state"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs with a passphrase instead of the key file.
+    fn run_with_passphrase(&self, passphrase: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.env_remove("SBF_REPO_KEY_FILE").env("SBF_REPO_PASSWORD", passphrase);
+        command.output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str], exit: i32) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        check(&output, exit);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["exit_code"], exit);
+        value
+    }
+
+    fn snapshots(&self) -> Vec<Value> {
+        self.json(&["snapshots"], 0)["snapshots"].as_array().unwrap().clone()
+    }
+}
+
+#[track_caller]
+fn check(output: &Output, exit: i32) {
+    assert_eq!(output.status.code(), Some(exit), "{}{}", out(output), err(output));
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_directory_goes_in_and_comes_back() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs", "--tag", "first"]), 0);
+    let list = desk.run(&["snapshots"]);
+    check(&list, 0);
+    assert!(out(&list).contains("docs") && out(&list).contains("first"), "{}", out(&list));
+    let inside = format!("docs@latest:{}", desk.path("data").display());
+    let listing = desk.run(&["ls", &inside]);
+    check(&listing, 0);
+    assert!(out(&listing).lines().any(|line| line.ends_with("/data/inner/b.txt")));
+    assert_eq!(desk.json(&["stats"], 0)["stats"]["files"], 2);
+    check(&desk.run(&["check", "--read-data"]), 0);
+    check(&desk.run(&["restore", &inside, "--target", "back"]), 0);
+    assert_eq!(fs::read(desk.path("back/inner/b.txt")).unwrap(), b"second");
+    let dumped = desk.run(&["dump", &format!("{inside}/a.txt")]);
+    check(&dumped, 0);
+    assert_eq!(dumped.stdout, b"first");
+}
+
+#[test]
+fn a_key_file_is_private_and_never_overwritten() {
+    let desk = Desk::with_repository();
+    let key = fs::metadata(desk.path("key")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let before = fs::read(desk.path("key")).unwrap();
+    check(&desk.run(&["init", "--repo", "other"]), 2);
+    assert_eq!(fs::read(desk.path("key")).unwrap(), before);
+    assert!(!desk.path("other/config").exists());
+    check(&desk.run(&["init", "--key-file", "second"]), 1);
+    assert!(!desk.path("second").exists(), "no key without a repository");
+}
+
+#[test]
+fn exit_codes_tell_what_is_wrong_with_the_call() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["frobnicate"]), 2);
+    check(&desk.run(&["snapshots", "--repo", "nowhere"]), 10);
+    let missing = desk.run(&["snapshot", "nothing-here"]);
+    check(&missing, 1);
+    assert!(err(&missing).starts_with("error: cannot find "), "{}", err(&missing));
+    assert!(desk.snapshots().is_empty());
+    let none = desk.run(&["restore", "latest", "--target", "back"]);
+    check(&none, 1);
+    assert!(err(&none).contains("hint: run `sbf-repo snapshots`"), "{}", err(&none));
+}
+
+#[test]
+fn a_wrong_passphrase_is_no_damage() {
+    let desk = Desk::new();
+    let init = ["init", "--argon2-memory", "65536"];
+    check(&desk.run_with_passphrase("right", &init), 0);
+    check(&desk.run_with_passphrase("right", &["snapshots"]), 0);
+    let wrong = desk.run_with_passphrase("wrong", &["snapshots"]);
+    check(&wrong, 12);
+    assert!(err(&wrong).contains("opens none of the 1 key slots"), "{}", err(&wrong));
+    check(&desk.run_with_passphrase("", &["snapshots"]), 2);
+    desk.put("new", b"other\n");
+    let change = ["key", "change-password", "--new-password-file", "new"];
+    let change = [change.as_slice(), &["--argon2-memory", "65536"]].concat();
+    check(&desk.run_with_passphrase("right", &change), 0);
+    check(&desk.run_with_passphrase("right", &["snapshots"]), 12);
+    check(&desk.run_with_passphrase("other", &["snapshots"]), 0);
+}
+
+#[test]
+fn damage_is_told_with_its_object() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data"]), 0);
+    for pack in files_below(&desk.path("repo/packs")) {
+        let mut bytes = fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::File::create(&pack).unwrap().write_all(&bytes).unwrap();
+    }
+    assert!(desk.json(&["check", "--read-data"], 5)["findings_count"].as_u64() > Some(0));
+    let restored = desk.run(&["restore", "latest", "--target", "back"]);
+    check(&restored, 5);
+    assert!(err(&restored).contains("hint: "), "{}", err(&restored));
+}
+
+#[test]
+fn an_unreadable_file_makes_a_snapshot_incomplete() {
+    let desk = Desk::with_repository();
+    // The memory of a process reads as an error, also for root.
+    let unreadable = format!("/proc/{}/mem", std::process::id());
+    let report = desk.json(&["snapshot", "data", &unreadable], 3);
+    assert_eq!(report["skipped_count"], 1);
+    assert_eq!(desk.snapshots()[0]["manifest"]["incomplete"], true);
+}
+
+#[test]
+fn a_failed_source_command_makes_no_snapshot() {
+    let desk = Desk::with_repository();
+    let call = ["snapshot", "--stdin-name", "dump.sql", "--from-command", "--", "sh", "-c"];
+    let failed = desk.run(&[call.as_slice(), &["echo half of it; exit 9"]].concat());
+    check(&failed, 4);
+    assert!(err(&failed).contains("exited with code 9"), "{}", err(&failed));
+    assert!(desk.snapshots().is_empty());
+    check(&desk.run(&[call.as_slice(), &["echo all of it"]].concat()), 0);
+    assert_eq!(desk.run(&["dump", "latest:dump.sql"]).stdout, b"all of it\n");
+}
+
+/// A stream has no modification time: taking the second one for unchanged would lose it.
+#[test]
+fn a_stream_of_the_same_name_is_stored_again() {
+    let desk = Desk::with_repository();
+    for content in [b"one", b"two"] {
+        check(&desk.run_with_input(&["snapshot", "--stdin-name", "d.sql", "-"], content), 0);
+        assert_eq!(desk.run(&["dump", "latest"]).stdout, content);
+    }
+    assert_eq!(desk.snapshots().len(), 2);
+}
+
+#[test]
+fn quiet_commands_say_nothing_when_all_goes_well() {
+    let desk = Desk::new();
+    for arguments in [
+        ["init", "-q"].as_slice(),
+        &["snapshot", "data", "-q"],
+        &["check", "-q"],
+        &["restore", "latest", "--target", "back", "-q"],
+    ] {
+        let output = desk.run(arguments);
+        check(&output, 0);
+        assert_eq!((out(&output), err(&output)), (String::new(), String::new()));
+    }
+}
+
+#[test]
+fn json_is_one_object_on_success_and_failure() {
+    let desk = Desk::with_repository();
+    let report = desk.json(&["snapshot", "data"], 0);
+    assert_eq!(report["snapshot"].as_str().unwrap().len(), 32);
+    assert_eq!(report["totals"]["files"], 2);
+    let listing = desk.json(&["ls", "latest"], 0);
+    let entries = listing["entries"].as_array().unwrap();
+    assert_eq!(listing["entries_count"], entries.len());
+    let error = &desk.json(&["ls", "latest:/nothing"], 1)["error"];
+    assert_eq!(error["code"], "path.none");
+    assert!(error["hints"][0].as_str().unwrap().contains("sbf-repo ls"));
+    assert_eq!(desk.json(&["ls"], 2)["error"]["code"], "usage");
+    let closed = desk.json(&["snapshots", "--repo", "nowhere"], 10);
+    assert_eq!(closed["error"]["code"], "repository.none");
+}
+
+#[test]
+fn selectors_and_filters_find_snapshots() {
+    let desk = Desk::with_repository();
+    for (source, time) in [
+        ("one", "2026-10-13T02:00:00Z"),
+        ("one", "2026-10-14T02:00:00Z"),
+        ("two", "2026-10-14T02:00:00Z"),
+    ] {
+        check(&desk.run(&["snapshot", "data", "--source", source, "--time", time]), 0);
+    }
+    let rows = desk.snapshots();
+    let id = |row: usize| rows[row]["snapshot"].as_str().unwrap();
+    let first = id(0);
+    for (selector, expected) in [
+        (&first[..8], first),
+        ("one@2026-10-13", first),
+        ("one@2026-10-14T01:59:59Z", first),
+        ("one@0d", if rows[1]["source"] == "one" { id(1) } else { id(2) }),
+    ] {
+        assert_eq!(desk.json(&["ls", selector], 0)["snapshot"], expected, "{selector}");
+    }
+    desk.json(&["ls", "one@2026-10-12"], 1);
+    desk.json(&["ls", "none@latest"], 1);
+    let of_one = desk.json(&["snapshots", "--source", "one", "--latest", "1"], 0);
+    assert_eq!(of_one["snapshots"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn patterns_choose_what_is_stored_and_restored() {
+    let desk = Desk::with_repository();
+    desk.put("data/a.log", b"noise");
+    check(&desk.run(&["snapshot", "data", "--exclude", "*.log", "--source", "s"]), 0);
+    let inside = format!("latest:{}", desk.path("data").display());
+    check(&desk.run(&["restore", &inside, "--target", "back", "--include", "b.txt"]), 0);
+    assert!(desk.path("back/inner/b.txt").exists());
+    assert!(!desk.path("back/a.txt").exists());
+    check(&desk.run(&["restore", &inside, "--target", "all", "--exclude", "inner/"]), 0);
+    assert!(desk.path("all/a.txt").exists() && !desk.path("all/a.log").exists());
+    assert!(!desk.path("all/inner").exists());
+}
+
+#[test]
+fn roles_have_the_rights_of_their_table() {
+    let desk = Desk::with_repository();
+    for role in ["writer", "reader", "auditor"] {
+        check(&desk.run(&["key", "add", "--role", role, "--new-key-file", role]), 0);
+    }
+    let as_role = |role, arguments: &[&str]| desk.run(&[&["--key-file", role], arguments].concat());
+    check(&as_role("writer", &["snapshot", "data"]), 0);
+    check(&as_role("writer", &["snapshot", "data"]), 0);
+    check(&as_role("writer", &["restore", "latest", "--target", "back"]), 15);
+    check(&as_role("writer", &["key", "add", "--role", "reader", "--new-key-file", "x"]), 15);
+    assert!(!desk.path("x").exists());
+    check(&as_role("reader", &["snapshot", "data"]), 15);
+    check(&as_role("reader", &["check", "--read-data"]), 0);
+    check(&as_role("reader", &["restore", "latest", "--target", "back"]), 0);
+    check(&as_role("auditor", &["snapshots"]), 0);
+    check(&as_role("auditor", &["ls", "latest"]), 15);
+}
+
+#[test]
+fn the_last_way_in_is_not_removed() {
+    let desk = Desk::with_repository();
+    let slots = desk.json(&["key", "list"], 0)["slots"].as_array().unwrap().clone();
+    let own = slots[0]["slot"].as_str().unwrap();
+    assert_eq!(slots[0]["in_use"], true);
+    let refused = desk.run(&["key", "remove", own]);
+    check(&refused, 14);
+    assert!(err(&refused).contains("hint: `--force`"), "{}", err(&refused));
+    let added = desk.json(&["key", "add", "--role", "reader", "--new-key-file", "reader"], 0);
+    check(&desk.run(&["key", "remove", &added["slot"].as_str().unwrap()[..8]]), 0);
+    check(&desk.run(&["--key-file", "reader", "snapshots"]), 12);
+}
+
+#[test]
+fn nobody_reading_the_output_is_no_error_message() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data"]), 0);
+    let mut child = desk.command(&["ls", "latest"]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(err(&output), "");
+    check(&output, 141);
+}
+
+#[test]
+fn an_interrupted_snapshot_says_that_the_next_one_goes_on() {
+    let desk = Desk::with_repository();
+    // The command's output ends when the test ends it, so that the signal comes in between.
+    let call = ["snapshot", "--stdin-name", "d", "-"];
+    let mut child = desk.command(&call);
+    child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Once this much was taken the program reads, and its handlers are there.
+    input.write_all(&vec![1; 4 << 20]).unwrap();
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // The program may have ended already.
+    let _ignored = input.write_all(&vec![2; 16 << 20]);
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    check(&output, 143);
+    assert!(err(&output).contains("hint: run the same command again"), "{}", err(&output));
+    assert!(desk.snapshots().is_empty());
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { open.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
