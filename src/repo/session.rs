@@ -76,6 +76,8 @@ impl WriterSession {
         fenced: &[SessionRef],
     ) -> Result<Self, RepoError> {
         repository.check_writable()?;
+        // Leftovers of crashes take space and harm nobody: whether they go is not decisive.
+        let _ignored = repository.store.sweep();
         let mut dead = close_dead_sessions(repository)?;
         dead.extend_from_slice(fenced);
         for _attempt in 0..ANNOUNCE_ATTEMPTS {

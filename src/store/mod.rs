@@ -1,6 +1,11 @@
 //! Stores: immutable objects by key, whatever they mean. Every object is created once.
 //! Durability rules: ARCHITECTURE.md, "Durability".
 
+#![cfg_attr(
+    not(any(test, feature = "testing")),
+    expect(unreachable_pub, reason = "public where `testing` shows it")
+)]
+
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 pub(crate) mod posix;
@@ -52,6 +57,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Makes everything durable that this process saw in the store, also what others wrote,
     /// before it acts destructively on it. A no-op where a visible object is durable.
     fn settle(&self, key: &ObjectKey) -> Result<(), StoreError>;
+
+    /// Removes what processes that ended left half-written; returns how much there was.
+    ///
+    /// Stores where nothing can be left half-written have nothing to do.
+    fn sweep(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 
     /// Where the store is, for messages: a path or a URL without credentials.
     fn location(&self) -> String;

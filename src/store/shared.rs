@@ -42,6 +42,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().settle(key)
     }
 
+    fn sweep(&self) -> Result<u64, StoreError> {
+        self.as_ref().sweep()
+    }
+
     fn location(&self) -> String {
         self.as_ref().location()
     }

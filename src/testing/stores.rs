@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A POSIX store, with what the trait [`Store`] leaves out.
 #[derive(Debug, Clone)]
 pub struct PosixHandle {
-    store: Arc<dyn SweepableStore>,
+    store: Arc<dyn Store>,
 }
 
 impl PosixHandle {
@@ -34,27 +34,11 @@ impl PosixHandle {
 
     /// The store.
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::<dyn SweepableStore>::clone(&self.store)
+        Arc::clone(&self.store)
     }
 
     /// Removes staged files that no live process holds; returns how many.
     pub fn sweep_staged(&self) -> Result<u64, StoreError> {
         self.store.sweep()
-    }
-}
-
-trait SweepableStore: Store {
-    fn sweep(&self) -> Result<u64, StoreError>;
-}
-
-impl SweepableStore for PosixStore {
-    fn sweep(&self) -> Result<u64, StoreError> {
-        self.sweep_staged()
-    }
-}
-
-impl SweepableStore for PosixStore<SimDisk> {
-    fn sweep(&self) -> Result<u64, StoreError> {
-        self.sweep_staged()
     }
 }

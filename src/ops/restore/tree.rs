@@ -165,7 +165,7 @@ impl<'a> TreeRestore<'a> {
             };
             if let Some(inside) = inside {
                 if open.len() >= DEPTH_MAX || inside.shown.len() > PATH_BYTES_MAX {
-                    self.too_deep(&inside.shown)?;
+                    self.too_deep(&inside.shown);
                 } else {
                     open.push(inside);
                 }
@@ -177,13 +177,12 @@ impl<'a> TreeRestore<'a> {
         Ok(())
     }
 
-    fn too_deep(&mut self, shown: &[u8]) -> Result<(), OpError> {
+    fn too_deep(&mut self, shown: &[u8]) {
         let effect = format!(
             "not restored: more than {DEPTH_MAX} directories deep, or a path of more than \
              {PATH_BYTES_MAX} bytes"
         );
         self.note(Finding::loss("tree.too_deep", path_words(shown), effect));
-        Ok(())
     }
 
     /// Restores an entry; returns the directory that is to be walked, if it is one.

@@ -265,6 +265,10 @@ impl<V: Vfs> Store for PosixStore<V> {
             .map_err(|failure| self.error(failure, Operation::Settle, key.as_str()))
     }
 
+    fn sweep(&self) -> Result<u64, StoreError> {
+        self.sweep_staged()
+    }
+
     fn location(&self) -> String {
         self.location.clone()
     }
