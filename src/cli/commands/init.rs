@@ -30,6 +30,9 @@ pub(crate) struct InitArguments {
     /// Average length of a chunk of files in KiB, a power of two from 4 to 2048
     #[arg(long, value_name = "KIB", value_parser = chunk_average)]
     chunk_average: Option<u32>,
+    /// Average length of a chunk of streams in KiB, a power of two from 4 to 2048
+    #[arg(long, value_name = "KIB", value_parser = chunk_average)]
+    stream_chunk_average: Option<u32>,
     #[command(flatten)]
     cost: CostArguments,
 }
@@ -61,6 +64,8 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
     new.label.clone_from(&arguments.label);
     new.compression_level = arguments.compression_level.unwrap_or(new.compression_level);
     new.chunk_average_bytes = arguments.chunk_average.unwrap_or(new.chunk_average_bytes);
+    let stream_average = arguments.stream_chunk_average;
+    new.stream_chunk_average_bytes = stream_average.unwrap_or(new.stream_chunk_average_bytes);
     let source = SecretSource::find(&context.global)?;
     let (secret, file) = new_secret(&source, arguments.cost)?;
     let mut keep = |key: &_| match &file {
