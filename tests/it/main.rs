@@ -3,6 +3,8 @@
 mod architecture;
 mod cli;
 mod constants;
+mod memory;
+mod mutations;
 mod store_conformance;
 mod store_posix;
 mod store_power_loss;
