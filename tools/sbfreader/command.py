@@ -5,7 +5,7 @@ import json
 import sys
 
 from .check import Check
-from .errors import NoRepository, ReadError, Refused, NoKey, WrongKey, LimitError
+from .errors import AuthError, FormatError, LimitError, Missing, NoKey, NoRepository, ReadError, Refused, WrongKey
 from .repository import Repository
 from .restore import Dump, Restore, print_warnings
 
@@ -45,7 +45,12 @@ def run(options):
     repository = open_repository(options)
     try:
         repository.load()
-        succeeded = command(repository, options)
+        command(repository, options)
+    except Refused:
+        # What is damaged may be what hides the snapshot that was asked for.
+        if not repository.findings:
+            raise
+        return EXIT_INTEGRITY
     finally:
         for note in repository.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -53,29 +58,29 @@ def run(options):
             print(f"finding: {finding}", file=sys.stderr)
     if options.command in ("check", "snapshots") and repository.findings:
         return EXIT_INTEGRITY
-    return 0 if succeeded else EXIT_OTHER
+    return 0
 
 
 def command(repository, options):
-    """Whether everything that was asked for was done."""
     if options.command == "snapshots":
         for snapshot in sorted(repository.snapshots.values()):
-            manifest = repository.manifest(snapshot)
-            print(json.dumps(manifest["predicate"]))
-        return True
+            try:
+                print(json.dumps(repository.manifest(snapshot)["predicate"]))
+            except (FormatError, AuthError, Missing) as error:
+                repository.finding(f"snapshot {snapshot.id.hex()}", error)
+        return
     if options.command == "check":
         Check(repository).run()
         print(f"{len(repository.packs)} packs, {len(repository.segments)} segments, {len(repository.snapshots)} snapshots, "
               f"{len(repository.findings)} findings")
-        return True
+        return
     manifest = repository.manifest(repository.find_snapshot(options.snapshot))
     if options.command == "dump-tree":
         Dump(repository).run(manifest)
-        return True
+        return
     restore = Restore(repository, options.target)
     restore.run(manifest)
     print_warnings(restore.warnings)
-    return True
 
 
 def main(arguments):

@@ -343,13 +343,21 @@ class Repository:
 
     def _read_segments(self, names):
         self.packs, self.locations = [], defaultdict(list)
-        self.segments = {}
+        self.segments, self.locked = {}, None
         for name in names:
             try:
                 self.segments[name] = segment = self.read_segment(name)
             except NoKey as error:
-                self.note(f"no content can be read: {error}")
+                self.locked = error
                 return
+            except Missing:
+                if self.newest_verdict() != (self.verdict.number if self.verdict else 0):
+                    raise
+                self.finding(segment_key(name), "a valid segment is missing")
+                continue
+            except (FormatError, AuthError) as error:
+                self.finding(segment_key(name), error)
+                continue
             for indexed in segment.packs:
                 position = len(self.packs)
                 self.packs.append(indexed)
@@ -397,7 +405,7 @@ class Repository:
 
     def chunk(self, kind, chunk_id, plain_blocks_only=False):
         """The verified plaintext of a chunk, from any valid copy that opens."""
-        failure = None
+        failure = self.locked
         for location in self.locations.get((kind, chunk_id), []):
             indexed = self.packs[location.pack]
             if plain_blocks_only and indexed.blocks[location.block].codec.name == "Delta":
@@ -407,7 +415,7 @@ class Repository:
             try:
                 return self._chunk_at(kind, chunk_id, location)
             except (FormatError, AuthError) as error:
-                failure = type(error)(error.rule, error.what) if isinstance(error, FormatError) else error
+                failure = error
         if failure:
             raise failure
         rule = "BLOCK-3" if plain_blocks_only and (kind, chunk_id) in self.locations else None
