@@ -275,6 +275,19 @@ fn selectors_and_filters_find_snapshots() {
 }
 
 #[test]
+fn a_dry_run_tells_and_stores_nothing() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data"]), 0);
+    desk.put("data/c.txt", b"third");
+    let before = files_below(&desk.path("repo")).len();
+    let report = desk.json(&["snapshot", "data", "--dry-run"], 0);
+    assert_eq!(report["snapshot"], Value::Null);
+    assert_eq!(report["run"]["files_new"], 1);
+    assert_eq!(report["totals"]["files"], 3);
+    assert_eq!(files_below(&desk.path("repo")).len(), before);
+}
+
+#[test]
 fn patterns_choose_what_is_stored_and_restored() {
     let desk = Desk::with_repository();
     desk.put("data/a.log", b"noise");
@@ -324,8 +337,11 @@ fn the_last_way_in_is_not_removed() {
 #[test]
 fn nobody_reading_the_output_is_no_error_message() {
     let desk = Desk::with_repository();
+    // More than a pipe holds, so that the program cannot end before its reader is gone.
+    desk.put("data/long", &vec![7; 1 << 20]);
     check(&desk.run(&["snapshot", "data"]), 0);
-    let mut child = desk.command(&["ls", "latest"]);
+    let long = format!("latest:{}", desk.path("data/long").display());
+    let mut child = desk.command(&["dump", &long]);
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();

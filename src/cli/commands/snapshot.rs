@@ -8,6 +8,7 @@ use crate::cli::patterns;
 use crate::cli::words;
 use crate::format::manifest::RunSummary;
 use crate::format::manifest::StatedTotals;
+use crate::ops::snapshot::dry::dry_run;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::FilesSource;
 use crate::ops::snapshot::options::SnapshotOptions;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 /// `sbf-repo snapshot --stdin-name NAME` backs up standard input as one file.
 /// `sbf-repo snapshot --stdin-name NAME --from-command -- PROGRAM ARGUMENT…` backs up what the
 /// program prints; if it fails, there is no snapshot.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotArguments {
     /// What to back up; after `--from-command`, the program and its arguments
@@ -58,6 +60,9 @@ pub(crate) struct SnapshotArguments {
     /// Time of the data, as 2026-10-14T02:00:00Z, if it is not now
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
+    /// Only say what would be read, by sizes and times
+    #[arg(long, conflicts_with = "stdin_name")]
+    dry_run: bool,
     /// Back up standard input, or a command's output, as a file of this name
     #[arg(long, value_name = "NAME")]
     stdin_name: Option<String>,
@@ -85,7 +90,14 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     options.sudo_user = environment::sudo_user();
     options.threads = arguments.threads.map_or(options.threads, usize::from);
     let repository = context.open()?;
-    let report = snapshot(&repository, &options, source, &context.progress)?;
+    let report = match source {
+        Source::Files(files) if arguments.dry_run => {
+            dry_run(&repository, &options, files, &context.progress)?
+        }
+        Source::Files(_) | Source::Stream(_) | Source::Command(_) => {
+            snapshot(&repository, &options, source, &context.progress)?
+        }
+    };
     context.progress.end();
     Ok(tell(context, &report))
 }
@@ -131,35 +143,40 @@ fn absolute(path: &OsString) -> Result<PathBuf, Failure> {
 }
 
 fn tell(context: &Context, report: &SnapshotReport) -> Exit {
-    let SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, .. } =
-        report;
     let exit = if report.is_incomplete() { Exit::Incomplete } else { Exit::Success };
-    let id = snapshot.map(|snapshot| snapshot.to_string()).unwrap_or_default();
-    context.output.note(format_args!(
-        "snapshot {} of {source}: {} new, {} changed, {} unchanged; {} read, {} stored \
-         ({}) in {}",
-        context.id(&id),
-        words::count(run.files_new, "file"),
-        run.files_changed,
-        run.files_unchanged,
-        human_bytes(run.bytes_read),
-        human_bytes(run.bytes_stored),
-        ratios(totals.bytes, run),
-        words::duration(context.elapsed()),
-    ));
+    let id = report.snapshot.map(|snapshot| snapshot.to_string());
+    let files = format!(
+        "{} new, {} changed, {} unchanged",
+        words::count(report.run.files_new, "file"),
+        report.run.files_changed,
+        report.run.files_unchanged,
+    );
+    let read = human_bytes(report.run.bytes_read);
+    let (source, time) = (&report.source, words::duration(context.elapsed()));
+    match &id {
+        Some(id) => context.output.note(format_args!(
+            "snapshot {} of {source}: {files}; {read} read, {} stored ({}) in {time}",
+            context.id(id),
+            human_bytes(report.run.bytes_stored),
+            ratios(report.totals.bytes, &report.run),
+        )),
+        None => context.output.note(format_args!(
+            "dry run of {source}: {files}; {read} would be read; nothing was stored, in {time}"
+        )),
+    }
     if report.is_incomplete() {
-        let what = words::count(*skipped_count, "path");
-        context.output.warn(&format!("{what} left out; the snapshot is marked incomplete"));
+        let what = words::count(report.skipped_count, "path");
+        context.output.warn(&format!("{what} left out or changed meanwhile: incomplete"));
     }
     let words = json!({
         "snapshot": id,
         "source": source,
-        "parent": parent.map(|parent| parent.to_string()),
-        "totals": StatedTotals::from(*totals),
-        "run": run,
+        "parent": report.parent.map(|parent| parent.to_string()),
+        "totals": StatedTotals::from(report.totals),
+        "run": report.run,
         "incomplete": report.is_incomplete(),
-        "skipped": skipped,
-        "skipped_count": skipped_count,
+        "skipped": report.skipped,
+        "skipped_count": report.skipped_count,
         "seconds": context.elapsed().as_secs_f64(),
     });
     context.output.finish(&words, exit)

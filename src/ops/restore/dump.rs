@@ -28,7 +28,7 @@ pub fn dump(
     progress: &dyn Progress,
 ) -> Result<u64, OpError> {
     let reader = open_reader(repository)?;
-    let not_a_file = || OpError::Refused { why: "only one file can be dumped".to_owned() };
+    let not_a_file = || OpError::Usage { why: "only one file can be dumped".to_owned() };
     let entry = match selected.find(&reader)? {
         Found::Entry(entry) => *entry,
         Found::Root { node, height, .. } => {

@@ -1,6 +1,7 @@
 //! `snapshot`: files, a stream or a command's output become a committed snapshot.
 
 mod commit;
+pub mod dry;
 pub mod options;
 mod pace;
 mod parent;
