@@ -244,6 +244,7 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::UnknownChunk { .. } => damage("chunk.missing"),
         RepoError::OpenBlock { .. } => damage("block.unauthentic"),
         RepoError::WrongChunk { .. } => damage("chunk.unauthentic"),
+        RepoError::PlanUnreadable { .. } => damage("plan.damaged"),
         RepoError::IndexDiffers { .. } => damage("index.differs"),
         RepoError::TreeNode { .. } => damage("tree.malformed"),
         RepoError::VerifyFailed { .. } => (

@@ -2,6 +2,7 @@
 
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::tree::NODE_HEIGHT_MAX;
 use crate::format::tree::Totals;
 use crate::id::ChunkId;
 use crate::id::ClientId;
@@ -249,8 +250,12 @@ impl Manifest {
         if !typed || manifest.encode() != bytes {
             return Err(wrong(1));
         }
-        if manifest.root().is_none() {
+        let skipped = &manifest.predicate.skipped;
+        if manifest.root().is_none() || skipped.len() > SKIPPED_COUNT_MAX {
             return Err(wrong(2));
+        }
+        if manifest.predicate.root.height > NODE_HEIGHT_MAX {
+            return Err(FormatError::new("manifest", Rule::TreeHeight, 2));
         }
         Ok(manifest)
     }
@@ -284,6 +289,13 @@ impl Manifest {
 impl From<Totals> for StatedTotals {
     fn from(totals: Totals) -> Self {
         let Totals { files, directories, others, bytes } = totals;
+        Self { files, directories, others, bytes }
+    }
+}
+
+impl From<StatedTotals> for Totals {
+    fn from(totals: StatedTotals) -> Self {
+        let StatedTotals { files, directories, others, bytes } = totals;
         Self { files, directories, others, bytes }
     }
 }

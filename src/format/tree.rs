@@ -121,7 +121,7 @@ pub enum Listing {
 }
 
 /// Sums over a directory and everything below it, the directory itself not counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Totals {
     /// Regular files.
     pub files: u64,

@@ -166,6 +166,12 @@ pub enum RepoError {
         /// How often.
         attempts: u32,
     },
+    /// The newest plan of a collection cannot be read.
+    #[error("the plan of collection {number} cannot be read, so nothing can be written safely")]
+    PlanUnreadable {
+        /// The collection's number.
+        number: u64,
+    },
     /// The registers moved faster than they could be read.
     #[error("the collections of this repository moved while they were read, {attempts} times")]
     Unsettled {
@@ -222,6 +228,7 @@ impl RepoError {
             | Self::Signature { .. }
             | Self::WrongHash { .. }
             | Self::IndexDiffers { .. }
+            | Self::PlanUnreadable { .. }
             | Self::UnknownChunk { .. }
             | Self::OpenBlock { .. }
             | Self::WrongChunk { .. }

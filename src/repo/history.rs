@@ -3,6 +3,8 @@
 
 use crate::crypto::hash::digest;
 use crate::crypto::hash::sha256;
+use crate::format::FormatError;
+use crate::format::Rule;
 use crate::format::envelope::ObjectKind;
 use crate::format::gc::Base;
 use crate::format::gc::BaseSnapshot;
@@ -45,6 +47,8 @@ pub(crate) struct History {
     pub(crate) segments: BTreeSet<SegmentRef>,
     /// Packs that the newest plan condemned or its verdict deleted.
     pub(crate) condemned: HashSet<PackRef>,
+    /// Whether the newest plan could not be read: then nothing may be written.
+    pub(crate) plan_unreadable: bool,
     /// Every outcome above the watermark that could be read, fences included.
     pub(crate) outcomes: Vec<SessionRef>,
     /// Commits of this client that no later one names.
@@ -125,7 +129,7 @@ impl History {
         for listed in listed {
             let Ok(session) = SessionRef::parse_outcome(&listed.key) else { continue };
             // An epoch that no plan has yet would be in no roster and never be folded.
-            if session.epoch < epoch_min || session.epoch > chain.plan {
+            if session.epoch < epoch_min || session.epoch > chain.plan.max(chain.verdict) {
                 continue;
             }
             match load_outcome(repository, session) {
@@ -168,8 +172,19 @@ impl History {
             self.condemned.extend(verdict.removed.iter().map(|&name| PackRef::from(name)));
         }
         if chain.plan > chain.verdict {
-            let plan = load_plan(repository, chain.plan)?;
-            self.condemned.extend(plan.condemned.iter().map(|&name| PackRef::from(name)));
+            match load_plan(repository, chain.plan) {
+                Ok(plan) => {
+                    self.condemned.extend(plan.condemned.iter().map(|&name| PackRef::from(name)));
+                }
+                // A plan without verdict changes nothing for a reader; a writer must know it.
+                Err(error) if error.is_damage() => {
+                    let key = layout::gc_key(chain.plan, GcObject::Plan);
+                    self.plan_unreadable = true;
+                    let error = std::sync::Arc::new(error);
+                    self.unreadable.push(RepoErrorAt { key, error });
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(epoch_min)
     }
@@ -200,6 +215,9 @@ impl LiveSnapshot {
         let decode = |source| RepoError::Decode { key: key.to_string(), source };
         let manifest = Manifest::decode(&body).map_err(decode)?;
         manifest.check_place(repository.id(), self.client, self.snapshot).map_err(decode)?;
+        if manifest.predicate.source != self.source {
+            return Err(decode(FormatError::new("manifest", Rule::ManifestPlace, 0)));
+        }
         Ok(manifest)
     }
 }

@@ -320,6 +320,11 @@ impl Repository {
         Ok(listed.into_iter().filter_map(parsed).collect())
     }
 
+    /// The key of every object in a folder.
+    pub(crate) fn list_keys(&self, folder: &str) -> Result<Vec<ObjectKey>, RepoError> {
+        Ok(self.store.list(folder)?.into_iter().map(|listed| listed.key).collect())
+    }
+
     /// The same place, for what needs no keys.
     pub(crate) fn located(&self) -> Located {
         Located::new(Arc::clone(&self.store), Arc::clone(&self.environment))

@@ -123,6 +123,11 @@ impl WriterSession {
         }
         // W3 and W4 are in `History::load`.
         let history = History::load(repository)?;
+        if history.plan_unreadable {
+            // What the plan condemns must not be relied on, and what it condemns is not known.
+            fence_own(repository, reference)?;
+            return Err(RepoError::PlanUnreadable { number: epoch });
+        }
         let (adopted, orphans) = adopt(repository, &history, dead)?;
         let mut counted = history.clone();
         counted.segments.extend(adopted.iter().copied());

@@ -51,13 +51,13 @@ impl VerifyBuffers {
     }
 }
 
-/// Reads a pack back; `indexed` are the blocks that the index has for it.
+/// Reads a pack back; `indexed` is what the index has of it.
 ///
 /// Errors only if the store cannot be read at all; damage is in the verdict.
 pub(crate) fn verify_pack(
     reader: &ChunkReader,
     reference: PackRef,
-    indexed: &[BlockEntry],
+    indexed: &IndexedPack,
     buffers: &mut VerifyBuffers,
 ) -> Result<PackVerdict, RepoError> {
     let repository = &reader.repository;
@@ -74,7 +74,7 @@ pub(crate) fn verify_pack(
                     return Err(error);
                 }
                 verdict.problems.push(error);
-                verdict.bad.extend(chunk_ids(indexed));
+                verdict.bad.extend(chunk_ids(&indexed.blocks));
                 return Ok(verdict);
             }
         }
@@ -88,14 +88,18 @@ pub(crate) fn verify_pack(
     }
     match salvage::index_of(repository, reference, &bytes) {
         Ok(own) => {
-            if own.blocks != indexed {
+            if own.blocks != indexed.blocks
+                || own.sha256 != indexed.sha256
+                || own.header != indexed.header
+                || own.length != indexed.length
+            {
                 verdict.problems.push(RepoError::IndexDiffers { key: key.to_string() });
             }
             verify_blocks(reader, &own, &bytes, buffers, &mut verdict);
         }
         Err(error) => {
             verdict.problems.push(error);
-            verdict.bad.extend(chunk_ids(indexed));
+            verdict.bad.extend(chunk_ids(&indexed.blocks));
         }
     }
     Ok(verdict)

@@ -12,6 +12,8 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
+use crate::repo::audit_objects::FOLDERS;
+use crate::repo::audit_objects::open_any;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::index::load::load_index;
@@ -102,6 +104,7 @@ pub fn check(
     check_slots(repository, &mut report, progress)?;
     let history = History::load(repository).during("cannot read what is valid")?;
     note_unreadable(&mut report, &history.unreadable, "outcome.damaged", progress);
+    check_objects(repository, &mut report, progress)?;
     let loaded = load_index(repository, &history).during("cannot read the index")?;
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
@@ -125,6 +128,33 @@ fn check_slots(
         if let Err(error) = slot {
             let effect = format!("it opens nothing any more: {}", chain_words(&error));
             report.note(Finding::loss("slot.damaged", key.to_string(), effect), progress);
+        }
+    }
+    Ok(())
+}
+
+/// Opens every object beside packs and slots, whether anything refers to it or not.
+fn check_objects(
+    repository: &Repository,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<(), OpError> {
+    for folder in FOLDERS {
+        for key in repository.list_keys(folder).during("cannot list the objects")? {
+            if progress.is_cancelled() {
+                return Err(OpError::Interrupted);
+            }
+            match open_any(repository, &key) {
+                Ok(()) => {}
+                Err(error) if error.is_damage() => {
+                    let effect = format!("it cannot be relied on: {}", chain_words(&error));
+                    let finding = Finding::loss("object.damaged", key.to_string(), effect);
+                    if report.findings.iter().all(|found| found.object != finding.object) {
+                        report.note(finding, progress);
+                    }
+                }
+                Err(error) => return Err(error).during("cannot read an object"),
+            }
         }
     }
     Ok(())

@@ -89,8 +89,9 @@ pub(crate) fn read_packs(
             return Err(RepoError::Interrupted);
         }
         let reference = run.packs()[*number].reference();
-        let blocks = order.blocks_of(run, *number);
-        let verdict = verify_pack(reader, reference, &blocks, &mut VerifyBuffers::new())?;
+        let mut indexed = run.packs()[*number].clone();
+        indexed.blocks = order.blocks_of(run, *number);
+        let verdict = verify_pack(reader, reference, &indexed, &mut VerifyBuffers::new())?;
         progress.advance(1, verdict.stored_bytes);
         Ok((reference, verdict))
     };

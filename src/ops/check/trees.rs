@@ -6,8 +6,10 @@ use crate::format::content::Content;
 use crate::format::content::Extent;
 use crate::format::content::ListNode;
 use crate::format::pack::PackKind;
+use crate::format::tree::DirectoryEntry;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Listing;
+use crate::format::tree::Totals;
 use crate::id::ChunkId;
 use crate::ops::check::CheckReport;
 use crate::ops::check::FINDINGS_COUNT_MAX;
@@ -23,6 +25,7 @@ use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::read::ChunkReader;
+use crate::repo::tree::builder::totals_of;
 use crate::repo::tree::content::read_list_node;
 use crate::repo::tree::reader::Entries;
 use crate::units::to_u64;
@@ -35,8 +38,8 @@ pub(crate) struct TreeCheck<'a> {
     reader: &'a ChunkReader,
     bad: &'a HashSet<ChunkId>,
     progress: &'a dyn Progress,
-    clean: HashSet<ChunkId>,
-    damaged: HashSet<ChunkId>,
+    clean: HashSet<(ChunkId, Totals)>,
+    damaged: HashSet<(ChunkId, Totals)>,
     /// Lists of extents that are well, with their height, and how many bytes they cover.
     lists: HashMap<(ChunkId, u8), u64>,
 }
@@ -44,8 +47,10 @@ pub(crate) struct TreeCheck<'a> {
 /// A directory that is being walked.
 struct Level<'a> {
     entries: Entries<'a>,
-    node: Option<ChunkId>,
+    node: Option<(ChunkId, Totals)>,
     path: Vec<u8>,
+    declared: Totals,
+    counted: Totals,
     /// How many findings there were before it.
     findings_before: u64,
 }
@@ -91,8 +96,10 @@ impl<'a> TreeCheck<'a> {
             Err(error) => return Err(error.into()),
         };
         let Some((node, height)) = manifest.root() else { return Ok(()) };
+        let totals = manifest.predicate.totals.into();
+        let top = DirectoryEntry { listing: Listing::Node { node, height }, totals };
         let mut open = Vec::new();
-        open.extend(self.enter(&Listing::Node { node, height }, Vec::new(), found)?);
+        open.extend(self.enter(&top, Vec::new(), found)?);
         // No recursion: a forged tree may be deep.
         while let Some(level) = open.last_mut() {
             if self.progress.is_cancelled() {
@@ -100,6 +107,7 @@ impl<'a> TreeCheck<'a> {
             }
             match level.entries.next() {
                 Some(Ok(entry)) => {
+                    level.counted = level.counted.plus(totals_of(&entry.entry.node));
                     let path = [&level.path, b"/".as_slice(), &entry.entry.name].concat();
                     let inside = self.entry(&entry.entry.node, path, found)?;
                     if let Some(inside) = inside {
@@ -125,12 +133,13 @@ impl<'a> TreeCheck<'a> {
     /// Opens a directory, unless what is in it is known.
     fn enter(
         &mut self,
-        listing: &Listing,
+        directory: &DirectoryEntry,
         path: Vec<u8>,
         found: &mut Found<'_>,
     ) -> Result<Option<Level<'a>>, OpError> {
+        let DirectoryEntry { listing, totals } = directory;
         let node = match listing {
-            Listing::Node { node, .. } => Some(*node),
+            Listing::Node { node, .. } => Some((*node, *totals)),
             Listing::Inline(_) => None,
         };
         if node.is_some_and(|node| self.clean.contains(&node)) {
@@ -144,7 +153,8 @@ impl<'a> TreeCheck<'a> {
         match Entries::of_listing(self.reader, listing) {
             Ok(entries) => {
                 let findings_before = found.report.findings_count;
-                Ok(Some(Level { entries, node, path, findings_before }))
+                let (declared, counted) = (*totals, Totals::default());
+                Ok(Some(Level { entries, node, path, declared, counted, findings_before }))
             }
             Err(error) if error.is_damage() => {
                 found.lost(&path, &error);
@@ -155,7 +165,11 @@ impl<'a> TreeCheck<'a> {
     }
 
     /// Remembers whether everything below a directory is well.
-    fn leave(&mut self, level: &Level<'_>, found: &Found<'_>) {
+    fn leave(&mut self, level: &Level<'_>, found: &mut Found<'_>) {
+        let was_clean = found.report.findings_count == level.findings_before;
+        if was_clean && level.counted != level.declared {
+            found.note(&level.path, "it declares other totals than its entries have");
+        }
         let Some(node) = level.node else { return };
         let is_clean = found.report.findings_count == level.findings_before;
         if is_clean {
@@ -173,7 +187,7 @@ impl<'a> TreeCheck<'a> {
         found: &mut Found<'_>,
     ) -> Result<Option<Level<'a>>, OpError> {
         match node {
-            EntryKind::Directory(directory) => self.enter(&directory.listing, path, found),
+            EntryKind::Directory(directory) => self.enter(directory, path, found),
             EntryKind::File(file) => {
                 found.report.files += 1;
                 self.progress.advance(1, 0);
