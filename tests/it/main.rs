@@ -5,6 +5,8 @@ mod cli;
 mod constants;
 mod memory;
 mod mutations;
+mod scratch;
+mod snapshot;
 mod store_conformance;
 mod store_posix;
 mod store_power_loss;
