@@ -27,6 +27,7 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct GlobalArguments {
     /// The repository: a directory, or `file://` and its path
     #[arg(short, long, global = true, value_name = "LOCATION")]

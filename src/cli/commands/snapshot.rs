@@ -27,7 +27,9 @@ use std::sync::Arc;
 /// Back up files, a stream, or the output of a command
 ///
 /// `sbf-repo snapshot PATH…` backs up files and directories.
+///
 /// `sbf-repo snapshot --stdin-name NAME` backs up standard input as one file.
+///
 /// `sbf-repo snapshot --stdin-name NAME --from-command -- PROGRAM ARGUMENT…` backs up what the
 /// program prints; if it fails, there is no snapshot.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
