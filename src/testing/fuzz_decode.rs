@@ -120,7 +120,11 @@ impl Input {
 /// Checks what must hold for any bytes: no panic, and a decoded record encodes to the same bytes.
 ///
 /// Where a checksum would keep changed bytes from being decoded at all, they are also tried with
-/// the right one. Panics if a promise is broken.
+/// the right one.
+///
+/// # Panics
+///
+/// If a promise is broken.
 pub fn fuzz_decode(input: Input, bytes: &[u8]) {
     check_identity(input, bytes);
     if let Some(mended) = with_checksum(input, bytes) {
@@ -162,6 +166,10 @@ pub fn decode(input: Input, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
 }
 
 /// Decodes a sealed object's header for one kind; the rest of the object goes through unchanged.
+///
+/// # Panics
+///
+/// If the header encodes to other bytes.
 pub fn decode_envelope(kind: ObjectKind, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
     let Envelope { header, header_bytes, sealed } = Envelope::decode(kind, bytes)?;
     let again = header.encode();
@@ -183,6 +191,10 @@ pub fn kind_of(bytes: &[u8]) -> ObjectKind {
 
 /// Cuts bytes with a profile drawn from their first ones, and checks each length against the rule
 /// of format-spec/14-chunking.md, written here a second time.
+///
+/// # Panics
+///
+/// If a cut is elsewhere.
 pub fn fuzz_chunk_cuts(bytes: &[u8]) {
     let Some(([profile, key], content)) = bytes.split_first_chunk::<2>() else { return };
     let params = ChunkParams {
@@ -231,18 +243,16 @@ fn check_identity(input: Input, bytes: &[u8]) {
 }
 
 fn with_checksum(input: Input, bytes: &[u8]) -> Option<Vec<u8>> {
-    match input {
-        Input::Slot => {
-            let content = bytes.get(..bytes.len().checked_sub(32)?)?;
-            Some([content, blake3(content).as_slice()].concat())
-        }
-        Input::IndexRun => {
-            let (head, rest) = bytes.split_at_checked(24)?;
-            let checked = rest.get(32..)?;
-            Some([head, blake3(checked).as_slice(), checked].concat())
-        }
-        _ => None,
+    if input == Input::Slot {
+        let content = bytes.get(..bytes.len().checked_sub(32)?)?;
+        return Some([content, blake3(content).as_slice()].concat());
     }
+    if input == Input::IndexRun {
+        let (head, rest) = bytes.split_at_checked(24)?;
+        let checked = rest.get(32..)?;
+        return Some([head, blake3(checked).as_slice(), checked].concat());
+    }
+    None
 }
 
 fn decode_pack_header(bytes: &[u8]) -> Result<Vec<u8>, FormatError> {

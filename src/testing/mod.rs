@@ -8,6 +8,7 @@ pub mod fuzz_decode;
 pub mod opened;
 mod sim_disk;
 mod sim_vfs;
+pub mod stages;
 mod stores;
 
 pub use crate::store::Listed;

@@ -77,16 +77,24 @@ impl From<FormatError> for Refusal {
 
 impl From<RepoError> for Refusal {
     fn from(error: RepoError) -> Self {
-        match error {
-            RepoError::Decode { source, .. } => Self::Format(source),
-            RepoError::Decompress { .. } => broken(Rule::EnvelopeRawLength),
+        let unauthentic = matches!(
+            error,
             RepoError::Open { .. }
-            | RepoError::OpenSlot { .. }
-            | RepoError::Signature { .. }
-            | RepoError::Generation { .. }
-            | RepoError::WrongHash { .. } => Self::Auth,
-            error => Self::Other(Box::new(error)),
+                | RepoError::OpenSlot { .. }
+                | RepoError::Signature { .. }
+                | RepoError::Generation { .. }
+                | RepoError::WrongHash { .. }
+        );
+        if unauthentic {
+            return Self::Auth;
         }
+        if matches!(error, RepoError::Decompress { .. }) {
+            return broken(Rule::EnvelopeRawLength);
+        }
+        if let RepoError::Decode { source, .. } = error {
+            return Self::Format(source);
+        }
+        Self::Other(Box::new(error))
     }
 }
 
@@ -176,7 +184,7 @@ pub fn open_pack(
     let trailer = PackTrailer::decode(bytes)?;
     let range = trailer.directory_range(header_length, to_u64(bytes.len()))?;
     let sealed = bytes.get(to_usize(range.start)..to_usize(range.end)).unwrap_or_default();
-    let directory = open_directory(repository, keys, &header, &trailer, sealed)?;
+    let directory = open_directory(repository, keys, &header, trailer, sealed)?;
     directory.check_fills(header_length, range.start)?;
     let ring = key_ring(repository, header.key.generation, keys);
     let namer = ring.namer(header.kind)?;
@@ -217,6 +225,10 @@ pub fn open_sealed_secret(
 }
 
 /// `length` bytes derived from `material`.
+///
+/// # Panics
+///
+/// If the short derivation gives other bytes than the long one.
 pub fn derived(context: &str, material: &[u8], length: usize) -> Vec<u8> {
     let mut output = vec![0; length];
     hash::derive_long(context, material, &mut output);
@@ -328,7 +340,7 @@ fn open_directory(
     repository: RepoId,
     keys: GivenKeys,
     header: &PackHeader,
-    trailer: &PackTrailer,
+    trailer: PackTrailer,
     sealed: &[u8],
 ) -> Result<PackDirectory, Refusal> {
     let ring = key_ring(repository, header.directory_generation, keys);

@@ -163,10 +163,9 @@ fn documents_name_only_files_that_exist() {
                 let ours =
                     ["src/", "tests/", "tools/", "format-spec/", "fuzz/", "benches/", ".ci/"];
                 let concrete = !path.contains(['<', '*', '{', '…']);
-                if concrete && ours.iter().any(|folder| path.starts_with(folder)) {
-                    if !Path::new(path).exists() {
-                        wrong.add(Path::new(document), number + 1, &format!("no `{path}`"));
-                    }
+                let is_ours = concrete && ours.iter().any(|folder| path.starts_with(folder));
+                if is_ours && !Path::new(path).exists() {
+                    wrong.add(Path::new(document), number + 1, &format!("no `{path}`"));
                 }
             }
         }
@@ -271,8 +270,8 @@ fn commands_of_help(help: &str) -> BTreeSet<String> {
     let listed = lines.take_while(|line| line.starts_with("  "));
     // Deeper lines go on with the words about the command before.
     let named = listed.filter(|line| !line.starts_with("   "));
-    let names = named.filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "help").map(str::to_owned).collect()
+    let first_words = named.filter_map(|line| line.split_whitespace().next());
+    first_words.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 /// The first words in the first cells of the table below `## Commands`.

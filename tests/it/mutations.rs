@@ -1,7 +1,7 @@
 //! What the fuzz targets promise, on every vector and on seeded changes of each, so that the
 //! targets cannot rot between long runs. Inputs that once failed are in `fuzz/regressions/`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use crate::memory::peak_bytes_of;
 use crate::vector_file::all_vectors;
@@ -55,12 +55,11 @@ fn inputs_that_once_failed_pass() {
         for file in fs::read_dir(&folder).unwrap() {
             let path = file.unwrap().path();
             let bytes = fs::read(&path).unwrap();
-            match Input::from_word(&word) {
-                Some(input) => check(input, &bytes, &path.display().to_string()),
-                None => {
-                    assert_eq!(word, "chunk-cuts", "no target of this name");
-                    fuzz_chunk_cuts(&bytes);
-                }
+            if let Some(input) = Input::from_word(&word) {
+                check(input, &bytes, &path.display().to_string());
+            } else {
+                assert_eq!(word, "chunk-cuts", "no target of this name");
+                fuzz_chunk_cuts(&bytes);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Vector files: header lines, an empty line, the body in hexadecimal.
 //! Form: format-spec/vectors/README.md.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use sbf_repo::id::from_hex;
 use std::fs;
