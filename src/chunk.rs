@@ -125,11 +125,11 @@ mod tests {
     /// The definition of the page, a byte at a time.
     fn reference(chunker: &Chunker, bytes: &[u8]) -> usize {
         let params = chunker.params;
-        let end = bytes.len().min(params.max_bytes as usize);
+        let end = bytes.len().min(chunker.max_bytes());
+        let center = to_usize32(params.average_bytes).min(end);
         let mut hash = 0_u64;
-        for index in params.min_bytes as usize..end & !1 {
-            hash = (hash << 1).wrapping_add(chunker.gear[usize::from(bytes[index])]);
-            let center = (params.average_bytes as usize).min(end);
+        for (index, byte) in bytes.iter().enumerate().take(end & !1).skip(chunker.min_bytes()) {
+            hash = (hash << 1).wrapping_add(chunker.gear[usize::from(*byte)]);
             let mask = if index < center & !1 { params.mask_small } else { params.mask_large };
             if hash & mask == 0 {
                 return index;

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_length_is_refused() {
         let mut frame = Vec::new();
-        assert!(Compressor::new(3).compress(&[0; 100_000], &mut frame));
+        assert!(Compressor::new(3).compress(&vec![0; 100_000], &mut frame));
         let mut back = Vec::new();
         assert!(Decompressor::new().decompress(&frame, 50_000, &mut back).is_err());
         assert!(Decompressor::new().decompress(&frame, 200_000, &mut back).is_err());

@@ -311,7 +311,12 @@ fn entry(
         FileType::Symlink => {
             rustix::fs::readlinkat(directory, name, Vec::new()).unwrap().into_bytes()
         }
-        _ => Vec::new(),
+        FileType::Directory
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Vec::new(),
     };
     let same_as = if kind != FileType::Directory && stat.st_nlink > 1 {
         Some(inodes.entry(stat.st_ino).or_insert_with(|| path.to_vec()).clone())

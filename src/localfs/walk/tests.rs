@@ -2,8 +2,11 @@
 
 use super::*;
 use rustix::fs::CWD;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 fn folder(files: &[&[u8]]) -> TempDir {
@@ -25,6 +28,10 @@ fn below(folder: &TempDir, path: &str) -> Vec<u8> {
     path.into_os_string().into_encoded_bytes()
 }
 
+fn path_of(entry: &WalkEntry) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(&entry.path_bytes()))
+}
+
 /// The events below the folder: names, `)` for leaving, `!` for failures.
 fn events(folder: &TempDir, options: WalkOptions) -> Vec<String> {
     let top = folder.path().to_str().unwrap().to_owned() + "/";
@@ -37,11 +44,11 @@ fn events(folder: &TempDir, options: WalkOptions) -> Vec<String> {
     for event in Walk::start(options).unwrap() {
         match event {
             WalkEvent::EnterDirectory(entry) => {
-                let name = shown(entry.path());
+                let name = shown(path_of(&entry));
                 depths.push(name.is_some());
                 found.extend(name.map(|name| name + "("));
             }
-            WalkEvent::Entry(entry) => found.extend(shown(entry.path())),
+            WalkEvent::Entry(entry) => found.extend(shown(path_of(&entry))),
             WalkEvent::LeaveDirectory => {
                 if depths.pop().unwrap() {
                     found.push(")".to_owned());
