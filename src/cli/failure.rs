@@ -243,6 +243,7 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::WrongHash { .. } => damage("object.hash"),
         RepoError::UnknownChunk { .. } => damage("chunk.missing"),
         RepoError::OpenBlock { .. } => damage("block.unauthentic"),
+        RepoError::WrongDigest => damage("file.wrong_digest"),
         RepoError::WrongChunk { .. } => damage("chunk.unauthentic"),
         RepoError::PlanUnreadable { .. } => damage("plan.damaged"),
         RepoError::IndexDiffers { .. } => damage("index.differs"),

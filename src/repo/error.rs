@@ -146,6 +146,9 @@ pub enum RepoError {
         /// Where it was read.
         pack: PackId,
     },
+    /// A whole content is not what its entry states, though its chunks are.
+    #[error("the digest of the content is not the one its entry states")]
+    WrongDigest,
     /// A tree node breaks the format.
     #[error("cannot decode tree chunk {}", .chunk.short())]
     TreeNode {
@@ -232,6 +235,7 @@ impl RepoError {
             | Self::UnknownChunk { .. }
             | Self::OpenBlock { .. }
             | Self::WrongChunk { .. }
+            | Self::WrongDigest
             | Self::TreeNode { .. } => true,
             Self::Store { source } => {
                 matches!(

@@ -31,6 +31,7 @@ use crate::format::layout::PackRef;
 use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
+use crate::repo::amendments;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
@@ -208,12 +209,13 @@ impl Located {
         let keys = self.unlock(credential)?;
         let repository = keys.repository;
         let authority = keys.keys.authority_public;
-        let body = verified_by(signed, repository, &authority)?;
+        let body = verified_by_authority(signed, repository, &authority)?;
         let decode = |source| RepoError::Decode { key: layout::CONFIG.to_owned(), source };
-        let config = Config::decode(&body).map_err(decode)?;
+        let mut config = Config::decode(&body).map_err(decode)?;
         if config.repository != repository || config.authority != authority {
             return Err(decode(FormatError::new("config", Rule::ManifestPlace, 0)));
         }
+        amendments::apply(store, &mut config)?;
         check_features(&config.features.read, "read")?;
         let identities = Identities::load(store, repository, &authority)?;
         Ok(Repository {
@@ -392,7 +394,8 @@ pub(crate) fn is_transient(kind: StoreErrorKind) -> bool {
     }
 }
 
-fn verified_by(
+/// The body of a clear object that the authority key must have signed.
+pub(crate) fn verified_by_authority(
     signed: Opened,
     repository: RepoId,
     authority: &[u8; 32],

@@ -9,6 +9,7 @@ use crate::ops::restore::open_reader;
 use crate::ops::restore::tree::wrong_size;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
+use crate::repo::content_digest::ContentDigest;
 use crate::repo::error::RepoError;
 use crate::repo::repository::Repository;
 use crate::repo::tree::content::visit_extents;
@@ -43,6 +44,7 @@ pub fn dump(
     let EntryKind::File(file) = &entry.entry.node else { return Err(not_a_file()) };
     progress.begin("dumping", 1, file.size);
     let mut written = 0;
+    let mut digest = ContentDigest::default();
     visit_extents(&reader, &file.content, &mut |extent| {
         if progress.is_cancelled() {
             return Err(OpError::Interrupted);
@@ -53,14 +55,28 @@ pub fn dump(
                 if to_u64(bytes.len()) != extent.length() {
                     return Err(damaged(RepoError::UnknownChunk { chunk: id }));
                 }
+                if file.digest.is_some() {
+                    digest.update(&bytes);
+                }
                 output.write_all(&bytes).map_err(not_written)?;
             }
-            Extent::Hole { length } => write_zeros(output, length)?,
+            Extent::Hole { length } => {
+                if file.digest.is_some() {
+                    digest.update_zeros(length);
+                }
+                write_zeros(output, length)?;
+            }
         }
         written += extent.length();
         progress.advance(0, extent.length());
         Ok(())
     })?;
+    // Before the end of the output is told: a process that takes it may still be killed.
+    if file.digest.is_some_and(|stated| stated != digest.finish()) {
+        let what = "the file is not the one that was backed up";
+        let source = Box::new(RepoError::WrongDigest);
+        return Err(OpError::Repo { what, source });
+    }
     output.flush().map_err(not_written)?;
     if written != file.size {
         return Err(damaged(wrong_size(&file.content)));
