@@ -91,7 +91,7 @@ pub struct FileEntry {
     pub size: u64,
     /// Where the bytes are.
     pub content: Content,
-    /// BLAKE3 of the whole content; present exactly if the content has more than one extent.
+    /// BLAKE3 of the content, holes left out; present exactly if it has more than one extent.
     pub digest: Option<Digest>,
     /// Whether the file had holes, so that a restore makes them again.
     pub sparse: bool,

@@ -373,7 +373,7 @@ class Example:
         self.expected[b"dir/\xff"] = b""
         below = leaf(entry(b"fifo", tree.ENTRY_KIND.Fifo, mode=0o600, inode=30),
                      entry(b"link", tree.ENTRY_KIND.Symlink(b"../text"), mode=0o777, inode=31),
-                     entry(b"sparse", file(holes, crypto.digest(sparse)), inode=32),
+                     entry(b"sparse", file(holes, crypto.digest(foreign[0][1])), inode=32),
                      entry(b"\xff", file([]), inode=33))
         deep = leaf(entry(b"socket", tree.ENTRY_KIND.Socket, inode=50))
         deep_node = store(tree.TREE_NODE, deep)

@@ -60,12 +60,7 @@ pub fn dump(
                 }
                 output.write_all(&bytes).map_err(not_written)?;
             }
-            Extent::Hole { length } => {
-                if file.digest.is_some() {
-                    digest.update_zeros(length);
-                }
-                write_zeros(output, length)?;
-            }
+            Extent::Hole { length } => write_zeros(output, length)?,
         }
         written += extent.length();
         progress.advance(0, extent.length());

@@ -107,7 +107,6 @@ impl Sink for ExtentSink<'_, '_> {
     }
 
     fn hole(&mut self, length: u64) -> Result<(), ReadError> {
-        self.digest.update_zeros(length);
         self.extents.push(Extent::Hole { length });
         Ok(())
     }

@@ -161,7 +161,6 @@ impl Sink for LongContent<'_, '_> {
 
     fn hole(&mut self, length: u64) -> Result<(), ReadError> {
         self.send()?;
-        self.digest.update_zeros(length);
         self.sparse = true;
         self.waiting.push_back(Waiting::Hole(length));
         Ok(())
