@@ -5,6 +5,7 @@ mod cli;
 mod constants;
 mod memory;
 mod mutations;
+mod restore;
 mod scratch;
 mod snapshot;
 mod store_conformance;
