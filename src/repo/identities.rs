@@ -10,6 +10,7 @@ use crate::format::layout;
 use crate::id::ClientId;
 use crate::id::KeyId;
 use crate::id::RepoId;
+use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
@@ -24,6 +25,11 @@ pub(crate) struct Identities {
     revoked: HashSet<KeyId>,
     /// How many objects there are; the next one has this number plus one.
     pub(crate) count: u32,
+    /// Numbers below the last one that no object has.
+    pub(crate) missing: Vec<ObjectKey>,
+    /// Objects before the first that the authority signed: an attempt to make a repository here
+    /// came to nothing and left them.
+    pub(crate) foreign: Vec<ObjectKey>,
 }
 
 impl Identities {
@@ -34,17 +40,49 @@ impl Identities {
         authority: &[u8; 32],
     ) -> Result<Self, RepoError> {
         let mut identities = Self::default();
-        for listed in store.list(layout::IDENTITIES)? {
-            let key = listed.key;
+        let authority_id = key_id(authority);
+        let mut keys: Vec<ObjectKey> =
+            store.list(layout::IDENTITIES)?.into_iter().map(|listed| listed.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            identities.count_up_to(&key);
             let bytes = store.read(&key, u64::from(ObjectKind::Identity.raw_bytes_max()))?;
-            let body = objects::open_clear(ObjectKind::Identity, key.as_str(), &bytes)?
-                .verified(repository, authority)?;
+            let opened = objects::open_clear(ObjectKind::Identity, key.as_str(), &bytes)?;
+            if opened.signer() != authority_id {
+                // Only before the first of ours: later on, a revocation could hide so.
+                if !identities.is_empty() {
+                    return Err(opened.refused());
+                }
+                identities.foreign.push(key);
+                continue;
+            }
+            let body = opened.verified(repository, authority)?;
             let identity = Identity::decode(&body)
                 .map_err(|source| RepoError::Decode { key: key.to_string(), source })?;
             identities.add(identity);
-            identities.count += 1;
         }
         Ok(identities)
+    }
+
+    /// Whether a certificate names this key.
+    pub(crate) fn certify(&self, key: KeyId) -> bool {
+        self.certificates.contains_key(&key)
+    }
+
+    /// Counts an object, and the numbers that are missing before it.
+    fn count_up_to(&mut self, key: &ObjectKey) {
+        self.count += 1;
+        let mut expected = layout::identity_key(self.count);
+        while expected < *key && self.missing.len() < MISSING_COUNT_MAX {
+            self.missing.push(expected);
+            self.count += 1;
+            expected = layout::identity_key(self.count);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.revoked.is_empty()
     }
 
     /// Adds an identity whose signature was checked.
@@ -108,3 +146,6 @@ impl Identities {
         }
     }
 }
+
+/// Most missing numbers that are listed; a forged number may be far away.
+const MISSING_COUNT_MAX: usize = 1000;
