@@ -229,6 +229,7 @@ impl RepoError {
             | Self::Open { .. }
             | Self::Decompress { .. }
             | Self::Signature { .. }
+            | Self::Generation { .. }
             | Self::WrongHash { .. }
             | Self::IndexDiffers { .. }
             | Self::PlanUnreadable { .. }
@@ -249,7 +250,6 @@ impl RepoError {
             | Self::KeyFile
             | Self::RoleLacks { .. }
             | Self::Feature { .. }
-            | Self::Generation { .. }
             | Self::VerifyFailed { .. }
             | Self::Fenced { .. }
             | Self::Unsettled { .. }

@@ -200,8 +200,13 @@ impl Located {
         let store = self.store.as_ref();
         let config_key = layout::config_key();
         let bytes = match store.read(&config_key, 65_536) {
+            // An `init` that was cut off leaves keys and identities; sessions follow the config.
             Err(error) if error.kind == StoreErrorKind::NotFound => {
-                return Err(RepoError::NoRepository { location: store.location() });
+                return Err(if store.list(layout::SESSIONS)?.is_empty() {
+                    RepoError::NoRepository { location: store.location() }
+                } else {
+                    error.into()
+                });
             }
             read => read?,
         };
