@@ -143,7 +143,7 @@ impl Repository {
     }
 }
 
-fn signs(role: Role) -> bool {
+pub(crate) fn signs(role: Role) -> bool {
     match role {
         Role::Admin | Role::Writer | Role::Pruner => true,
         Role::Reader | Role::Auditor => false,

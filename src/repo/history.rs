@@ -203,6 +203,13 @@ impl History {
     }
 }
 
+impl History {
+    /// Whether this object should have been read and could not.
+    pub(crate) fn is_unreadable(&self, key: &ObjectKey) -> bool {
+        self.unreadable.iter().any(|at| at.key == *key)
+    }
+}
+
 impl LiveSnapshot {
     /// Reads the snapshot's manifest and checks that it is the one that was committed.
     pub(crate) fn manifest(&self, repository: &Repository) -> Result<Manifest, RepoError> {
@@ -270,7 +277,11 @@ pub(crate) fn open_outcome(
     }
 }
 
-fn load_verdict(repository: &Repository, number: u64) -> Result<(Verdict, Digest), RepoError> {
+/// Reads the statement of a verdict; the second value is the hash that its register names.
+pub(crate) fn load_verdict(
+    repository: &Repository,
+    number: u64,
+) -> Result<(Verdict, Digest), RepoError> {
     let body = register_body(repository, number, GcObject::Verdict, Step::Verdict)?;
     let (bytes, key) = gc_body(repository, ObjectKind::GcVerdict, number, body)?;
     let verdict = Verdict::decode(&bytes).map_err(|source| RepoError::Decode { key, source })?;

@@ -12,10 +12,12 @@ use crate::format::keyslot::Role;
 use crate::format::keyslot::SlotKeys;
 use crate::format::pack::PackKind;
 use crate::id::ClientId;
+use crate::id::KeyId;
 use crate::id::PackUid;
 use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::repo::error::RepoError;
+use crate::repo::grant::signs;
 use std::fmt;
 
 /// The keys that a role has.
@@ -47,6 +49,13 @@ impl KeyRing {
             tree_namer: namer("sbf-repo 1 chunk id tree"),
             keys,
         }
+    }
+
+    /// The keys that sign for this slot and so have certificates, each with its word.
+    pub(crate) fn signing_keys(&self) -> Vec<(KeyId, &'static str)> {
+        let client = signs(self.role).then(|| (self.signer.id(), "client's"));
+        let maintenance = self.keys.maintenance.map(|seed| Signer::new(&Secret::new(seed)).id());
+        client.into_iter().chain(maintenance.map(|key| (key, "maintenance"))).collect()
     }
 
     /// Names chunks of this kind.

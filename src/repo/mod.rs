@@ -17,6 +17,7 @@ pub(crate) mod packkey;
 pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod repository;
+pub(crate) mod roster;
 pub(crate) mod session;
 pub(crate) mod slots;
 pub(crate) mod state;

@@ -1,10 +1,13 @@
 //! `check`: is everything there that the snapshots need, and does it read back?
 
 mod packs;
+mod sessions;
 mod trees;
 
 use crate::ops::check::packs::check_packs;
 use crate::ops::check::packs::read_packs;
+use crate::ops::check::sessions::check_identities;
+use crate::ops::check::sessions::check_sessions;
 use crate::ops::check::trees::TreeCheck;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
@@ -102,9 +105,11 @@ pub fn check(
 ) -> Result<CheckReport, OpError> {
     let mut report = CheckReport::default();
     check_slots(repository, &mut report, progress)?;
+    check_identities(repository, &mut report, progress);
     let history = History::load(repository).during("cannot read what is valid")?;
     note_unreadable(&mut report, &history.unreadable, "outcome.damaged", progress);
     check_objects(repository, &mut report, progress)?;
+    check_sessions(repository, &history, &mut report, progress)?;
     let loaded = load_index(repository, &history).during("cannot read the index")?;
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);

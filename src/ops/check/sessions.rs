@@ -1,0 +1,80 @@
+//! Identities and sessions: is anything missing that others prove was there?
+
+use crate::format::layout;
+use crate::format::layout::SessionRef;
+use crate::ops::check::CheckReport;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::progress::Progress;
+use crate::repo::history::History;
+use crate::repo::repository::Repository;
+use crate::repo::roster::MissingCommit;
+use crate::repo::roster::announced;
+use crate::repo::roster::missing_commits;
+use std::collections::HashSet;
+
+/// Checks that the numbers of the identities have no gap and that the keys in use are certified.
+pub(crate) fn check_identities(
+    repository: &Repository,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) {
+    let identities = &repository.identities;
+    for key in &identities.missing {
+        let effect = "who may sign, or no longer may, is not known".to_owned();
+        report.note(Finding::loss("identity.missing", key.to_string(), effect), progress);
+    }
+    for key in &identities.foreign {
+        let effect = "signed by another authority: an attempt to make a repository left it";
+        let finding = Finding::notice("identity.foreign", key.to_string(), effect.to_owned());
+        report.note(finding, progress);
+    }
+    for (key, word) in repository.keys.signing_keys() {
+        if !identities.certify(key) {
+            let object = layout::identity_key(identities.count + 1).to_string();
+            let effect = format!("the certificate of the {word} key in use is missing");
+            report.note(Finding::loss("identity.missing", object, effect), progress);
+        }
+    }
+}
+
+/// Checks that every session that came to something was announced, and that no commit is missing
+/// that a later one saw.
+pub(crate) fn check_sessions(
+    repository: &Repository,
+    history: &History,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<(), OpError> {
+    let what = "cannot read the sessions";
+    let decided: HashSet<SessionRef> = history.outcomes.iter().copied().collect();
+    let listed: HashSet<SessionRef> = announced(repository).during(what)?.into_iter().collect();
+    let mut open: Vec<_> = listed.difference(&decided).collect();
+    open.retain(|session| !history.is_unreadable(&session.outcome_key()));
+    open.sort_unstable();
+    let mut unannounced: Vec<_> = decided.difference(&listed).collect();
+    unannounced.sort_unstable();
+    // A sweep may have removed announcements since; then a newer base has what they came to.
+    let moved = !unannounced.is_empty()
+        && History::load(repository).during(what)?.verdict != history.verdict;
+    for session in unannounced.into_iter().filter(|_session| !moved) {
+        let key = session.announcement_key();
+        let effect = "the session has an outcome and no announcement".to_owned();
+        report.note(Finding::loss("session.missing", key.to_string(), effect), progress);
+    }
+    for session in open {
+        let key = session.announcement_key();
+        let effect = "a run that has not ended, or was cut off".to_owned();
+        report.note(Finding::notice("session.open", key.to_string(), effect), progress);
+    }
+    for MissingCommit { head, named_by } in missing_commits(repository, history).during(what)? {
+        let object = format!("{}/{}/…/{}", layout::OUTCOMES, named_by.client, head.session);
+        let effect = format!(
+            "its snapshot is missing: session {} saw that it was committed",
+            named_by.session
+        );
+        report.note(Finding::loss("outcome.missing", object, effect), progress);
+    }
+    Ok(())
+}
