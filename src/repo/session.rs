@@ -47,6 +47,9 @@ pub(crate) struct WriterSession {
     /// Packs of dead sessions that no segment lists.
     pub(crate) orphans: Vec<PackRef>,
     mark: Option<SessionMark>,
+    /// Marks of dead sessions whose uploads are adopted: the next run must find them, too, if
+    /// this one does not get to its commit.
+    dead_marks: Vec<SessionMark>,
 }
 
 /// Every pack and segment of a session is durable. Made only by the writer's `finish`.
@@ -78,11 +81,11 @@ impl WriterSession {
         repository.check_writable()?;
         // Leftovers of crashes take space and harm nobody: whether they go is not decisive.
         let _ignored = repository.store.sweep();
-        let mut dead = close_dead_sessions(repository)?;
+        let (mut dead, dead_marks) = close_dead_sessions(repository)?;
         dead.extend_from_slice(fenced);
         for _attempt in 0..ANNOUNCE_ATTEMPTS {
             if let Some(session) = Self::announce(repository, &dead)? {
-                return Ok(session);
+                return Ok(Self { dead_marks, ..session });
             }
         }
         Err(RepoError::Unsettled { attempts: ANNOUNCE_ATTEMPTS })
@@ -133,7 +136,10 @@ impl WriterSession {
         counted.segments.extend(adopted.iter().copied());
         let loaded = load_index(repository, &counted)?;
         let repository = repository.clone();
-        Ok(Some(Self { repository, reference, history, loaded, adopted, orphans, mark }))
+        let dead_marks = Vec::new();
+        let session =
+            Self { repository, reference, history, loaded, adopted, orphans, mark, dead_marks };
+        Ok(Some(session))
     }
 
     /// Commits: decides the session's register, once everything it names is durable.
@@ -159,7 +165,7 @@ impl WriterSession {
         }
         // W5: a late commit may have re-created a register that a sweep had already removed.
         let counts = counts_still(repository, self.reference)?;
-        if let Some(mark) = self.mark {
+        for mark in self.mark.into_iter().chain(self.dead_marks) {
             mark.clear();
         }
         Ok(if counts { Committed::Yes } else { Committed::Fenced })
@@ -198,10 +204,13 @@ fn fence_own(repository: &Repository, session: SessionRef) -> Result<Won, RepoEr
 }
 
 /// Fences this client's sessions whose processes ended on this host without an outcome; returns
-/// those that had been given up, whose uploads may be adopted.
-fn close_dead_sessions(repository: &Repository) -> Result<Vec<SessionRef>, RepoError> {
-    let Some(state) = &repository.state else { return Ok(Vec::new()) };
+/// those that had been given up, whose uploads may be adopted, and their marks.
+fn close_dead_sessions(
+    repository: &Repository,
+) -> Result<(Vec<SessionRef>, Vec<SessionMark>), RepoError> {
     let mut dead = Vec::new();
+    let mut marks = Vec::new();
+    let Some(state) = &repository.state else { return Ok((dead, marks)) };
     let prefix = format!("{}/{}", layout::SESSIONS, repository.keys.client);
     for listed in repository.store.list(&prefix)? {
         let Ok(session) = SessionRef::parse_announcement(&listed.key) else { continue };
@@ -214,12 +223,12 @@ fn close_dead_sessions(repository: &Repository) -> Result<Vec<SessionRef>, RepoE
         };
         if fenced {
             dead.push(session);
+            marks.push(mark);
+        } else {
+            mark.clear();
         }
-        mark.clear();
     }
-    // A run that was cut off after it fenced a session and before it adopted its uploads leaves
-    // them to prune: the mark is gone, and only space is lost.
-    Ok(dead)
+    Ok((dead, marks))
 }
 
 /// W6: own packs of fenced sessions, if they are still listed after the announcement and the
