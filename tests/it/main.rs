@@ -3,6 +3,8 @@
 mod architecture;
 mod cli;
 mod constants;
+mod crash;
+mod damage;
 mod memory;
 mod mutations;
 mod restore;
@@ -11,5 +13,6 @@ mod snapshot;
 mod store_conformance;
 mod store_posix;
 mod store_power_loss;
+mod support;
 mod vector_file;
 mod vectors;

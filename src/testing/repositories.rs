@@ -1,0 +1,231 @@
+//! Repositories in any store, with a fixed clock, repeatable randomness and key files; and what
+//! only a maintainer or a damaged store would put there.
+//! Invariant: nothing is added to what the library itself does.
+
+use crate::crypto::hash::digest;
+use crate::crypto::secret::Secret;
+use crate::crypto::sign::Signer;
+use crate::format::envelope::ObjectKind;
+use crate::format::gc::Base;
+use crate::format::gc::BaseSnapshot;
+use crate::format::gc::FoldedOutcome;
+use crate::format::gc::PackName;
+use crate::format::gc::Plan;
+use crate::format::gc::Register;
+use crate::format::gc::Step;
+use crate::format::gc::Verdict;
+use crate::format::layout;
+use crate::format::layout::GcObject;
+use crate::format::layout::PackRef;
+use crate::format::layout::SessionRef;
+use crate::format::outcome::Fence;
+use crate::format::outcome::FenceReason;
+use crate::format::outcome::Outcome;
+use crate::id::Digest;
+use crate::key::ObjectKey;
+use crate::repo::environment::Environment;
+use crate::repo::environment::random;
+use crate::repo::error::RepoError;
+use crate::repo::history::History;
+use crate::repo::history::LiveSnapshot;
+use crate::repo::history::gc_body_place;
+use crate::repo::history::load_outcome;
+use crate::repo::objects;
+use crate::repo::repository::InitOptions;
+use crate::repo::repository::InitPlan;
+use crate::repo::repository::Located;
+use crate::repo::repository::Repository;
+use crate::repo::repository::create;
+use crate::repo::slots::Credential;
+use crate::repo::slots::KeyFile;
+use crate::repo::slots::NewSecret;
+use crate::repo::state::StateDirectory;
+use crate::store::Store;
+use crate::testing::fault_plan::SplitMix;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// A clock that stands still, and randomness that a seed repeats. Not for secrets.
+#[derive(Debug)]
+pub struct FixedEnvironment {
+    seconds: i64,
+    random: Mutex<SplitMix>,
+}
+
+impl FixedEnvironment {
+    /// This time for ever, and the randomness of this seed. Two processes of one repository must
+    /// not share a seed: their names would collide.
+    pub fn new(seconds: i64, seed: u64) -> Self {
+        Self { seconds, random: Mutex::new(SplitMix::new(seed)) }
+    }
+}
+
+impl Environment for FixedEnvironment {
+    fn now(&self) -> (i64, u32) {
+        (self.seconds, 0)
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        for byte in buffer {
+            *byte = random.below(256).to_le_bytes()[0];
+        }
+    }
+}
+
+/// Makes a repository in `store` with a key file.
+pub fn init_in(
+    store: &Arc<dyn Store>,
+    environment: &Arc<dyn Environment>,
+    options: InitOptions,
+) -> Result<KeyFile, RepoError> {
+    let plan = InitPlan::new(options, environment.as_ref());
+    let file = KeyFile::generate(plan.repository, plan.slot, environment.as_ref());
+    let located = Located::new(Arc::clone(store), Arc::clone(environment));
+    located.init(&plan, NewSecret::KeyFile(&file))?;
+    Ok(file)
+}
+
+/// Opens the repository in `store` without a cache; `state` is the client's memory.
+pub fn open_in(
+    store: &Arc<dyn Store>,
+    environment: &Arc<dyn Environment>,
+    file: &KeyFile,
+    state: Option<&Path>,
+) -> Result<Repository, RepoError> {
+    let state = state.map(|path| StateDirectory::new(path.to_path_buf()));
+    let located = Located::new(Arc::clone(store), Arc::clone(environment));
+    located.open(&Credential::KeyFile(file.clone()), None, state)
+}
+
+/// Stores what a maintainer stores, step by step and wherever a test wants it.
+pub struct Maintainer<'a> {
+    repository: &'a Repository,
+    signer: Signer,
+}
+
+impl<'a> Maintainer<'a> {
+    /// A maintainer with the keys of an opened repository.
+    ///
+    /// Errors: [`RepoError::RoleLacks`] if its slot lacks the maintenance key.
+    pub fn new(repository: &'a Repository) -> Result<Self, RepoError> {
+        let keys = &repository.keys;
+        let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks("collections"))?;
+        Ok(Self { repository, signer: Signer::new(&Secret::new(seed)) })
+    }
+
+    /// Stores the plan of collection `number`, which condemns these packs.
+    ///
+    /// Returns the hash of its body, which the verdict names.
+    pub fn plan(&self, number: u64, condemned: &[ObjectKey]) -> Result<Digest, RepoError> {
+        let mut packs = pack_names(condemned);
+        packs.sort_unstable();
+        let history = History::load(self.repository)?;
+        let mut roots: Vec<_> = history.snapshots.iter().map(|live| live.snapshot).collect();
+        roots.sort_unstable();
+        let plan = Plan { number, condemned: packs, roots, forgets: Vec::new() };
+        let body = self.body(ObjectKind::GcPlan, number, &plan.encode())?;
+        self.register(number, Step::Plan, GcObject::Plan, body)?;
+        Ok(body)
+    }
+
+    /// Stores the verdict of collection `number`: everything that is valid becomes its base, and
+    /// the condemned packs go.
+    pub fn verdict(
+        &self,
+        number: u64,
+        plan: Digest,
+        removed: &[ObjectKey],
+    ) -> Result<(), RepoError> {
+        let history = History::load(self.repository)?;
+        let mut folded = Vec::new();
+        for &session in &history.outcomes {
+            let (outcome, stored) = load_outcome(self.repository, session)?;
+            if matches!(outcome, Outcome::Commit(_)) {
+                let SessionRef { client, epoch, session } = session;
+                folded.push(FoldedOutcome { session, client, epoch, digest: stored, received: 0 });
+            }
+        }
+        folded.sort_unstable();
+        let mut snapshots: Vec<_> = history.snapshots.iter().map(base_snapshot).collect();
+        snapshots.sort_unstable();
+        let mut segments: Vec<_> = history.segments.iter().map(|&name| name.into()).collect();
+        segments.sort_unstable();
+        let base = Base { number, snapshots, checkpoints: Vec::new(), segments };
+        let base = self.body(ObjectKind::GcBase, number, &base.encode())?;
+        let mut removed = pack_names(removed);
+        removed.sort_unstable();
+        let previous = history.verdict.digest;
+        let forgotten = Vec::new();
+        let epoch_min = number;
+        let verdict =
+            Verdict { number, plan, previous, base, removed, forgotten, folded, epoch_min };
+        let body = self.body(ObjectKind::GcVerdict, number, &verdict.encode())?;
+        self.register(number, Step::Verdict, GcObject::Verdict, body)
+    }
+
+    /// Says that the deletes of collection `number` are durable.
+    pub fn done(&self, number: u64) -> Result<(), RepoError> {
+        self.register(number, Step::Done, GcObject::Done, Digest::new([0; 32]))
+    }
+
+    /// Fences the session whose announcement has this key.
+    ///
+    /// Errors: [`RepoError::Decode`] if the key is of no announcement; the store's if the session
+    /// has an outcome.
+    pub fn fence(&self, announcement: &ObjectKey) -> Result<(), RepoError> {
+        let decode = |source| RepoError::Decode { key: announcement.to_string(), source };
+        let session = SessionRef::parse_announcement(announcement).map_err(decode)?;
+        let nonce = random(self.repository.environment.as_ref());
+        let fence = Outcome::Fence(Fence { reason: FenceReason::Own, nonce });
+        let key = session.outcome_key();
+        let bytes = self.seal(ObjectKind::Outcome, key.as_str(), &fence.encode())?;
+        Ok(self.repository.store.create(&key, &bytes)?)
+    }
+
+    fn body(&self, kind: ObjectKind, number: u64, body: &[u8]) -> Result<Digest, RepoError> {
+        let bytes = self.seal(kind, &gc_body_place(number), body)?;
+        let hash = digest(&bytes);
+        create(
+            self.repository.store.as_ref(),
+            &layout::gc_key(number, GcObject::Body(hash)),
+            &bytes,
+        )?;
+        Ok(hash)
+    }
+
+    fn register(
+        &self,
+        number: u64,
+        step: Step,
+        object: GcObject,
+        body: Digest,
+    ) -> Result<(), RepoError> {
+        let nonce = random(self.repository.environment.as_ref());
+        let register = Register { number, step, body, nonce };
+        let key = layout::gc_key(number, object);
+        let bytes = self.seal(ObjectKind::GcRegister, key.as_str(), &register.encode())?;
+        Ok(self.repository.store.create(&key, &bytes)?)
+    }
+
+    fn seal(&self, kind: ObjectKind, place: &str, body: &[u8]) -> Result<Vec<u8>, RepoError> {
+        let Repository { keys, environment, .. } = self.repository;
+        objects::seal(kind, keys, place, body, &self.signer, environment.as_ref())
+    }
+}
+
+fn base_snapshot(live: &LiveSnapshot) -> BaseSnapshot {
+    let LiveSnapshot { client, snapshot, manifest, source, received } = live.clone();
+    BaseSnapshot { snapshot, client, manifest, source, received }
+}
+
+fn pack_names(keys: &[ObjectKey]) -> Vec<PackName> {
+    let name = |key: &ObjectKey| {
+        let PackRef { session, sequence, id } = PackRef::parse(key).ok()?;
+        let SessionRef { client, epoch, session } = session;
+        Some(PackName { client, epoch, session, sequence, id })
+    };
+    keys.iter().filter_map(name).collect()
+}
