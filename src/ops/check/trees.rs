@@ -38,8 +38,8 @@ pub(crate) struct TreeCheck<'a> {
     reader: &'a ChunkReader,
     bad: &'a HashSet<ChunkId>,
     progress: &'a dyn Progress,
-    clean: HashSet<(ChunkId, Totals)>,
-    damaged: HashSet<(ChunkId, Totals)>,
+    clean: HashSet<(ChunkId, u8, Totals)>,
+    damaged: HashSet<(ChunkId, u8, Totals)>,
     /// Lists of extents that are well, with their height, and how many bytes they cover.
     lists: HashMap<(ChunkId, u8), u64>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct TreeCheck<'a> {
 /// A directory that is being walked.
 struct Level<'a> {
     entries: Entries<'a>,
-    node: Option<(ChunkId, Totals)>,
+    node: Option<(ChunkId, u8, Totals)>,
     path: Vec<u8>,
     declared: Totals,
     counted: Totals,
@@ -139,7 +139,7 @@ impl<'a> TreeCheck<'a> {
     ) -> Result<Option<Level<'a>>, OpError> {
         let DirectoryEntry { listing, totals } = directory;
         let node = match listing {
-            Listing::Node { node, .. } => Some((*node, *totals)),
+            Listing::Node { node, height } => Some((*node, *height, *totals)),
             Listing::Inline(_) => None,
         };
         if node.is_some_and(|node| self.clean.contains(&node)) {

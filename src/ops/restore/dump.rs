@@ -49,6 +49,10 @@ pub fn dump(
         if progress.is_cancelled() {
             return Err(OpError::Interrupted);
         }
+        if extent.length() > file.size - written {
+            // A forged list may go on for longer than anybody can wait.
+            return Err(damaged(wrong_size(&file.content)));
+        }
         match extent {
             Extent::Chunk { id, .. } => {
                 let bytes = reader.read(PackKind::Data, &id).map_err(damaged)?;
