@@ -5,6 +5,7 @@ mod cli;
 mod constants;
 mod crash;
 mod damage;
+mod malicious;
 mod memory;
 mod mutations;
 mod restore;
