@@ -53,7 +53,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("layout/number_leading_zero.vec", UNPARSED),
     ("layout/number_too_short.vec", UNPARSED),
     ("layout/segment_extra.vec", UNPARSED),
-    ("manifest/root_height_nine.vec", UNCHECKED),
     ("manifest/subject_digest_differs.vec", UNCHECKED),
     ("manifest/time_without_zone.vec", UNCHECKED),
     ("pack/directory_raw_too_short.vec", UNCHECKED),
