@@ -7,6 +7,7 @@ pub(crate) mod closure;
 pub(crate) mod content_digest;
 pub(crate) mod environment;
 pub(crate) mod error;
+pub(crate) mod first;
 pub(crate) mod grant;
 pub(crate) mod history;
 pub(crate) mod identities;

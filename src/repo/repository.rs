@@ -1,41 +1,31 @@
 //! An opened repository: its store, its config, the keys of one slot.
 
-use crate::chunk;
 use crate::chunk::ChunkParams;
 use crate::chunk::Chunker;
 use crate::crypto::hash::blake3;
-use crate::crypto::seal;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
 use crate::crypto::sign::key_id;
 use crate::format::FormatError;
 use crate::format::Rule;
-use crate::format::config::CHUNKER_FASTCDC;
 use crate::format::config::ChunkerProfile;
 use crate::format::config::Config;
-use crate::format::config::FORMAT_VERSION;
-use crate::format::config::Features;
-use crate::format::config::Limits;
-use crate::format::config::StoreMode;
 use crate::format::envelope::ObjectKind;
-use crate::format::identity::Certificate;
-use crate::format::identity::Identity;
-use crate::format::identity::Subject;
-use crate::format::keyslot::GenerationKeys;
 use crate::format::keyslot::Role;
 use crate::format::keyslot::SLOT_BYTES_MAX;
 use crate::format::keyslot::Slot;
-use crate::format::keyslot::SlotKeys;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::id::RepoId;
-use crate::id::SlotId;
 use crate::key::ObjectKey;
 use crate::repo::amendments;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::environment::Environment;
-use crate::repo::environment::random;
 use crate::repo::error::RepoError;
+use crate::repo::first::InitPlan;
+use crate::repo::first::first_config;
+use crate::repo::first::first_identities;
+use crate::repo::first::first_keys;
 use crate::repo::identities::Identities;
 use crate::repo::keyring::KeyRing;
 use crate::repo::objects;
@@ -64,38 +54,6 @@ pub struct Repository {
     pub(crate) identities: Arc<Identities>,
     pub(crate) cache: Option<CacheDirectory>,
     pub(crate) state: Option<StateDirectory>,
-}
-
-/// What a new repository is made with.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct InitOptions {
-    /// Level of zstd.
-    pub compression_level: i32,
-    /// Average chunk of files in bytes, a power of two.
-    pub chunk_average_bytes: u32,
-    /// Average chunk of streams in bytes, a power of two.
-    pub stream_chunk_average_bytes: u32,
-    /// Words that `key list` shows for the first slot.
-    pub label: String,
-}
-
-impl InitOptions {
-    /// The measured defaults; `benches/README.md` has the figures.
-    pub fn new() -> Self {
-        Self {
-            compression_level: COMPRESSION_LEVEL,
-            chunk_average_bytes: FILE_CHUNK_AVERAGE_BYTES,
-            stream_chunk_average_bytes: STREAM_CHUNK_AVERAGE_BYTES,
-            label: String::new(),
-        }
-    }
-}
-
-impl Default for InitOptions {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// A repository that was found and not yet opened.
@@ -285,25 +243,6 @@ impl Located {
 /// A key slot as it is stored: its key, and the slot or what is wrong with it.
 pub(crate) type StoredSlot = (ObjectKey, Result<Slot, RepoError>);
 
-/// What `init` decided before it stores anything.
-#[derive(Debug, Clone)]
-pub(crate) struct InitPlan {
-    pub(crate) repository: RepoId,
-    pub(crate) slot: SlotId,
-    pub(crate) options: InitOptions,
-}
-
-impl InitPlan {
-    /// Random names for a new repository.
-    pub(crate) fn new(options: InitOptions, environment: &dyn Environment) -> Self {
-        Self {
-            repository: RepoId::new(random(environment)),
-            slot: SlotId::new(random(environment)),
-            options,
-        }
-    }
-}
-
 impl Repository {
     /// The repository's name.
     pub fn id(&self) -> RepoId {
@@ -425,97 +364,9 @@ fn credential_words(credential: &Credential) -> &'static str {
     }
 }
 
-fn first_keys(environment: &dyn Environment) -> Result<SlotKeys, RepoError> {
-    let authority: [u8; 32] = random(environment);
-    let tree_seed: [u8; 32] = random(environment);
-    let data_seed: [u8; 32] = random(environment);
-    let public =
-        |seed: [u8; 32]| seal::public_key(&Secret::new(seed)).map_err(|_source| RepoError::KeyFile);
-    let generation = GenerationKeys {
-        generation: 1,
-        index: Some(random(environment)),
-        manifest: Some(random(environment)),
-        tree: Some(random(environment)),
-        data: Some(random(environment)),
-        tree_seal_public: public(tree_seed)?,
-        data_seal_public: public(data_seed)?,
-        tree_seal_secret: Some(tree_seed),
-        data_seal_secret: Some(data_seed),
-    };
-    Ok(SlotKeys {
-        authority_public: Signer::new(&Secret::new(authority)).public(),
-        authority: Some(authority),
-        maintenance: Some(random(environment)),
-        client: random(environment),
-        client_key: random(environment),
-        id_key: Some(random(environment)),
-        gear_key: Some(random(environment)),
-        generations: vec![generation],
-    })
-}
-
-fn first_identities(keys: &SlotKeys, created: i64) -> [Identity; 2] {
-    let certificate = |seed: [u8; 32], subject| {
-        Identity::Certificate(Certificate {
-            subject,
-            public_key: Signer::new(&Secret::new(seed)).public(),
-            role: Role::Admin,
-            valid_from: created,
-            valid_until: None,
-        })
-    };
-    [
-        certificate(keys.client_key, Subject::Client(keys.client_id())),
-        certificate(keys.maintenance.unwrap_or_default(), Subject::Maintenance),
-    ]
-}
-
-fn first_config(plan: &InitPlan, created: i64, authority: [u8; 32]) -> Config {
-    Config {
-        format: FORMAT_VERSION,
-        repository: plan.repository,
-        created,
-        authority,
-        features: Features::default(),
-        profiles: vec![
-            profile("default", plan.options.chunk_average_bytes),
-            profile("stream", plan.options.stream_chunk_average_bytes),
-        ],
-        limits: Limits {
-            data_block_bytes: DATA_BLOCK_BYTES,
-            tree_block_bytes: TREE_BLOCK_BYTES,
-            data_pack_bytes: DATA_PACK_BYTES,
-            tree_pack_bytes: TREE_PACK_BYTES,
-            compression_level: plan.options.compression_level,
-        },
-        store: StoreMode::Registers,
-    }
-}
-
-fn profile(name: &str, average: u32) -> ChunkerProfile {
-    let ChunkParams { min_bytes, average_bytes, max_bytes, mask_small, mask_large } =
-        chunk::params_for_average(average);
-    ChunkerProfile {
-        name: name.to_owned(),
-        algorithm: CHUNKER_FASTCDC,
-        min_bytes,
-        average_bytes,
-        max_bytes,
-        mask_small,
-        mask_large,
-    }
-}
-
 /// Features that this program understands, beyond format 1 itself.
 const KNOWN_FEATURES: &[&str] = &[];
 /// How often an object is tried whose creation had an unknown outcome.
 const CREATE_ATTEMPTS: u32 = 4;
 /// What an interrupted `init` may have left.
 const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
-const COMPRESSION_LEVEL: i32 = 3;
-const FILE_CHUNK_AVERAGE_BYTES: u32 = 65_536;
-const STREAM_CHUNK_AVERAGE_BYTES: u32 = 32_768;
-const DATA_BLOCK_BYTES: u32 = 2 * 1_048_576;
-const TREE_BLOCK_BYTES: u32 = 262_144;
-const DATA_PACK_BYTES: u32 = 32 * 1_048_576;
-const TREE_PACK_BYTES: u32 = 8 * 1_048_576;
