@@ -24,7 +24,7 @@ pub use repo::environment::Environment;
 pub use repo::environment::SystemEnvironment;
 pub use repo::error::BlockError;
 pub use repo::error::RepoError;
-pub use repo::repository::InitOptions;
+pub use repo::first::InitOptions;
 pub use repo::repository::Repository;
 pub use repo::slots::Credential;
 pub use repo::slots::KeyFile;

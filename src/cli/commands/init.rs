@@ -10,7 +10,7 @@ use crate::format::keyslot::PASSPHRASE_MEMORY_KIB_MIN;
 use crate::format::keyslot::PassphraseCost;
 use crate::ops::init::FirstSecret;
 use crate::ops::init::init;
-use crate::repo::repository::InitOptions;
+use crate::repo::first::InitOptions;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
