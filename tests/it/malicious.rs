@@ -82,7 +82,11 @@ fn totals(entries: &[TreeEntry]) -> Totals {
         EntryKind::Directory(directory) => {
             directory.totals.plus(Totals { directories: 1, ..Totals::default() })
         }
-        _ => Totals { others: 1, ..Totals::default() },
+        EntryKind::Symlink { .. }
+        | EntryKind::Fifo
+        | EntryKind::Socket
+        | EntryKind::CharacterDevice(_)
+        | EntryKind::BlockDevice(_) => Totals { others: 1, ..Totals::default() },
     };
     entries.iter().map(one).fold(Totals::default(), Totals::plus)
 }
