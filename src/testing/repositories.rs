@@ -22,6 +22,7 @@ use crate::format::outcome::Fence;
 use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::id::Digest;
+use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
@@ -32,6 +33,7 @@ use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::history::gc_body_place;
 use crate::repo::history::load_outcome;
+use crate::repo::index::load::load_segment;
 use crate::repo::objects;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
@@ -131,34 +133,24 @@ impl<'a> Maintainer<'a> {
         Ok(body)
     }
 
-    /// Stores the verdict of collection `number`: everything that is valid becomes its base, and
-    /// the condemned packs go.
+    /// Stores the verdict of collection `number`: everything that is valid becomes its base, but
+    /// for these snapshots and packs, and segments that list no other packs.
     pub fn verdict(
         &self,
         number: u64,
         plan: Digest,
         removed: &[ObjectKey],
+        forgotten: &[SnapshotId],
     ) -> Result<(), RepoError> {
-        let history = History::load(self.repository)?;
-        let mut folded = Vec::new();
-        for &session in &history.outcomes {
-            let (outcome, stored) = load_outcome(self.repository, session)?;
-            if matches!(outcome, Outcome::Commit(_)) {
-                let SessionRef { client, epoch, session } = session;
-                folded.push(FoldedOutcome { session, client, epoch, digest: stored, received: 0 });
-            }
-        }
-        folded.sort_unstable();
-        let mut snapshots: Vec<_> = history.snapshots.iter().map(base_snapshot).collect();
-        snapshots.sort_unstable();
-        let mut segments: Vec<_> = history.segments.iter().map(|&name| name.into()).collect();
-        segments.sort_unstable();
-        let base = Base { number, snapshots, checkpoints: Vec::new(), segments };
-        let base = self.body(ObjectKind::GcBase, number, &base.encode())?;
+        let history = self.closed_before(number)?;
         let mut removed = pack_names(removed);
         removed.sort_unstable();
+        let mut forgotten = forgotten.to_vec();
+        forgotten.sort_unstable();
+        let base = self.base(number, &history, &removed, &forgotten)?;
+        let base = self.body(ObjectKind::GcBase, number, &base.encode())?;
+        let folded = self.folded(&history)?;
         let previous = history.verdict.digest;
-        let forgotten = Vec::new();
         let epoch_min = number;
         let verdict =
             Verdict { number, plan, previous, base, removed, forgotten, folded, epoch_min };
@@ -183,6 +175,59 @@ impl<'a> Maintainer<'a> {
         let key = session.outcome_key();
         let bytes = self.seal(ObjectKind::Outcome, key.as_str(), &fence.encode())?;
         Ok(self.repository.store.create(&key, &bytes)?)
+    }
+
+    /// What is valid but for sessions that the collection does not close.
+    fn closed_before(&self, number: u64) -> Result<History, RepoError> {
+        let mut history = History::load(self.repository)?;
+        let later = |outcome: &&SessionRef| outcome.epoch >= number;
+        let later: Vec<_> = history.outcomes.iter().filter(later).copied().collect();
+        history.outcomes.retain(|outcome| outcome.epoch < number);
+        for session in later {
+            let (outcome, _digest) = load_outcome(self.repository, session)?;
+            let snapshot = session.session.into();
+            history.snapshots.retain(|live| live.snapshot != snapshot);
+            if let Outcome::Commit(commit) = outcome {
+                history.segments.retain(|&segment| !commit.segments.contains(&segment.into()));
+            }
+        }
+        Ok(history)
+    }
+
+    fn base(
+        &self,
+        number: u64,
+        history: &History,
+        removed: &[PackName],
+        forgotten: &[SnapshotId],
+    ) -> Result<Base, RepoError> {
+        let lives = |live: &&LiveSnapshot| !forgotten.contains(&live.snapshot);
+        let mut snapshots: Vec<_> =
+            history.snapshots.iter().filter(lives).map(base_snapshot).collect();
+        snapshots.sort_unstable();
+        let mut segments = Vec::new();
+        for &segment in &history.segments {
+            let packs = load_segment(self.repository, segment)?.packs;
+            let keys: Vec<_> = packs.iter().map(|pack| pack.reference().key()).collect();
+            if pack_names(&keys).iter().any(|pack| !removed.contains(pack)) {
+                segments.push(segment.into());
+            }
+        }
+        segments.sort_unstable();
+        Ok(Base { number, snapshots, checkpoints: Vec::new(), segments })
+    }
+
+    fn folded(&self, history: &History) -> Result<Vec<FoldedOutcome>, RepoError> {
+        let mut folded = Vec::new();
+        for &outcome in &history.outcomes {
+            let (read, digest) = load_outcome(self.repository, outcome)?;
+            if matches!(read, Outcome::Commit(_)) {
+                let SessionRef { client, epoch, session } = outcome;
+                folded.push(FoldedOutcome { session, client, epoch, digest, received: 0 });
+            }
+        }
+        folded.sort_unstable();
+        Ok(folded)
     }
 
     fn body(&self, kind: ObjectKind, number: u64, body: &[u8]) -> Result<Digest, RepoError> {
