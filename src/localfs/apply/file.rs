@@ -97,6 +97,7 @@ impl PendingFile {
                 Err(errno) => return Err(self.wrong("write", errno)),
             }
         }
+        self.target.writeback.wrote(to_u64(content.len()));
         Ok(())
     }
 

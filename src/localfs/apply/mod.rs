@@ -8,6 +8,7 @@ mod metadata;
 pub(crate) mod path;
 pub(crate) mod report;
 pub(crate) mod special;
+mod writeback;
 
 use crate::format::tree::Metadata;
 use crate::format::tree::Owner;
@@ -18,6 +19,7 @@ use crate::localfs::apply::directory::DirHandle;
 use crate::localfs::apply::directory::lock;
 use crate::localfs::apply::report::ApplyReport;
 use crate::localfs::apply::report::Collector;
+use crate::localfs::apply::writeback::Writeback;
 use crate::localfs::names::OwnerNames;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
@@ -90,6 +92,7 @@ pub(crate) struct Target {
     created: Mutex<HashSet<(u64, u64)>>,
     other_devices: Mutex<Vec<Arc<DirHandle>>>,
     missing: Collector,
+    writeback: Writeback,
 }
 
 impl Target {
@@ -109,6 +112,7 @@ impl Target {
             .map_err(|error| wrong("name files in", io::Error::other(error.to_string())))?;
         let place = (stat.inode.device, stat.inode.inode);
         let created = if existed { HashSet::new() } else { HashSet::from([place]) };
+        let writeback = Writeback::start(&root);
         Ok(Arc::new(Self {
             root,
             device: stat.inode.device,
@@ -124,6 +128,7 @@ impl Target {
             created: Mutex::new(created),
             other_devices: Mutex::default(),
             missing: Collector::default(),
+            writeback,
         }))
     }
 
@@ -133,6 +138,7 @@ impl Target {
     /// disks take.
     pub(crate) fn finish(&self) -> Result<ApplyReport, LocalError> {
         let wrong = |errno| LocalError::new(b"", "sync", errno);
+        self.writeback.finish().map_err(wrong)?;
         rustix::fs::syncfs(&self.root).map_err(wrong)?;
         for directory in lock(&self.other_devices).drain(..) {
             rustix::fs::syncfs(&directory).map_err(wrong)?;
