@@ -28,7 +28,7 @@ impl Compressor {
     /// Writes the frame of `plaintext` to `output`, which is cleared first; returns whether it is
     /// shorter than the plaintext. If it is not, `output` is left empty.
     pub(crate) fn compress(&mut self, plaintext: &[u8], output: &mut Vec<u8>) -> bool {
-        let done = set_up(&mut self.context, self.level).is_ok()
+        let done = set_up(&mut self.context, self.level, plaintext.len()).is_ok()
             && write_frame(&mut self.context, plaintext, output);
         keep_if_shorter(done, plaintext, output)
     }
@@ -43,7 +43,7 @@ impl Compressor {
     ) -> bool {
         // A context of its own borrows the prefix, so that no later frame can depend on it.
         let mut context = CCtx::create();
-        let done = set_up(&mut context, self.level).is_ok()
+        let done = set_up(&mut context, self.level, plaintext.len()).is_ok()
             && context.ref_prefix(prefix).is_ok()
             && write_frame(&mut context, plaintext, output);
         keep_if_shorter(done, plaintext, output)
@@ -94,13 +94,31 @@ impl Decompressor {
     }
 }
 
-fn set_up(context: &mut CCtx<'_>, level: i32) -> Result<(), usize> {
+fn set_up(context: &mut CCtx<'_>, level: i32, plaintext_bytes: usize) -> Result<(), usize> {
     context.reset(ResetDirective::SessionAndParameters)?;
+    let level = level_for(level, plaintext_bytes);
     context.set_parameter(CParameter::CompressionLevel(level))?;
     // The length is authenticated elsewhere, and a checksum would only repeat the cipher's tag.
     context.set_parameter(CParameter::ContentSizeFlag(false))?;
     context.set_parameter(CParameter::ChecksumFlag(false))?;
+    if plaintext_bytes <= LONG_BYTES_MIN {
+        return Ok(());
+    }
+    // Low levels would forget the beginning of a long block, and the lowest overwrite most of
+    // their small tables before they use them. A reader decodes into one buffer of the whole
+    // block, so that a longer window costs it nothing.
+    let log = plaintext_bytes.next_power_of_two().ilog2();
+    context.set_parameter(CParameter::WindowLog(log.min(WINDOW_LOG_MAX)))?;
+    if FAST_LEVELS.contains(&level) {
+        context.set_parameter(CParameter::HashLog(FAST_HASH_LOG))?;
+    }
     Ok(())
+}
+
+/// Blocks are this long only where content compresses very well, and then a better level costs
+/// little time.
+const fn level_for(level: i32, plaintext_bytes: usize) -> i32 {
+    if plaintext_bytes > GROWN_BYTES_MIN && level == 2 { 3 } else { level }
 }
 
 fn write_frame(context: &mut CCtx<'_>, plaintext: &[u8], output: &mut Vec<u8>) -> bool {
@@ -129,6 +147,16 @@ fn finish(
     output.clear();
     Err(DecompressError { expected_bytes: length })
 }
+
+/// Longer blocks get parameters of their own.
+const LONG_BYTES_MIN: usize = 524_288;
+const GROWN_BYTES_MIN: usize = 4 * 1_048_576;
+/// What every decoder takes: 8 MiB.
+const WINDOW_LOG_MAX: u32 = 23;
+/// The levels of zstd that look up one place in one table.
+const FAST_LEVELS: std::ops::RangeInclusive<i32> = 1..=2;
+/// Measured on blocks of 2 MiB: `benches/README.md`.
+const FAST_HASH_LOG: u32 = 17;
 
 #[cfg(test)]
 mod tests {

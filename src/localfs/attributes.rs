@@ -42,11 +42,17 @@ pub(crate) fn xattrs(entry: &WalkEntry) -> Result<Vec<ExtendedAttribute>, LocalE
 
 /// The extended attributes of an open file.
 pub(crate) fn xattrs_of_file(file: &OpenFile) -> Result<Vec<ExtendedAttribute>, LocalError> {
-    let found = read_xattrs(
-        |room| rustix::fs::flistxattr(file, room),
-        |name, room| rustix::fs::fgetxattr(file, name, room),
-    );
-    found.map_err(|errno| LocalError::new(file.path(), READ_ATTRIBUTES, errno))
+    xattrs_of_descriptor(file).map_err(|errno| LocalError::new(file.path(), READ_ATTRIBUTES, errno))
+}
+
+/// The extended attributes of whatever a descriptor is open to.
+pub(in crate::localfs) fn xattrs_of_descriptor(
+    file: impl AsFd,
+) -> Result<Vec<ExtendedAttribute>, Errno> {
+    read_xattrs(
+        |room| rustix::fs::flistxattr(&file, room),
+        |name, room| rustix::fs::fgetxattr(&file, name, room),
+    )
 }
 
 /// A path to `name` in an open directory for calls that take no descriptor.
@@ -103,7 +109,7 @@ fn is_captured(name: &[u8]) -> bool {
 }
 
 const CAPTURED_PREFIXES: [&[u8]; 4] = [b"user.", b"security.", b"trusted.", b"system.posix_acl_"];
-const READ_ATTRIBUTES: &str = "read the attributes of";
+pub(in crate::localfs) const READ_ATTRIBUTES: &str = "read the attributes of";
 /// Room for most link targets.
 const LINK_BYTES_GUESS: usize = 256;
 /// Room for most lists of attributes and most values.

@@ -160,7 +160,7 @@ fn profile(name: &str, average: u32) -> ChunkerProfile {
     }
 }
 
-const COMPRESSION_LEVEL: i32 = 3;
+const COMPRESSION_LEVEL: i32 = 2;
 const FILE_CHUNK_AVERAGE_BYTES: u32 = 65_536;
 const STREAM_CHUNK_AVERAGE_BYTES: u32 = 32_768;
 const DATA_BLOCK_BYTES: u32 = 2 * 1_048_576;

@@ -1,8 +1,10 @@
 //! Reading regular files as the walk found them, and telling when they changed meanwhile.
 
+use crate::format::tree::ExtendedAttribute;
 use crate::localfs::FileKind;
 use crate::localfs::LocalError;
 use crate::localfs::Stat;
+use crate::localfs::attributes;
 use crate::localfs::walk::WalkEntry;
 use crate::units::to_u64;
 use crate::units::to_usize;
@@ -123,18 +125,30 @@ impl AsFd for OpenFile {
     }
 }
 
+/// What was read of a small file, beside its bytes.
+#[derive(Debug)]
+pub(crate) struct SmallRead {
+    /// Whether it changed.
+    pub(crate) captured: Captured,
+    /// Its extended attributes, or why they could not be read.
+    pub(crate) xattrs: Result<Vec<ExtendedAttribute>, LocalError>,
+}
+
 /// Reads a whole file of at most `size_max` bytes into `buffer`, replacing what it held.
 ///
-/// A file that changes is read once more. Costs four system calls if the file is as the walk
+/// A file that changes is read once more. Costs five system calls if the file is as the walk
 /// saw it. None if the file has grown beyond `size_max`: it is to be read as an [`OpenFile`].
 pub(crate) fn read_small(
     entry: &WalkEntry,
     size_max: usize,
     buffer: &mut Vec<u8>,
-) -> Result<Option<Captured>, LocalError> {
+) -> Result<Option<SmallRead>, LocalError> {
     let file = open_to_read(entry)?;
     let wrong = |call, errno| LocalError::new(&entry.path_bytes(), call, errno);
     let mut before = *entry.stat();
+    let xattrs = attributes::xattrs_of_descriptor(&file)
+        .map_err(|errno| wrong(attributes::READ_ATTRIBUTES, errno));
+    let read = |captured| Ok(Some(SmallRead { captured, xattrs }));
     let mut length = 0;
     for _ in 0..SMALL_READS_MAX {
         if before.size > to_u64(size_max) {
@@ -142,13 +156,12 @@ pub(crate) fn read_small(
         }
         // One byte more than expected: a full buffer tells that the file has grown.
         buffer.resize(to_usize(before.size) + 1, 0);
-        let read = |done, rest: &mut [u8]| rustix::io::pread(&file, rest, done);
-        length = fill(buffer, read).map_err(|errno| wrong("read", errno))?;
+        length = fill_small(&file, buffer).map_err(|errno| wrong("read", errno))?;
         let after = Stat::of_descriptor(&file).and_then(regular_only);
         let after = after.map_err(|errno| wrong("read", errno))?;
         if to_u64(length) == before.size && !after.content_differs(&before) {
             buffer.truncate(length);
-            return Ok(Some(Captured::Consistent(after)));
+            return read(Captured::Consistent(after));
         }
         before = after;
     }
@@ -157,7 +170,7 @@ pub(crate) fn read_small(
     length = length.min(buffer.len() - 1);
     buffer.truncate(length);
     let size = to_u64(length);
-    Ok(Some(Captured::Changed(Stat { size, ..before })))
+    read(Captured::Changed(Stat { size, ..before }))
 }
 
 fn open_to_read(entry: &WalkEntry) -> Result<OwnedFd, LocalError> {
@@ -190,6 +203,22 @@ fn fill(
     let mut done = 0;
     while done < buffer.len() {
         match read(to_u64(done), &mut buffer[done..]) {
+            Ok(0) => break,
+            Ok(length) => done += length,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(done)
+}
+
+/// Fills all of the buffer but its last byte, and that as well if one call gives it.
+fn fill_small(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut done = 0;
+    // A call that ends before the last byte met the end of the file, which the stat that follows
+    // confirms: asking once more would tell nothing new.
+    while done == 0 || done + 1 < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[done..], to_u64(done)) {
             Ok(0) => break,
             Ok(length) => done += length,
             Err(Errno::INTR) => {}

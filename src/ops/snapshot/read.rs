@@ -10,6 +10,7 @@ use crate::localfs::attributes;
 use crate::localfs::capture;
 use crate::localfs::capture::Captured;
 use crate::localfs::capture::OpenFile;
+use crate::localfs::capture::SmallRead;
 use crate::localfs::walk::WalkEntry;
 use crate::repo::content_digest::ContentDigest;
 use crate::repo::error::RepoError;
@@ -17,6 +18,7 @@ use crate::repo::write::ChunkWriter;
 use crate::units::to_u32;
 use crate::units::to_u64;
 use crate::units::to_usize;
+use crate::units::to_usize32;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -70,10 +72,8 @@ pub(crate) fn read_file(
 ) -> Result<FileRead, ReadError> {
     let stat = entry.stat();
     let small = stat.size <= to_u64(SMALL_BYTES_MAX) && !stat.may_be_sparse();
-    if small
-        && let Some(captured) = capture::read_small(entry, SMALL_BYTES_MAX, &mut buffers.bytes)?
-    {
-        return cut_whole(entry, captured, chunker, writer, &buffers.bytes);
+    if small && let Some(read) = capture::read_small(entry, SMALL_BYTES_MAX, &mut buffers.bytes)? {
+        return cut_whole(read, chunker, writer, &buffers.bytes);
     }
     let mut file = OpenFile::open(entry)?;
     let xattrs = attributes::xattrs_of_file(&file);
@@ -86,10 +86,53 @@ pub(crate) fn read_file(
 
 /// Where chunks and holes of a file go.
 pub(crate) trait Sink {
-    /// Takes a piece of data that is one chunk.
-    fn chunk(&mut self, bytes: &[u8]) -> Result<(), ReadError>;
+    /// Takes the chunks that were cut from the front of a buffer.
+    ///
+    /// May put another buffer in its place; either way what is not yet cut stands at its
+    /// front when this returns.
+    fn chunks(&mut self, cut: Cut<'_>) -> Result<(), ReadError>;
     /// Takes a hole.
     fn hole(&mut self, length: u64) -> Result<(), ReadError>;
+}
+
+/// A buffer that begins with chunks, and with what is not yet cut behind them.
+pub(crate) struct Cut<'a> {
+    /// The buffer.
+    pub(crate) buffer: &'a mut Vec<u8>,
+    /// Lengths of the chunks at its front.
+    pub(crate) lengths: &'a [u32],
+    /// Where they end.
+    pub(crate) cut_bytes: usize,
+    /// Where the bytes behind them end.
+    end: usize,
+}
+
+impl Cut<'_> {
+    /// The chunks.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.buffer.as_slice();
+        self.lengths.iter().map(move |length| {
+            let (chunk, behind) = rest.split_at(to_usize32(*length));
+            rest = behind;
+            chunk
+        })
+    }
+
+    /// Moves what is not yet cut to the front.
+    pub(crate) fn move_rest_to_front(self) {
+        self.buffer.copy_within(self.cut_bytes..self.end, 0);
+    }
+
+    /// Puts another buffer in place, with what is not yet cut at its front; returns the old one,
+    /// which holds the chunks alone.
+    pub(crate) fn exchange(self, mut other: Vec<u8>) -> Vec<u8> {
+        other.resize(self.buffer.len(), 0);
+        let rest = &self.buffer[self.cut_bytes..self.end];
+        other[..rest.len()].copy_from_slice(rest);
+        let mut chunks = std::mem::replace(self.buffer, other);
+        chunks.truncate(self.cut_bytes);
+        chunks
+    }
 }
 
 struct ExtentSink<'a, 'b> {
@@ -99,10 +142,13 @@ struct ExtentSink<'a, 'b> {
 }
 
 impl Sink for ExtentSink<'_, '_> {
-    fn chunk(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
-        self.digest.update(bytes);
-        let id = self.writer.write(bytes)?;
-        self.extents.push(Extent::Chunk { id, length: to_u32(bytes.len()) });
+    fn chunks(&mut self, cut: Cut<'_>) -> Result<(), ReadError> {
+        for bytes in cut.iter() {
+            self.digest.update(bytes);
+            let id = self.writer.write(bytes)?;
+            self.extents.push(Extent::Chunk { id, length: to_u32(bytes.len()) });
+        }
+        cut.move_rest_to_front();
         Ok(())
     }
 
@@ -122,7 +168,7 @@ pub(crate) fn read_open(
     let size = file.stat().size;
     if !file.stat().may_be_sparse() {
         let mut read = |buffer: &mut [u8]| file.read(buffer).map_err(ReadError::from);
-        cut_stream(&mut read, chunker, buffer, &mut |bytes| sink.chunk(bytes))?;
+        cut_stream(&mut read, chunker, buffer, sink)?;
         return Ok(false);
     }
     let mut at = 0;
@@ -140,7 +186,7 @@ pub(crate) fn read_open(
             at += to_u64(length);
             Ok(length)
         };
-        cut_stream(&mut read, chunker, buffer, &mut |bytes| sink.chunk(bytes))?;
+        cut_stream(&mut read, chunker, buffer, sink)?;
         if at < run.end {
             // The file was cut short while it was read; `finish` tells that it changed.
             break;
@@ -154,38 +200,37 @@ pub(crate) fn cut_stream(
     read: &mut dyn FnMut(&mut [u8]) -> Result<usize, ReadError>,
     chunker: &Chunker,
     buffer: &mut Vec<u8>,
-    chunk: &mut dyn FnMut(&[u8]) -> Result<(), ReadError>,
+    sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let capacity = STREAM_BUFFER_BYTES.max(2 * chunker.max_bytes());
     buffer.resize(capacity, 0);
-    let (mut start, mut end, mut ended) = (0, 0, false);
-    loop {
-        if !ended && end - start < chunker.max_bytes() {
-            buffer.copy_within(start..end, 0);
-            end -= start;
-            start = 0;
-            let room = capacity - end;
-            let length = read(&mut buffer[end..])?;
-            ended = length < room;
-            end += length;
+    let mut lengths = Vec::new();
+    let (mut end, mut ended) = (0, false);
+    while !ended {
+        let room = capacity - end;
+        let length = read(&mut buffer[end..])?;
+        ended = length < room;
+        end += length;
+        lengths.clear();
+        let mut start = 0;
+        while end - start >= chunker.max_bytes() || (ended && start < end) {
+            let length = chunker.next_length(&buffer[start..end]);
+            lengths.push(to_u32(length));
+            start += length;
         }
-        if start == end {
-            return Ok(());
-        }
-        let length = chunker.next_length(&buffer[start..end]);
-        chunk(&buffer[start..start + length])?;
-        start += length;
+        sink.chunks(Cut { buffer, lengths: &lengths, cut_bytes: start, end })?;
+        end -= start;
     }
+    Ok(())
 }
 
 fn cut_whole(
-    entry: &WalkEntry,
-    captured: Captured,
+    read: SmallRead,
     chunker: &Chunker,
     writer: &mut ChunkWriter<'_>,
     bytes: &[u8],
 ) -> Result<FileRead, ReadError> {
-    let xattrs = attributes::xattrs(entry);
+    let SmallRead { captured, xattrs } = read;
     let mut extents = Vec::new();
     let mut digest = ContentDigest::default();
     let one = bytes.len() <= chunker.min_bytes();

@@ -4,21 +4,22 @@ use crate::chunk::Chunker;
 use crate::format::content::Extent;
 use crate::format::pack::PackKind;
 use crate::format::tree::FileEntry;
-use crate::id::ChunkId;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::pace::Pace;
+use crate::ops::snapshot::read::Cut;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::read::Sink;
+use crate::ops::snapshot::read::cut_stream;
 use crate::ops::snapshot::workers::ChunkRun;
 use crate::ops::snapshot::workers::Done;
 use crate::ops::snapshot::workers::Job;
+use crate::ops::snapshot::workers::NamedRun;
 use crate::ops::snapshot::workers::Workers;
 use crate::repo::content_digest::ContentDigest;
 use crate::repo::error::RepoError;
 use crate::repo::tree::content::ContentBuilder;
 use crate::repo::write::ChunkStore;
 use crate::repo::write::ChunkWriter;
-use crate::units::to_u32;
 use crate::units::to_u64;
 use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
@@ -31,14 +32,14 @@ pub(crate) struct LongContent<'a, 'scope> {
     tree: ChunkWriter<'a>,
     builder: ContentBuilder,
     digest: ContentDigest,
-    bytes: Vec<u8>,
-    lengths: Vec<u32>,
+    /// Buffers that workers gave back.
+    spare: Vec<Vec<u8>>,
     waiting: VecDeque<Waiting>,
     sparse: bool,
 }
 
 enum Waiting {
-    Names(Receiver<Result<Vec<(ChunkId, u32)>, RepoError>>),
+    Names(Receiver<NamedRun>),
     Hole(u64),
 }
 
@@ -57,8 +58,7 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
             tree: store.writer(PackKind::Tree)?,
             builder: ContentBuilder::default(),
             digest: ContentDigest::default(),
-            bytes: Vec::new(),
-            lengths: Vec::new(),
+            spare: Vec::new(),
             waiting: VecDeque::new(),
             sparse: false,
         })
@@ -71,14 +71,11 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
         chunker: &Chunker,
     ) -> Result<(), ReadError> {
         let mut buffer = Vec::new();
-        crate::ops::snapshot::read::cut_stream(read, chunker, &mut buffer, &mut |bytes| {
-            self.chunk(bytes)
-        })
+        cut_stream(read, chunker, &mut buffer, self)
     }
 
     /// The content, once every chunk has a name; the second value says whether it is one extent.
     pub(crate) fn finish(mut self) -> Result<FileEntry, RepoError> {
-        self.send()?;
         while let Some(next) = self.waiting.pop_front() {
             self.settle(next)?;
         }
@@ -90,13 +87,8 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
         Ok(FileEntry { size, content, digest, sparse: self.sparse })
     }
 
-    fn send(&mut self) -> Result<(), RepoError> {
-        if self.lengths.is_empty() {
-            return Ok(());
-        }
+    fn send(&mut self, bytes: Vec<u8>, lengths: Vec<u32>) -> Result<(), RepoError> {
         let (reply, names) = crossbeam_channel::bounded(1);
-        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(RUN_BYTES));
-        let lengths = std::mem::take(&mut self.lengths);
         let job = Job::Run(ChunkRun { bytes, lengths, reply });
         if self.workers.jobs.send(job).is_err() {
             return Err(self.failure());
@@ -125,7 +117,8 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
         match next {
             Waiting::Hole(length) => self.builder.push(&mut self.tree, Extent::Hole { length }),
             Waiting::Names(names) => {
-                let names = names.recv().map_err(|_closed| self.failure())??;
+                let NamedRun { bytes, names } = names.recv().map_err(|_closed| self.failure())?;
+                self.spare.push(bytes);
                 for (id, length) in names {
                     self.builder.push(&mut self.tree, Extent::Chunk { id, length })?;
                 }
@@ -145,28 +138,27 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
 }
 
 impl Sink for LongContent<'_, '_> {
-    fn chunk(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
+    fn chunks(&mut self, cut: Cut<'_>) -> Result<(), ReadError> {
         if self.progress.is_cancelled() {
             return Err(RepoError::Interrupted.into());
         }
-        self.progress.advance(0, to_u64(bytes.len()));
-        self.digest.update(bytes);
-        self.bytes.extend_from_slice(bytes);
-        self.lengths.push(to_u32(bytes.len()));
-        if self.bytes.len() >= RUN_BYTES {
-            self.send()?;
+        if cut.lengths.is_empty() {
+            cut.move_rest_to_front();
+            return Ok(());
         }
-        Ok(())
+        let lengths = cut.lengths.to_vec();
+        let bytes = cut.exchange(self.spare.pop().unwrap_or_default());
+        self.progress.advance(0, to_u64(bytes.len()));
+        self.digest.update(&bytes);
+        Ok(self.send(bytes, lengths)?)
     }
 
     fn hole(&mut self, length: u64) -> Result<(), ReadError> {
-        self.send()?;
         self.sparse = true;
         self.waiting.push_back(Waiting::Hole(length));
         Ok(())
     }
 }
 
-/// Bytes that a worker gets at once.
-const RUN_BYTES: usize = 1_048_576;
-const RUNS_PER_WORKER: usize = 3;
+/// Enough to read on while every worker compresses a long block.
+const RUNS_PER_WORKER: usize = 8;

@@ -36,8 +36,16 @@ pub(crate) struct ChunkRun {
     pub(crate) bytes: Vec<u8>,
     /// Their lengths.
     pub(crate) lengths: Vec<u32>,
-    /// Where their names go.
-    pub(crate) reply: Sender<Result<Vec<(ChunkId, u32)>, RepoError>>,
+    /// Where their names go; closed without them if the worker failed.
+    pub(crate) reply: Sender<NamedRun>,
+}
+
+/// A run whose chunks are stored or on their way.
+pub(crate) struct NamedRun {
+    /// The run's buffer, to be used again.
+    pub(crate) bytes: Vec<u8>,
+    /// Names and lengths of the chunks.
+    pub(crate) names: Vec<(ChunkId, u32)>,
 }
 
 /// What a worker gives back.
@@ -166,20 +174,15 @@ fn name_run(writer: &mut ChunkWriter<'_>, run: ChunkRun) -> Result<(), RepoError
     let mut rest = bytes.as_slice();
     for length in lengths {
         let (chunk, behind) = rest.split_at(crate::units::to_usize32(length));
-        match writer.write(chunk) {
-            Ok(id) => names.push((id, length)),
-            Err(error) => {
-                let _ignored = reply.send(Err(RepoError::WorkerLost));
-                return Err(error);
-            }
-        }
+        names.push((writer.write(chunk)?, length));
         rest = behind;
     }
-    let _ignored = reply.send(Ok(names));
+    // Nobody waits any more only if the run has already failed.
+    let _ignored = reply.send(NamedRun { bytes, names });
     Ok(())
 }
 
 /// Batches that wait for each worker.
-const JOBS_PER_WORKER: usize = 2;
+const JOBS_PER_WORKER: usize = 8;
 /// How often it is looked whether a worker ended instead of storing its block.
 const FLUSH_POLL: Duration = Duration::from_millis(200);

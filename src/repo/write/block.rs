@@ -19,6 +19,9 @@ use crate::units::to_usize32;
 /// Chunks that will be one block.
 #[derive(Debug)]
 pub(crate) struct BlockDraft {
+    /// What the repository's config asks for.
+    least_bytes: usize,
+    /// Where the next block is closed: see [`Self::compress`].
     target_bytes: usize,
     plaintext: Vec<u8>,
     chunks: Vec<ChunkEntry>,
@@ -45,11 +48,13 @@ pub(crate) struct BlockPlace<'a> {
 }
 
 impl BlockDraft {
-    /// An empty draft that is closed before it passes `target_bytes`.
+    /// An empty draft that is closed before it passes `target_bytes`, or several times as much
+    /// where content compresses very well.
     pub(crate) fn new(target_bytes: u32) -> Self {
         let target_bytes = to_usize32(target_bytes);
         let plaintext = Vec::with_capacity(target_bytes);
-        Self { target_bytes, plaintext, chunks: Vec::new(), spare: Vec::new() }
+        let (chunks, spare) = (Vec::new(), Vec::new());
+        Self { least_bytes: target_bytes, target_bytes, plaintext, chunks, spare }
     }
 
     /// Whether there is nothing in it.
@@ -69,6 +74,9 @@ impl BlockDraft {
     }
 
     /// Compresses what is in it; it is stored as it is where that is no shorter.
+    ///
+    /// Each block begins without knowing what came before. Where little is left of a block, the
+    /// next ones take more: what is read at once stays small, and less is said twice.
     pub(crate) fn compress(&mut self, compressor: &mut Compressor) -> CompressedBlock {
         let mut encoded = std::mem::take(&mut self.spare);
         let codec = if compressor.compress(&self.plaintext, &mut encoded) {
@@ -78,6 +86,9 @@ impl BlockDraft {
             encoded.extend_from_slice(&self.plaintext);
             BlockCodec::Raw
         };
+        let shrunk = encoded.len().saturating_mul(GROWTH) <= self.plaintext.len();
+        let growth = if shrunk { GROWTH } else { 1 };
+        self.target_bytes = (self.least_bytes * growth).min(self.least_bytes.max(GROWN_BYTES_MAX));
         let entry = BlockEntry {
             stored_length: to_u32(encoded.len() + TAG_LEN),
             raw_length: to_u32(self.plaintext.len()),
@@ -163,3 +174,7 @@ impl Scratch {
         Self { opened: Vec::new(), plaintext: Vec::new(), decompressor: Decompressor::new() }
     }
 }
+
+/// How many times more a block takes where the one before shrank to this part or less.
+const GROWTH: usize = 8;
+const GROWN_BYTES_MAX: usize = 8 * 1_048_576;
