@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod concurrent;
 mod constants;
 mod crash;
 mod damage;
@@ -12,6 +13,7 @@ mod malicious_target;
 mod memory;
 mod mutations;
 mod races;
+mod reader;
 mod restore;
 mod scratch;
 mod snapshot;
