@@ -55,7 +55,7 @@ impl Tally {
 
     /// Notes a file that changed while it was read; what was read is kept.
     pub(crate) fn changed(&mut self, path: &[u8], progress: &dyn Progress) {
-        self.note(path_words(path), "changed while it was read".to_owned(), progress);
+        self.note(path_words(path), CHANGED.to_owned(), progress);
     }
 
     fn note(&mut self, path: String, reason: String, progress: &dyn Progress) {
@@ -66,3 +66,7 @@ impl Tally {
         }
     }
 }
+
+/// What a reader of the snapshot must know of such a file.
+const CHANGED: &str = "changed while it was read: its content in the snapshot may mix older and \
+                       newer bytes";
