@@ -151,7 +151,7 @@ impl Target {
     }
 
     /// Whether the snapshot may give out rights.
-    fn may_grant(&self) -> bool {
+    pub(crate) fn may_grant(&self) -> bool {
         self.is_root_user() && self.options.trust == Trust::Trusted
     }
 }

@@ -19,7 +19,7 @@ use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
 use crate::ops::restore::tree::DEPTH_MAX;
 use crate::ops::restore::tree::PATH_BYTES_MAX;
-use crate::ops::restore::tree::wrong_size;
+use crate::ops::restore::window::wrong_size;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;

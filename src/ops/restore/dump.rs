@@ -6,7 +6,7 @@ use crate::format::tree::EntryKind;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::restore::open_reader;
-use crate::ops::restore::tree::wrong_size;
+use crate::ops::restore::window::wrong_size;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::repo::content_digest::ContentDigest;

@@ -7,7 +7,7 @@ mod dump;
 mod execute;
 mod pipe;
 pub(crate) mod tree;
-mod window;
+pub(crate) mod window;
 
 pub use dump::dump;
 pub use pipe::restore_to_command;

@@ -29,6 +29,7 @@ use crate::ops::restore::window::FileTask;
 use crate::ops::restore::window::Shape;
 use crate::ops::restore::window::Window;
 use crate::ops::restore::window::shape_of;
+use crate::ops::restore::window::wrong_size;
 use crate::ops::select::Found;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
@@ -41,6 +42,8 @@ use rayon::ThreadPoolBuilder;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::mem::Discriminant;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -57,13 +60,16 @@ pub(crate) struct TreeRestore<'a> {
     window: Window,
     /// What is made once the files of the window are there, in order.
     after: Vec<After>,
-    links: HashMap<InodeNumber, TargetPath>,
-    /// Files that failed: an older file of the name must not be linked in their place.
+    links: HashMap<LinkKey, TargetPath>,
+    /// What failed: an older file of the name must not be linked in its place.
     lost: HashSet<Vec<u8>>,
     report: RestoreReport,
     /// What the snapshot says there is: a tree that holds more is forged.
     declared: Totals,
 }
+
+/// An inode with several names; the kind, so that a forged tree cannot link one kind as another.
+type LinkKey = (InodeNumber, Discriminant<EntryKind>);
 
 enum After {
     Symlink { directory: Arc<TargetPath>, name: Vec<u8>, target: Vec<u8>, meta: Meta },
@@ -200,9 +206,13 @@ impl<'a> TreeRestore<'a> {
             return Ok(None);
         }
         self.count(&entry)?;
+        let directory = Arc::clone(parent);
+        if let Some(existing) = self.first_name(&entry, parent)? {
+            self.after.push(After::HardLink { directory, name: entry.entry.name, existing });
+            return Ok(None);
+        }
         let meta = meta_of(&entry);
         let name = entry.entry.name;
-        let directory = Arc::clone(parent);
         match entry.entry.node {
             EntryKind::Directory(inside) => {
                 let path = Arc::new(parent.join(&name)?);
@@ -218,7 +228,7 @@ impl<'a> TreeRestore<'a> {
                 self.after.push(After::Directory { path, meta });
                 Ok(())
             }
-            EntryKind::File(file) => self.file_or_link(directory, name, meta, &file),
+            EntryKind::File(file) => self.file(directory, name, meta, &file),
             EntryKind::Symlink { target } => {
                 self.after.push(After::Symlink { directory, name, target, meta });
                 Ok(())
@@ -235,23 +245,31 @@ impl<'a> TreeRestore<'a> {
         .map(|()| None)
     }
 
-    /// A file, or another name of one that was restored.
-    fn file_or_link(
+    /// What this entry is another name of; nothing if it is the first name.
+    fn first_name(
         &mut self,
-        directory: Arc<TargetPath>,
-        name: Vec<u8>,
-        meta: Meta,
-        file: &FileEntry,
-    ) -> Result<(), OpError> {
-        if meta.metadata.links > 1 {
-            if let Some(existing) = self.links.get(&meta.metadata.inode) {
-                let existing = existing.clone();
-                self.after.push(After::HardLink { directory, name, existing });
-                return Ok(());
-            }
-            self.links.insert(meta.metadata.inode, directory.join(&name)?);
+        entry: &OwnedEntry,
+        parent: &TargetPath,
+    ) -> Result<Option<TargetPath>, OpError> {
+        let node = &entry.entry.node;
+        let is_linked = match node {
+            EntryKind::Directory(_) => false,
+            // A device that is not made is reported under each of its names.
+            EntryKind::CharacterDevice(_) | EntryKind::BlockDevice(_) => self.target.may_grant(),
+            EntryKind::File(_)
+            | EntryKind::Symlink { .. }
+            | EntryKind::Fifo
+            | EntryKind::Socket => true,
+        };
+        if entry.entry.metadata.links <= 1 || !is_linked {
+            return Ok(None);
         }
-        self.file(directory, name, meta, file)
+        let key = (entry.entry.metadata.inode, discriminant(node));
+        if let Some(existing) = self.links.get(&key) {
+            return Ok(Some(existing.clone()));
+        }
+        self.links.insert(key, parent.join(&entry.entry.name)?);
+        Ok(None)
     }
 
     fn file(
@@ -341,7 +359,9 @@ impl<'a> TreeRestore<'a> {
             .target
             .make_directory(directory)
             .and_then(|handle| self.target.make_special((&handle, name), special, meta.wanted()));
-        made.or_else(|error| self.refused(error))
+        let Err(error) = made else { return Ok(()) };
+        self.lost.insert(directory.join(name)?.as_bytes().to_vec());
+        self.refused(error)
     }
 
     /// Restores the window, then what had to wait for its files.
@@ -349,8 +369,11 @@ impl<'a> TreeRestore<'a> {
         self.flush_files()?;
         // Links after files, directories after everything in them.
         for after in std::mem::take(&mut self.after) {
-            let made = self.make(&after);
-            made.or_else(|error| self.refused(error))?;
+            let Err(error) = self.make(&after) else { continue };
+            if let After::Symlink { directory, name, .. } = &after {
+                self.lost.insert(directory.join(name)?.as_bytes().to_vec());
+            }
+            self.refused(error)?;
         }
         Ok(())
     }
@@ -459,17 +482,6 @@ impl From<RepoError> for ListError {
 
 fn meta_of(entry: &OwnedEntry) -> Meta {
     Meta { metadata: entry.entry.metadata.clone(), owner: entry.owner() }
-}
-
-/// The extents of a file are not as long as the file.
-pub(crate) fn wrong_size(content: &Content) -> RepoError {
-    use crate::format::FormatError;
-    use crate::format::Rule;
-    let chunk = match content {
-        Content::List { node, .. } => *node,
-        Content::Inline(_) => crate::id::ChunkId::new([0; 32]),
-    };
-    RepoError::TreeNode { chunk, source: FormatError::new("content", Rule::ContentSize, 0) }
 }
 
 /// Most directories within each other; deeper ones end a forged tree.

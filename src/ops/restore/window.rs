@@ -1,5 +1,8 @@
 //! A bounded number of files that are restored together.
 
+use crate::format::FormatError;
+use crate::format::Rule;
+use crate::format::content::Content;
 use crate::format::content::Extent;
 use crate::format::tree::Metadata;
 use crate::format::tree::Owner;
@@ -7,6 +10,7 @@ use crate::id::ChunkId;
 use crate::localfs::apply::EntryMetadata;
 use crate::localfs::apply::file::PendingFile;
 use crate::localfs::apply::path::TargetPath;
+use crate::repo::error::RepoError;
 use crate::repo::index::ChunkPlace;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -95,6 +99,15 @@ pub(crate) fn shape_of(extents: Option<&[Extent]>) -> Shape {
         // A list may have holes, whatever the entry says of itself.
         Some(_) | None => Shape::Sparse,
     }
+}
+
+/// The extents of a file are not as long as the file.
+pub(crate) fn wrong_size(content: &Content) -> RepoError {
+    let chunk = match content {
+        Content::List { node, .. } => *node,
+        Content::Inline(_) => ChunkId::new([0; 32]),
+    };
+    RepoError::TreeNode { chunk, source: FormatError::new("content", Rule::ContentSize, 0) }
 }
 
 const FILES_COUNT_MAX: usize = 16_384;
