@@ -5,12 +5,15 @@ use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::prompt;
 use crate::ops::error::OpError;
+use crate::repo::error::RepoError;
 use crate::repo::slots::Credential;
 use crate::repo::slots::KeyFile;
 use crate::repo::slots::Passphrase;
+use crate::units::to_u64;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -74,9 +77,9 @@ impl SecretSource {
 /// What opens a repository.
 pub(crate) fn credential(source: &SecretSource) -> Result<Credential, Failure> {
     if let SecretSource::KeyFile(path) = source {
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| Failure::local("read", path, source))?;
-        return Ok(Credential::KeyFile(KeyFile::parse(&zeroize::Zeroizing::new(text))?));
+        let bytes = zeroize::Zeroizing::new(read_secret(path)?);
+        let text = std::str::from_utf8(&bytes).map_err(|_source| RepoError::KeyFile)?;
+        return Ok(Credential::KeyFile(KeyFile::parse(text)?));
     }
     Ok(Credential::Passphrase(passphrase(source, &["passphrase: "])?))
 }
@@ -119,16 +122,26 @@ pub(crate) fn check_key_file_absent(path: &Path) -> Result<(), Failure> {
 fn passphrase(source: &SecretSource, prompts: &[&str]) -> Result<Passphrase, Failure> {
     match source {
         SecretSource::Password(passphrase) => Ok(passphrase.clone()),
-        SecretSource::PasswordFile(path) => {
-            let bytes = std::fs::read(path);
-            Ok(first_line(bytes.map_err(|source| Failure::local("read", path, source))?))
-        }
+        SecretSource::PasswordFile(path) => Ok(first_line(read_secret(path)?)),
         SecretSource::PasswordCommand(command) => from_command(command),
         SecretSource::KeyFile(_) => {
             Err(Failure::usage("a passphrase is needed, not a key file".to_owned()))
         }
         SecretSource::Terminal => prompt::passphrase(prompts),
     }
+}
+
+/// The bytes of a file that holds a secret; a device or a wrong file may have no end.
+fn read_secret(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|source| Failure::local("read", path, source))?;
+    if to_u64(bytes.len()) > SECRET_FILE_BYTES_MAX {
+        let why = format!("{} is too long to be a key file or a passphrase", path.display());
+        return Err(Failure::usage(why));
+    }
+    Ok(bytes)
 }
 
 fn from_command(command: &str) -> Result<Passphrase, Failure> {
@@ -152,3 +165,5 @@ fn first_line(mut bytes: Vec<u8>) -> Passphrase {
     }
     Passphrase::new(bytes)
 }
+
+const SECRET_FILE_BYTES_MAX: u64 = 65_536;

@@ -1,5 +1,6 @@
 //! `init`: a new repository.
 
+use crate::format::keyslot::LABEL_BYTES_MAX;
 use crate::format::keyslot::PassphraseCost;
 use crate::id::RepoId;
 use crate::id::SlotId;
@@ -43,6 +44,7 @@ pub fn init(
     secret: &FirstSecret,
     keep: &mut dyn FnMut(&KeyFile) -> Result<(), OpError>,
 ) -> Result<InitReport, OpError> {
+    check_label(&init.label)?;
     let environment = options.environment.as_ref();
     let located = location::locate_new(options)?;
     let plan = InitPlan::new(init, environment);
@@ -63,4 +65,13 @@ pub fn init(
     };
     made.during("cannot create the repository")?;
     Ok(report)
+}
+
+/// Refuses words for a slot that its record cannot hold.
+pub(crate) fn check_label(label: &str) -> Result<(), OpError> {
+    if label.len() > LABEL_BYTES_MAX {
+        let why = format!("the label is longer than {LABEL_BYTES_MAX} bytes");
+        return Err(OpError::Usage { why });
+    }
+    Ok(())
 }

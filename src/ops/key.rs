@@ -10,6 +10,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::chain_words;
 use crate::ops::init::FirstSecret;
+use crate::ops::init::check_label;
 use crate::ops::words::time_words;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
@@ -101,6 +102,7 @@ pub fn add(
 ) -> Result<SlotId, OpError> {
     let slot = SlotId::new(random(repository.environment.as_ref()));
     let AddOptions { role, label, secret } = options;
+    check_label(label)?;
     let grant = Grant { slot, holder: Holder::New(*role), label: label.clone() };
     let granted = match secret {
         FirstSecret::Passphrase(passphrase, cost) => {

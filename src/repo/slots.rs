@@ -12,6 +12,7 @@ use crate::format::keyslot::Slot;
 use crate::format::keyslot::SlotHeader;
 use crate::format::keyslot::SlotKeys;
 use crate::format::keyslot::Unlock;
+use crate::format::layout;
 use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::id::from_hex;
@@ -153,7 +154,11 @@ pub(crate) fn make_slot(
     let associated_data = header.encode();
     let mut wrapped = keys.encode();
     aead::seal_random(&wrapping, &nonce, &associated_data, &mut wrapped);
-    Ok(Slot { header, associated_data, wrapped }.encode(blake3))
+    let bytes = Slot { header, associated_data, wrapped }.encode(blake3);
+    // A slot that nobody can open would take the only way in with it.
+    Slot::decode(&bytes, blake3)
+        .map_err(|source| RepoError::Decode { key: layout::slot_key(slot).to_string(), source })?;
+    Ok(bytes)
 }
 
 /// What trying a credential on a slot came to.

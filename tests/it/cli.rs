@@ -382,3 +382,41 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+#[test]
+fn a_label_that_no_slot_can_hold_is_refused_before_anything_is_made() {
+    // It was stored, reported as added, and its key opened nothing.
+    let (desk, label) = (Desk::new(), "x".repeat(256));
+    check(&desk.run(&["init", "--label", &label]), 2);
+    assert!(!desk.path("key").exists() && !desk.path("repo/config").exists());
+    check(&desk.run(&["init", "--label", &label[..255]]), 0);
+    let add = ["key", "add", "--role", "reader", "--new-key-file", "reader", "--label"];
+    check(&desk.run(&[add.as_slice(), &[&label]].concat()), 2);
+    assert!(!desk.path("reader").exists());
+    check(&desk.run(&[add.as_slice(), &[&label[..255]]].concat()), 0);
+    check(&desk.run(&["snapshots", "--key-file", "reader"]), 0);
+    check(&desk.run(&["key", "list"]), 0);
+}
+
+#[test]
+fn a_secret_without_an_end_is_refused() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshots", "--key-file", "/dev/zero"]), 2);
+    let mut command = desk.command(&["snapshots", "--password-file", "/dev/zero"]);
+    check(&command.env_remove("SBF_REPO_KEY_FILE").output().unwrap(), 2);
+}
+
+#[test]
+fn a_restore_that_cannot_write_blames_the_target_and_not_the_repository() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data"]), 0);
+    let selector = format!("latest:{}", desk.path("data").display());
+    // Directories are not replaced by files.
+    fs::create_dir_all(desk.path("back/a.txt/full")).unwrap();
+    check(&desk.run(&["restore", &selector, "--target", "back"]), 1);
+    let report = desk.json(&["restore", &selector, "--keep-going", "--target", "back"], 3);
+    assert_eq!(report["failed_count"], 1);
+    assert_eq!(report["failed"][0]["code"], "file.not_written");
+    assert!(report["failed"][0]["remedy"].as_str().unwrap().contains("target"));
+    assert_eq!(fs::read(desk.path("back/inner/b.txt")).unwrap(), b"second");
+}

@@ -139,7 +139,11 @@ fn tell(
     report: &RestoreReport,
 ) -> Exit {
     let RestoreReport { totals, failed, failed_count, not_applied, not_applied_count, .. } = report;
-    let exit = if *failed_count == 0 { Exit::Success } else { Exit::Damage };
+    let exit = match (report.damaged_count, *failed_count) {
+        (0, 0) => Exit::Success,
+        (0, _) => Exit::Incomplete,
+        (_, _) => Exit::Damage,
+    };
     let id = selected.snapshot().to_string();
     context.output.note(format_args!(
         "restored {} and {} ({}) of snapshot {} to {} in {}",

@@ -136,6 +136,8 @@ pub struct RestoreReport {
     pub failed: Vec<Finding>,
     /// How many were not restored in all.
     pub failed_count: u64,
+    /// How many of them for what is stored; the others could not be written.
+    pub damaged_count: u64,
     /// Metadata that could not be set, in words; a bounded number.
     pub not_applied: Vec<String>,
     /// How much could not be set in all.
@@ -209,7 +211,8 @@ impl From<LocalError> for Finding {
     fn from(error: LocalError) -> Self {
         let object = path_words(error.path.as_os_str().as_bytes());
         let effect = format!("not restored: cannot {}: {}", error.call, error.source);
-        Self::loss("file.not_written", object, effect)
+        let remedy = "make room or the rights for it, or choose another target".to_owned();
+        Self { remedy, ..Self::notice("file.not_written", object, effect) }
     }
 }
 

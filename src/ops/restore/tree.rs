@@ -15,6 +15,7 @@ use crate::localfs::apply::path::TargetPath;
 use crate::localfs::apply::special::Special;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
+use crate::ops::finding::Severity;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
 use crate::ops::restore::FINDINGS_COUNT_MAX;
@@ -462,6 +463,7 @@ impl<'a> TreeRestore<'a> {
     fn note(&mut self, finding: Finding) {
         self.progress.warn(&format!("{}: {}", finding.object, finding.effect));
         self.report.failed_count += 1;
+        self.report.damaged_count += u64::from(finding.severity == Severity::Loss);
         if self.report.failed.len() < FINDINGS_COUNT_MAX {
             self.report.failed.push(finding);
         }
