@@ -33,6 +33,7 @@ use crate::repo::repository::create;
 use crate::repo::state::Owner;
 use crate::repo::state::SessionMark;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::collections::HashSet;
 
 /// An announced session that may write.
@@ -135,6 +136,9 @@ impl WriterSession {
         let mut counted = history.clone();
         counted.segments.extend(adopted.iter().copied());
         let loaded = load_index(repository, &counted)?;
+        // A pack that is gone or cut short gives nothing back: what it held is stored again.
+        let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
+        loaded.index.leave_out(|pack| stored.get(&pack.reference()) == Some(&pack.length));
         let repository = repository.clone();
         let dead_marks = Vec::new();
         let session =

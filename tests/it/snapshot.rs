@@ -25,6 +25,7 @@ use std::fs;
 use std::io::Cursor;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::path::PathBuf;
@@ -435,4 +436,41 @@ fn every_snapshot_of_a_changing_tree_stays_as_it_was() {
         assert_same_trees(expected, &tree(&scratch.below(snapshot)));
     }
     scratch.check_is_clean();
+}
+
+#[test]
+fn what_a_lost_pack_held_is_stored_again() {
+    // A snapshot that relied on packs that were gone ended with success and could not be restored.
+    let scratch = Scratch::new();
+    put(scratch.source().join("small"), "small");
+    put(scratch.source().join("long"), noise(1, 300_000));
+    scratch.snapshot();
+    fs::remove_dir_all(scratch.path("repository/packs")).unwrap();
+    let report = scratch.snapshot();
+    assert!(report.run.bytes_stored > 300_000, "{:?}", report.run);
+    scratch.restore("latest", "restored");
+    assert_same(&scratch.source(), &scratch.below("restored"));
+    // One that was cut short, too.
+    for pack in packs(&scratch.path("repository/packs")) {
+        let file = fs::File::options().write(true).open(pack).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    }
+    scratch.snapshot();
+    scratch.restore("latest", "again");
+    assert_same(&scratch.source(), &scratch.below("again"));
+}
+
+/// Every pack below a folder, made writable.
+fn packs(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(packs(&path));
+        } else {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            found.push(path);
+        }
+    }
+    found
 }

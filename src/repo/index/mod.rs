@@ -59,6 +59,15 @@ impl Index {
         }
     }
 
+    /// Leaves packs out that are not stored as the runs have them.
+    pub(crate) fn leave_out(&self, is_stored: impl Fn(&IndexedPack) -> bool) {
+        let runs = self.runs();
+        let lost = runs.iter().flat_map(|run| run.packs()).filter(|pack| !is_stored(pack));
+        if let Ok(mut condemned) = self.condemned.write() {
+            condemned.extend(lost.map(IndexedPack::reference));
+        }
+    }
+
     /// Adds the run of a segment that this process stored.
     pub(crate) fn add(&self, run: Arc<Run>) {
         if let Ok(mut runs) = self.runs.write() {
