@@ -122,7 +122,7 @@ pub enum StoreErrorKind {
 
 /// A failed store call.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {} `{key}` in {location}", operation_words(*.operation))]
+#[error("cannot {} {}", operation_words(*.operation), object_words(.key, .location))]
 pub struct StoreError {
     /// What was asked.
     pub operation: Operation,
@@ -163,6 +163,11 @@ pub(crate) fn check_prefix(prefix: &str, location: &str) -> Result<(), StoreErro
             Err(StoreError::new(Operation::List, prefix, location, kind, error))
         }
     }
+}
+
+/// The whole store, if no object is meant.
+fn object_words(key: &str, location: &str) -> String {
+    if key.is_empty() { format!("`{location}`") } else { format!("`{key}` in {location}") }
 }
 
 fn operation_words(operation: Operation) -> &'static str {

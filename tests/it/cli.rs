@@ -399,6 +399,15 @@ fn a_label_that_no_slot_can_hold_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_file_in_the_place_of_a_repository_is_named() {
+    let desk = Desk::with_repository();
+    let output = desk.run(&["snapshots", "--repo", "data/a.txt"]);
+    check(&output, 1);
+    assert!(err(&output).contains("cannot open `"), "{}", err(&output));
+    assert!(err(&output).contains("a.txt`") && !err(&output).contains("``"), "{}", err(&output));
+}
+
+#[test]
 fn a_secret_without_an_end_is_refused() {
     let desk = Desk::with_repository();
     check(&desk.run(&["snapshots", "--key-file", "/dev/zero"]), 2);
