@@ -135,6 +135,10 @@ impl WriterSession {
         let (adopted, orphans) = adopt(repository, &history, dead)?;
         let mut counted = history.clone();
         counted.segments.extend(adopted.iter().copied());
+        // A segment that only this host's cache still has helps no other host to restore.
+        let segments = repository.segment_lengths()?.into_iter().map(|(segment, _)| segment);
+        let segments: HashSet<SegmentRef> = segments.collect();
+        counted.segments.retain(|segment| segments.contains(segment));
         let loaded = load_index(repository, &counted)?;
         // A pack that is gone or cut short gives nothing back: what it held is stored again.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();

@@ -460,6 +460,20 @@ fn what_a_lost_pack_held_is_stored_again() {
     assert_same(&scratch.source(), &scratch.below("again"));
 }
 
+#[test]
+fn what_only_the_cache_has_an_index_of_is_stored_again() {
+    // Such a snapshot could be restored by this host alone.
+    let scratch = Scratch::new();
+    put(scratch.source().join("long"), noise(1, 300_000));
+    scratch.snapshot();
+    fs::remove_dir_all(scratch.path("repository/index")).unwrap();
+    let report = scratch.snapshot();
+    assert!(report.run.bytes_stored > 300_000, "{:?}", report.run);
+    fs::remove_dir_all(scratch.path("cache")).unwrap();
+    scratch.restore("latest", "restored");
+    assert_same(&scratch.source(), &scratch.below("restored"));
+}
+
 /// Every pack below a folder, made writable.
 fn packs(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
