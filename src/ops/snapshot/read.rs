@@ -98,11 +98,11 @@ pub(crate) trait Sink {
 /// A buffer that begins with chunks, and with what is not yet cut behind them.
 pub(crate) struct Cut<'a> {
     /// The buffer.
-    pub(crate) buffer: &'a mut Vec<u8>,
+    buffer: &'a mut Vec<u8>,
     /// Lengths of the chunks at its front.
     pub(crate) lengths: &'a [u32],
     /// Where they end.
-    pub(crate) cut_bytes: usize,
+    border: usize,
     /// Where the bytes behind them end.
     end: usize,
 }
@@ -120,17 +120,17 @@ impl Cut<'_> {
 
     /// Moves what is not yet cut to the front.
     pub(crate) fn move_rest_to_front(self) {
-        self.buffer.copy_within(self.cut_bytes..self.end, 0);
+        self.buffer.copy_within(self.border..self.end, 0);
     }
 
     /// Puts another buffer in place, with what is not yet cut at its front; returns the old one,
     /// which holds the chunks alone.
     pub(crate) fn exchange(self, mut other: Vec<u8>) -> Vec<u8> {
         other.resize(self.buffer.len(), 0);
-        let rest = &self.buffer[self.cut_bytes..self.end];
+        let rest = &self.buffer[self.border..self.end];
         other[..rest.len()].copy_from_slice(rest);
         let mut chunks = std::mem::replace(self.buffer, other);
-        chunks.truncate(self.cut_bytes);
+        chunks.truncate(self.border);
         chunks
     }
 }
@@ -218,7 +218,7 @@ pub(crate) fn cut_stream(
             lengths.push(to_u32(length));
             start += length;
         }
-        sink.chunks(Cut { buffer, lengths: &lengths, cut_bytes: start, end })?;
+        sink.chunks(Cut { buffer, lengths: &lengths, border: start, end })?;
         end -= start;
     }
     Ok(())
