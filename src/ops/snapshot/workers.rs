@@ -142,6 +142,10 @@ fn work(
         match job {
             Job::Files(files) => {
                 for (ticket, entry) in files {
+                    if progress.is_cancelled() {
+                        writer.flush()?;
+                        return Err(RepoError::Interrupted);
+                    }
                     let read = read::read_file(&entry, chunker, &mut writer, &mut buffers);
                     let read = match read {
                         Ok(read) => {
