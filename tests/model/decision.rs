@@ -1,0 +1,64 @@
+//! What a verdict removes. The sessions that the plan could not know of are closed by then.
+
+use crate::config::Config;
+use crate::config::Mutation;
+use crate::set::Set;
+use crate::state::Collection;
+use crate::state::Outcome;
+use crate::state::Pruner;
+use crate::state::State;
+use crate::state::Subject;
+use crate::view::ended;
+
+/// Decides about the collection that the pruner drained.
+pub(crate) fn decide(config: &Config, state: &State, pruner: &Pruner) -> Collection {
+    let number = usize::from(pruner.number);
+    let plan = state.collections[number];
+    let before = state.collections[number - 1];
+    let committed = pruner.roster.only(|s| state.sessions[s].outcome == Outcome::Commit);
+    let snapshots = before.snapshots | state.with_subject(committed, Subject::Snapshot);
+    let points = before.checkpoints | state.with_subject(committed, Subject::Checkpoint);
+    let checkpoints = points.only(|point| !ended(config, point, committed | before.snapshots));
+    let segments = before.segments | committed.union(|s| state.sessions[s].segments);
+
+    // Listed after the plan was visible: an undo that is written later finds the plan.
+    let undone =
+        if config.breaks(Mutation::UndoListedBeforePlan) { pruner.undone } else { state.undone };
+    let forgets = plan.forgets - undone;
+    let mut roots = (snapshots | checkpoints) - plan.roots - forgets;
+    if config.breaks(Mutation::CheckpointIgnored) {
+        roots -= checkpoints;
+    }
+    let kept = keep(config, state, &plan, segments, state.chunks_of(roots));
+    let removed = plan.condemned - kept;
+    Collection {
+        removed,
+        snapshots: snapshots - forgets,
+        checkpoints,
+        segments: (segments | kept) - removed,
+        ..plan
+    }
+}
+
+/// The condemned packs that hold a chunk of the new roots, or a base of one, with no copy elsewhere.
+fn keep(config: &Config, state: &State, plan: &Collection, segments: Set, wanted: Set) -> Set {
+    if config.breaks(Mutation::NoRemark) {
+        return Set::EMPTY;
+    }
+    // Only packs that a valid segment names: one that was kept beside them would enter the index, and with it
+    // perhaps a delta block whose base is gone.
+    let condemned = if config.breaks(Mutation::OrphansKept) {
+        plan.condemned
+    } else {
+        plan.condemned & segments
+    };
+    let safe = segments - condemned;
+    let lacking = wanted - state.plain_in(safe) - state.delta_in(safe);
+    let direct = condemned.only(|pack| state.packs[pack].chunks().meets(lacking));
+    if config.breaks(Mutation::KeepWithoutBases) {
+        return direct;
+    }
+    let safe = safe | direct;
+    let bases = Config::bases_of(wanted & state.delta_in(safe)) - state.plain_in(safe);
+    direct | condemned.only(|pack| state.packs[pack].plain.meets(bases))
+}
