@@ -3,7 +3,9 @@
 use crate::config::A;
 use crate::config::B;
 use crate::config::Config;
+use crate::config::D;
 use crate::config::DELTA;
+use crate::config::FAIR;
 use crate::config::HEALING;
 use crate::config::Mutation;
 use crate::config::SMALL;
@@ -15,6 +17,8 @@ use crate::properties::KEPT_HELD;
 use crate::properties::NO_DANGLING;
 use crate::properties::NO_LOST_ACK;
 use crate::properties::NO_REUSE;
+use crate::properties::PROGRESS;
+use crate::properties::RECLAIM;
 use crate::run::refuted;
 
 #[test]
@@ -43,10 +47,12 @@ fn collections_without_their_rules_lose_data() {
 fn delta_blocks_without_their_rules_lose_their_bases() {
     refuted(Mutation::PlainDroppedForDelta, DELTA, BASES_HELD);
     refuted(Mutation::KeepWithoutBases, Config { delta_twin: false, ..DELTA }, NO_DANGLING);
-    let little = Config { partly_dead: true, writers: 2, need: [B, B], ..DELTA };
-    refuted(Mutation::HitWithoutBase, little, NO_DANGLING);
-    let deep = Config { generations: 3, attempts: 3, tries: 3, partly_dead: true, ..DELTA };
+    // The delta block of `b` stays beside `d`, when no checkpoint needs `b` any more.
+    let beside = Config { partly_dead: true, checkpoint: [B | D, B], need: [D, B], ..DELTA };
+    refuted(Mutation::DeadDeltasLoseBases, beside, BASES_HELD);
+    let deep = Config { delta_twin: true, delta: [B, B], partly_dead: true, ..THREE };
     refuted(Mutation::OrphansKept, deep, BASES_HELD);
+    refuted(Mutation::AdoptWithoutBases, deep, BASES_HELD);
 }
 
 #[test]
@@ -61,7 +67,15 @@ fn checkpoints_without_their_rule_lose_their_chunks() {
 }
 
 #[test]
+fn without_their_rules_garbage_stays_and_writers_go_on_for_ever() {
+    refuted(Mutation::OrphansOverlooked, FAIR, RECLAIM);
+    refuted(Mutation::FencedSessionReused, FAIR, PROGRESS);
+}
+
+#[test]
 fn healing_without_its_rules_is_undone() {
     refuted(Mutation::HealUnderOldKey, HEALING, NO_REUSE);
     refuted(Mutation::DamagedKeyPreferred, HEALING, HEALED);
+    // Elsewhere harmless: here the healed pack, before its commit, is the same as the damaged one.
+    refuted(Mutation::OpenPacksCondemned, HEALING, HEALED);
 }

@@ -17,13 +17,15 @@ pub(crate) enum Partly {
     Kept,
 }
 
-/// The copies that are needed and had, by kind of block.
+/// What stays and what is copied, for a choice of bases.
 #[derive(Clone, Copy)]
-struct Wanted {
-    /// Chunks of which any copy will do.
-    any: Set,
-    /// Bases of live delta blocks, of which only a copy in a plain block will do.
-    plain: Set,
+struct Choice {
+    condemned: Set,
+    copied: Pack,
+    /// The delta blocks of all that stays or is copied.
+    delta: Set,
+    /// Whether every wanted chunk stays or is copied.
+    whole: bool,
 }
 
 /// Chooses what the plan condemns. Valid packs of sessions that are still open are not asked for.
@@ -34,56 +36,63 @@ pub(crate) fn choose(
     partly: Partly,
 ) -> PrunerStep {
     let pruner = state.pruners[index];
-    let indexed = pruner.draft.segments & state.stored;
     let live = state.chunks_of(pruner.draft.roots);
-    let bases = if config.breaks(Mutation::PlainDroppedForDelta) {
-        Set::EMPTY
-    } else {
-        Config::bases_of(live & state.delta_in(indexed))
-    };
-    let wanted = Wanted { any: live | bases, plain: bases };
-    let candidates = candidates(config, state, pruner.closed, usize::from(pruner.number) - 1);
-    let mut had = Pack { plain: Set::EMPTY, delta: Set::EMPTY };
-    for pack in (indexed - candidates).iter() {
-        add(&mut had, state.packs[pack]);
-    }
-    let mut condemned = Set::EMPTY;
-    for number in in_order(config, state, candidates) {
-        let pack = state.packs[number];
-        let whole = partly == Partly::Kept || pack.chunks().within(wanted.any);
-        if indexed.has(number) && whole && !lacking(wanted, had).is_useless(pack) {
-            add(&mut had, pack);
+    let mut bases = Set::EMPTY;
+    let choice = loop {
+        let choice = choose_with(config, state, index, bases, partly);
+        // The bases of every delta block that stays, needed or not: the next writer may need it.
+        let wanted = if config.breaks(Mutation::DeadDeltasLoseBases) {
+            Config::bases_of(choice.delta & live)
         } else {
-            condemned |= Set::one(number);
+            Config::bases_of(choice.delta)
+        };
+        if wanted.within(bases) {
+            break choice;
         }
-    }
-    let lacking = lacking(wanted, had);
-    let copied = copy(state, indexed, lacking);
+        bases |= wanted;
+    };
     let pruner = &mut state.pruners[index];
-    if !(lacking.any | lacking.plain).within(copied.chunks()) {
+    if !choice.whole {
         // A live chunk is nowhere: nothing is deleted from a damaged repository.
         pruner.draft.condemned = Set::EMPTY;
         return PrunerStep::CommitOwn;
     }
-    pruner.draft.condemned = condemned;
-    pruner.copied = copied;
-    let repacks = !condemned.is_empty() && !copied.chunks().is_empty();
+    pruner.draft.condemned = choice.condemned;
+    pruner.copied = choice.copied;
+    let repacks = !choice.condemned.is_empty() && !choice.copied.chunks().is_empty();
     if repacks { PrunerStep::Repack } else { PrunerStep::CommitOwn }
 }
 
-impl Wanted {
-    fn is_useless(self, pack: Pack) -> bool {
-        !pack.chunks().meets(self.any) && !pack.plain.meets(self.plain)
+/// Chooses so that a plain copy of each of `bases` stays, beside a copy of each live chunk.
+fn choose_with(config: &Config, state: &State, index: usize, bases: Set, partly: Partly) -> Choice {
+    let pruner = &state.pruners[index];
+    let indexed = pruner.draft.segments & state.stored;
+    let live = state.chunks_of(pruner.draft.roots);
+    let mut candidates = candidates(config, state, pruner.closed, usize::from(pruner.number) - 1);
+    if config.breaks(Mutation::OrphansOverlooked) {
+        candidates = candidates & indexed;
     }
-}
-
-fn lacking(wanted: Wanted, had: Pack) -> Wanted {
-    Wanted { any: wanted.any - had.chunks(), plain: wanted.plain - had.plain }
-}
-
-fn add(had: &mut Pack, pack: Pack) {
-    had.plain |= pack.plain;
-    had.delta |= pack.delta;
+    let mut stays = indexed - candidates;
+    for number in state.younger_first(config, candidates) {
+        let pack = state.packs[number];
+        let whole = pack.plain.within(live | bases) && pack.delta.within(live);
+        let wanted = live - state.plain_in(stays) - state.delta_in(stays);
+        let useful = pack.chunks().meets(wanted) || pack.plain.meets(bases - state.plain_in(stays));
+        if indexed.has(number) && useful && (whole || partly == Partly::Kept) {
+            stays |= Set::one(number);
+        }
+    }
+    let lacking_bases = bases - state.bases_in(config, stays);
+    let lacking = (live - state.plain_in(stays) - state.delta_in(stays)) | lacking_bases;
+    // Blocks are copied as they are: a delta block stays one.
+    let plain = state.plain_in(indexed) & lacking;
+    let copied = Pack { plain, delta: (lacking - plain) & state.delta_in(indexed) };
+    Choice {
+        condemned: candidates - stays,
+        copied,
+        delta: state.delta_in(stays) | copied.delta,
+        whole: lacking.within(copied.chunks()) && lacking_bases.within(copied.plain),
+    }
 }
 
 fn candidates(config: &Config, state: &State, closed: Set, base: usize) -> Set {
@@ -92,21 +101,4 @@ fn candidates(config: &Config, state: &State, closed: Set, base: usize) -> Set {
             && !State::is_open_epoch(config, state.sessions[number].epoch, base);
         config.breaks(Mutation::OpenPacksCondemned) || closed.has(number) || old
     })
-}
-
-/// Of two keys with the same bytes the younger one is asked first: it was stored because the older was damaged.
-fn in_order(config: &Config, state: &State, candidates: Set) -> Vec<usize> {
-    let healed = candidates.only(|number| {
-        config.heal
-            && number >= FIRST_FREE
-            && state.packs[number] == state.packs[0]
-            && !config.breaks(Mutation::DamagedKeyPreferred)
-    });
-    healed.iter().chain((candidates - healed).iter()).collect()
-}
-
-/// Blocks are copied as they are: a delta block stays one, and its base is wanted plain anyway.
-fn copy(state: &State, indexed: Set, lacking: Wanted) -> Pack {
-    let plain = state.plain_in(indexed) & (lacking.any | lacking.plain);
-    Pack { plain, delta: (lacking.any - plain) & state.delta_in(indexed) }
 }

@@ -42,14 +42,20 @@ pub(crate) enum Mutation {
     CheckpointIgnored,
     /// M16: healing stores the bytes under their old key.
     HealUnderOldKey,
-    /// M17: a copy in a delta block counts as stored although its base does not.
-    HitWithoutBase,
-    /// M18: the verdict keeps packs of new snapshots, but not those of their bases.
+    /// M17: bases are kept for those delta blocks alone that a snapshot needs today.
+    DeadDeltasLoseBases,
+    /// M18: the verdict keeps packs of new snapshots, but not those of the bases of what stays.
     KeepWithoutBases,
     /// M19: of two keys with the same bytes a collection keeps the older one, which was found damaged.
     DamagedKeyPreferred,
     /// M20: the verdict keeps condemned packs that no valid segment names, and makes them valid so.
     OrphansKept,
+    /// M21: packs of fenced sessions are adopted although the bases of their delta blocks may be gone.
+    AdoptWithoutBases,
+    /// M22: packs that no segment names are not looked for.
+    OrphansOverlooked,
+    /// M23: a writer that was fenced goes on under the same session.
+    FencedSessionReused,
 }
 
 /// The bounds of a run.
@@ -64,16 +70,17 @@ pub(crate) struct Config {
     pub(crate) attempts: usize,
     /// How many collections there are at most.
     pub(crate) generations: usize,
-    /// How many sessions a pruner has.
+    /// How many sessions a pruner has, and how many of them it may use before a fair schedule begins.
     pub(crate) tries: usize,
+    pub(crate) starts: usize,
     /// The chunks that each writer's snapshot needs.
     pub(crate) need: [Set; 2],
     /// Chunks that a writer stores as deltas if their base counts as stored.
     pub(crate) delta: [Set; 2],
     /// Chunks that a writer's first session commits as a checkpoint; none: no checkpoint.
     pub(crate) checkpoint: [Set; 2],
-    /// Whether the first snapshot may be forgotten at any moment.
-    pub(crate) forget: bool,
+    /// Which snapshots may be forgotten, at any moment.
+    pub(crate) forget: Forgetting,
     /// Whether an undo, or a hold, of the first snapshot may be written at any moment.
     pub(crate) undo: bool,
     /// Whether a doubled commit request may arrive once more at any moment.
@@ -84,12 +91,23 @@ pub(crate) struct Config {
     pub(crate) heal: bool,
     /// Whether processes may end at any moment and start again.
     pub(crate) crashes: bool,
-    /// Whether the first pack's chunk `a` stands in a second pack too, as a delta of `c`.
+    /// Whether the first pack has `c`, and `a` as a delta of it, and a second pack `a` in a plain block.
     pub(crate) delta_twin: bool,
     /// Which kind of reader there is.
     pub(crate) reader: Reading,
+    /// Whether a fair schedule is run from every state.
+    pub(crate) fairness: bool,
     /// The rule left out.
     pub(crate) mutation: Mutation,
+}
+
+/// Which snapshots may be forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Forgetting {
+    /// The first one.
+    First,
+    /// Any that is live.
+    Any,
 }
 
 /// Kinds of readers.
@@ -109,6 +127,8 @@ pub(crate) const A: Set = Set::one(0);
 pub(crate) const B: Set = Set::one(1);
 /// Chunk `c`, which is the base of `a`.
 pub(crate) const C: Set = Set::one(2);
+/// Chunk `d`, which has none and is none.
+pub(crate) const D: Set = Set::one(3);
 
 /// One writer, one pruner, two collections; the writer needs the chunk that is garbage.
 pub(crate) const SMALL: Config = Config {
@@ -117,10 +137,11 @@ pub(crate) const SMALL: Config = Config {
     attempts: 2,
     generations: 2,
     tries: 2,
+    starts: 2,
     need: [B, A],
     delta: [Set::EMPTY; 2],
     checkpoint: [Set::EMPTY; 2],
-    forget: true,
+    forget: Forgetting::First,
     undo: false,
     late_commits: true,
     partly_dead: false,
@@ -128,11 +149,13 @@ pub(crate) const SMALL: Config = Config {
     crashes: false,
     delta_twin: false,
     reader: Reading::None,
+    fairness: false,
     mutation: Mutation::None,
 };
 
 /// The same with three collections and three attempts.
-pub(crate) const THREE: Config = Config { generations: 3, attempts: 3, tries: 3, ..SMALL };
+pub(crate) const THREE: Config =
+    Config { generations: 3, attempts: 3, tries: 3, starts: 3, ..SMALL };
 
 /// One writer that stores `b` as a delta of `a`, of which there is a copy in a delta block too.
 pub(crate) const DELTA: Config = Config { delta_twin: true, delta: [B, B], ..SMALL };
@@ -140,6 +163,9 @@ pub(crate) const DELTA: Config = Config { delta_twin: true, delta: [B, B], ..SMA
 /// A writer and one that heals, once each.
 pub(crate) const HEALING: Config =
     Config { heal: true, writers: 2, attempts: 1, tries: 1, generations: 1, ..SMALL };
+
+/// One writer with a session to spare, and from every state fair schedules.
+pub(crate) const FAIR: Config = Config { fairness: true, attempts: 3, tries: 5, ..SMALL };
 
 impl Config {
     /// The session of a writer's attempt; its pack has the same number.

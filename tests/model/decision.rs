@@ -40,7 +40,8 @@ pub(crate) fn decide(config: &Config, state: &State, pruner: &Pruner) -> Collect
     }
 }
 
-/// The condemned packs that hold a chunk of the new roots, or a base of one, with no copy elsewhere.
+/// The condemned packs that stay after all: a copy of each chunk of the new roots, and plain copies of the bases
+/// of every delta block that stays, if there are none elsewhere.
 fn keep(config: &Config, state: &State, plan: &Collection, segments: Set, wanted: Set) -> Set {
     if config.breaks(Mutation::NoRemark) {
         return Set::EMPTY;
@@ -52,13 +53,23 @@ fn keep(config: &Config, state: &State, plan: &Collection, segments: Set, wanted
     } else {
         plan.condemned & segments
     };
-    let safe = segments - condemned;
-    let lacking = wanted - state.plain_in(safe) - state.delta_in(safe);
-    let direct = condemned.only(|pack| state.packs[pack].chunks().meets(lacking));
-    if config.breaks(Mutation::KeepWithoutBases) {
-        return direct;
+    let mut stays = segments - plan.condemned;
+    for chunk in wanted.iter() {
+        if state.copy_in(stays, chunk).is_none() {
+            let mut order = state.younger_first(config, condemned).into_iter();
+            let kept = order.find(|pack| state.packs[*pack].chunks().has(chunk));
+            stays |= kept.map_or(Set::EMPTY, Set::one);
+        }
     }
-    let safe = safe | direct;
-    let bases = Config::bases_of(wanted & state.delta_in(safe)) - state.plain_in(safe);
-    direct | condemned.only(|pack| state.packs[pack].plain.meets(bases))
+    while !config.breaks(Mutation::KeepWithoutBases) {
+        let mut delta = state.delta_in(stays);
+        if config.breaks(Mutation::DeadDeltasLoseBases) {
+            delta = delta & wanted;
+        }
+        let lacking = Config::bases_of(delta) - state.bases_in(config, stays);
+        let copies = lacking.iter().filter_map(|base| state.plain_copy_in(condemned, base));
+        let Some(pack) = copies.into_iter().next() else { break };
+        stays |= Set::one(pack);
+    }
+    stays & plan.condemned
 }

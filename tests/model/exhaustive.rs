@@ -3,7 +3,10 @@
 use crate::config::A;
 use crate::config::B;
 use crate::config::Config;
+use crate::config::D;
 use crate::config::DELTA;
+use crate::config::FAIR;
+use crate::config::Forgetting;
 use crate::config::HEALING;
 use crate::config::Mutation;
 use crate::config::Reading;
@@ -29,7 +32,9 @@ fn packs_of_open_sessions_may_be_condemned() {
 fn delta_blocks_keep_their_bases() {
     holds_everywhere("W1 P1 G2 A2 delta", Config { delta_twin: false, ..DELTA });
     holds_everywhere("W1 P1 G2 A2 delta twin", DELTA);
-    let deep = Config { generations: 3, attempts: 3, tries: 3, partly_dead: true, ..DELTA };
+    let beside = Config { partly_dead: true, checkpoint: [B | D, B], need: [D, B], ..DELTA };
+    holds_everywhere("W1 P1 G2 A2 dead delta beside a live chunk", beside);
+    let deep = Config { delta_twin: true, delta: [B, B], partly_dead: true, ..THREE };
     holds_everywhere("W1 P1 G3 A3 delta twin, partly dead packs kept", deep);
 }
 
@@ -55,6 +60,21 @@ fn readers_find_live_snapshots() {
 #[test]
 fn healing_leaves_a_sound_copy() {
     holds_everywhere("W2 P1 G1 A1 healing", HEALING);
+}
+
+#[test]
+fn any_snapshot_may_be_forgotten() {
+    let any = Config { forget: Forgetting::Any, ..SMALL };
+    holds_everywhere("W1 P1 G2 A2 any forgotten", any);
+}
+
+#[test]
+fn garbage_goes_and_writers_come_to_an_end() {
+    holds_everywhere("W1 P1 G2 A3 fair schedules", FAIR);
+    let delta = Config { delta_twin: true, delta: [B, B], partly_dead: true, ..FAIR };
+    holds_everywhere("W1 P1 G2 A3 fair schedules, delta twin", delta);
+    let two = Config { writers: 2, attempts: 2, generations: 1, starts: 1, ..FAIR };
+    holds_everywhere("W2 P1 G1 A2 fair schedules", two);
 }
 
 #[test]

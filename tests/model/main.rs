@@ -5,6 +5,7 @@ mod choice;
 mod config;
 mod decision;
 mod exhaustive;
+mod fairness;
 mod model;
 mod properties;
 mod pruner;

@@ -2,6 +2,7 @@
 
 use crate::choice::Partly;
 use crate::config::Config;
+use crate::config::Forgetting;
 use crate::config::Mutation;
 use crate::properties;
 use crate::pruner;
@@ -39,8 +40,8 @@ pub(crate) enum Action {
     Read(usize),
     /// The command that keeps the first snapshot goes on.
     Keep,
-    /// The first snapshot is forgotten.
-    Forget,
+    /// A snapshot is forgotten.
+    Forget(usize),
     /// A request to create a commit arrives for the second time.
     LateCommit(usize),
     /// The first pack's bytes turn out to be damaged.
@@ -85,9 +86,9 @@ impl Model for Protocol {
             Action::Fence(_, session) => state.sessions[session].outcome = Outcome::Fence,
             Action::Read(snapshot) => reader::read(config, &mut state, snapshot),
             Action::Keep => reader::keep(config, &mut state),
-            Action::Forget => state.forgotten |= Set::one(0),
+            Action::Forget(snapshot) => state.forgotten |= Set::one(snapshot),
             Action::LateCommit(session) => {
-                state.sessions[session].outcome = Outcome::Commit;
+                state.put_commit(config, session);
                 state.doubled |= Set::one(session);
             }
             Action::Damage => state.damaged |= Set::one(0),
@@ -133,9 +134,11 @@ fn surroundings(config: &Config, state: &State, actions: &mut Vec<Action>) {
     if reader::can_keep(config, state) {
         actions.push(Action::Keep);
     }
-    if config.forget && state.forgotten.is_empty() {
-        actions.push(Action::Forget);
-    }
+    let live = match config.forget {
+        Forgetting::First => Set::one(0),
+        Forgetting::Any => state.live(config, state.newest_verdict()),
+    };
+    actions.extend((live - state.forgotten).iter().map(Action::Forget));
     if config.heal && state.stored.has(0) && state.damaged.is_empty() {
         actions.push(Action::Damage);
     }

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::config::Mutation;
+use crate::fairness;
 use crate::model::Protocol;
 use crate::reader;
 use crate::set::Set;
@@ -11,6 +12,7 @@ use crate::state::ReaderStep;
 use crate::state::State;
 use crate::state::Subject;
 use crate::state::WriterStep;
+use crate::view::ended;
 use crate::writer::session_of;
 use stateright::Property;
 
@@ -26,9 +28,13 @@ pub(crate) const INDEX_TRAILS: &str = "I4 IndexTrails";
 pub(crate) const ONE_HISTORY: &str = "I5 OneHistory";
 /// I6: no key of a pack comes back.
 pub(crate) const NO_REUSE: &str = "I6 NoReuse";
+/// I7: what nothing needs is deleted.
+pub(crate) const RECLAIM: &str = "I7 Reclaim";
+/// I8: a writer commits, and a collection comes to its end.
+pub(crate) const PROGRESS: &str = "I8 Progress";
 /// I9: a reader of a live snapshot fails only until it has loaded the index again.
 pub(crate) const READERS: &str = "I9 Readers";
-/// I10: every live chunk in a valid delta block has its base in a valid plain block.
+/// I10: every chunk in a valid delta block has its base in a valid plain block, whether it is live or not.
 pub(crate) const BASES_HELD: &str = "I10 BasesHeld";
 /// I11: a snapshot that was reported as kept stays.
 pub(crate) const KEPT_HELD: &str = "I11 KeptHeld";
@@ -44,6 +50,8 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         Property::always(INDEX_TRAILS, |model, state| index_trails(&model.0, state)),
         Property::always(ONE_HISTORY, |_, state| one_history(state)),
         Property::always(NO_REUSE, |_, state: &State| !state.key_reused),
+        Property::always(RECLAIM, |model, state| fairness::reclaims(&model.0, state)),
+        Property::always(PROGRESS, |model, state| fairness::progresses(&model.0, state)),
         Property::always(READERS, |model, state| readers(&model.0, state)),
         Property::always(BASES_HELD, |model, state| bases_held(&model.0, state)),
         Property::always(KEPT_HELD, |model, state| kept_held(&model.0, state)),
@@ -65,8 +73,7 @@ fn no_lost_ack(config: &Config, state: &State) -> bool {
     let base = state.newest_verdict();
     let snapshots = state.with_subject(state.reported, Subject::Snapshot);
     let points = state.with_subject(state.reported, Subject::Checkpoint);
-    let committed = state.commits(config, base) | state.base().snapshots | state.reported;
-    let points = points.only(|point| !crate::view::ended(config, point, committed));
+    let points = points.only(|point| !ended(config, point, state.counted));
     let live = state.live(config, base);
     (snapshots - state.forgotten).within(live) && points.within(state.checkpoints(config, base))
 }
@@ -102,15 +109,13 @@ fn one_history(state: &State) -> bool {
 }
 
 fn readers(config: &Config, state: &State) -> bool {
-    let held = !reader::holds(config, state) || state.reader.needed.within(state.stored);
-    held && state.reader.step != ReaderStep::Failed
+    reader::held(config, state) && state.reader.step != ReaderStep::Failed
 }
 
 fn bases_held(config: &Config, state: &State) -> bool {
-    let base = state.newest_verdict();
-    let valid = state.valid(config, base) & state.stored;
-    let live = state.chunks_of(roots(config, state, base));
-    Config::bases_of(live & state.delta_in(valid)).within(state.plain_in(valid))
+    let valid = state.valid(config, state.newest_verdict()) & state.stored;
+    let delta = state.delta_in(valid - state.condemned());
+    Config::bases_of(delta).within(state.plain_in(valid))
 }
 
 fn kept_held(config: &Config, state: &State) -> bool {

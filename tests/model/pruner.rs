@@ -123,7 +123,7 @@ fn next_task(config: &Config, state: &State, pruner: &Pruner) -> Option<(PrunerS
     if !collection.done {
         return Some((PrunerStep::DeletePacks, newest));
     }
-    let may_start = newest < config.generations && usize::from(pruner.tries) < config.tries;
+    let may_start = newest < config.generations && usize::from(pruner.tries) < config.starts;
     may_start.then_some((PrunerStep::Announce, newest + 1))
 }
 

@@ -8,7 +8,6 @@ use crate::state::Outcome;
 use crate::state::ReaderStep;
 use crate::state::State;
 use crate::state::small;
-use crate::writer::hit;
 
 /// Whether the reader has a step to take.
 pub(crate) fn can_read(config: &Config, state: &State) -> bool {
@@ -45,10 +44,8 @@ pub(crate) fn read(config: &Config, state: &mut State, snapshot: usize) {
         }
         ReaderStep::ListOutcomes => {
             state.reader.snapshot = small(snapshot);
-            let usable = state.valid(config, usize::from(reader.base)) - reader.condemned;
-            let chunks = state.chunks_of(Set::one(snapshot));
-            state.reader.needed =
-                chunks.union(|chunk| hit(config, state, usable, chunk).unwrap_or(Set::EMPTY));
+            let valid = state.valid(config, usize::from(reader.base));
+            find(state, valid, state.chunks_of(Set::one(snapshot)));
             ReaderStep::RecheckVerdict
         }
         ReaderStep::RecheckVerdict => {
@@ -64,20 +61,45 @@ pub(crate) fn read(config: &Config, state: &mut State, snapshot: usize) {
     state.reader.step = next;
 }
 
-/// Whether a long reader's session is open: what it reads must be there.
-pub(crate) fn holds(config: &Config, state: &State) -> bool {
+/// Finds the packs to read chunks from. What the newest plan condemns is read only if there is nothing else: only
+/// the verdict can tell whether it stays.
+fn find(state: &mut State, valid: Set, chunks: Set) {
+    let usable = valid - state.reader.condemned;
+    let mut needed = Set::EMPTY;
+    let mut missing = Set::EMPTY;
+    for chunk in chunks.iter() {
+        let copy = state.copy_in(usable, chunk).or_else(|| state.copy_in(valid, chunk));
+        needed |= copy.map_or(Set::EMPTY, Set::one);
+        let delta = copy.is_some_and(|pack| !state.packs[pack].plain.has(chunk));
+        let base = Config::base_of(chunk).filter(|_base| delta);
+        let plain = base.and_then(|base| {
+            let safe = state.plain_copy_in(usable, base);
+            safe.or_else(|| state.plain_copy_in(valid, base))
+        });
+        needed |= plain.map_or(Set::EMPTY, Set::one);
+        if copy.is_none() || plain.is_none() && base.is_some() {
+            missing |= Set::one(chunk);
+        }
+    }
+    state.reader.needed = needed;
+    state.reader.missing = missing;
+}
+
+/// Whether what a long reader reads is there, as long as its session is open.
+pub(crate) fn held(config: &Config, state: &State) -> bool {
     let number = config.reader_session();
-    config.reader == Reading::Long
+    let open = config.reader == Reading::Long
         && state.reader.step == ReaderStep::Fetch
         && state.announced.has(number)
         && state.sessions[number].outcome != Outcome::Fence
-        && usize::from(state.sessions[number].epoch) >= state.newest_verdict()
+        && usize::from(state.sessions[number].epoch) >= state.newest_verdict();
+    !open || (state.reader.needed - state.reader.condemned).within(state.stored)
 }
 
 /// A pack that is gone is excused by a newer verdict, or because the snapshot is: the index is loaded again.
 fn fetched(config: &Config, state: &State) -> ReaderStep {
     let reader = &state.reader;
-    if reader.needed.within(state.stored) {
+    if reader.missing.is_empty() && reader.needed.within(state.stored) {
         return ReaderStep::Ended;
     }
     let base = state.newest_verdict();

@@ -184,6 +184,8 @@ pub(crate) struct Reader {
     pub(crate) snapshot: u8,
     /// The packs that it reads.
     pub(crate) needed: Set,
+    /// Chunks that it found nowhere.
+    pub(crate) missing: Set,
 }
 
 /// Where the command that writes an undo or a hold is.
@@ -219,6 +221,8 @@ pub(crate) struct State {
     pub(crate) reported: Set,
     /// Sessions whose commit was requested, and those whose request came twice.
     pub(crate) requested: Set,
+    /// Sessions whose commit has counted at some time.
+    pub(crate) counted: Set,
     pub(crate) doubled: Set,
     pub(crate) writers: [Writer; 2],
     pub(crate) pruners: [Pruner; 2],
@@ -244,6 +248,7 @@ impl State {
             promised: Set::EMPTY,
             reported: first,
             requested: Set::EMPTY,
+            counted: Set::EMPTY,
             doubled: Set::EMPTY,
             writers: [Writer::default(); 2],
             pruners: [Pruner::default(); 2],
@@ -254,8 +259,8 @@ impl State {
         state.packs[0] = Pack { plain: A | B, delta: Set::EMPTY };
         if config.delta_twin {
             state.sessions[0].roots = A | C;
-            state.packs[0].plain = A | C;
-            state.packs[1] = Pack { plain: Set::EMPTY, delta: A };
+            state.packs[0] = Pack { plain: C, delta: A };
+            state.packs[1] = Pack { plain: A, delta: Set::EMPTY };
             state.stored |= Set::one(1);
             state.created |= Set::one(1);
         }

@@ -86,10 +86,48 @@ impl State {
         packs.union(|number| self.packs[number].delta)
     }
 
+    /// Chunks of the packs that serve as bases.
+    pub(crate) fn bases_in(&self, config: &Config, packs: Set) -> Set {
+        if config.breaks(Mutation::PlainDroppedForDelta) {
+            return self.plain_in(packs) | self.delta_in(packs);
+        }
+        self.plain_in(packs)
+    }
+
+    /// Of two keys with the same bytes the younger one is asked first: it was stored because the older is damaged.
+    pub(crate) fn younger_first(&self, config: &Config, packs: Set) -> Vec<usize> {
+        let healed = packs.only(|number| {
+            config.heal
+                && number >= FIRST_FREE
+                && self.packs[number] == self.packs[0]
+                && !config.breaks(Mutation::DamagedKeyPreferred)
+        });
+        healed.iter().chain((packs - healed).iter()).collect()
+    }
+
     /// Chunks that can be read from the packs: in plain blocks, or in delta blocks with their bases.
     pub(crate) fn readable_in(&self, packs: Set) -> Set {
         let plain = self.plain_in(packs);
         plain | self.delta_in(packs).only(|chunk| Config::bases_of(Set::one(chunk)).within(plain))
+    }
+
+    /// A pack with a copy of the chunk in a block that is not delta.
+    pub(crate) fn plain_copy_in(&self, packs: Set, chunk: usize) -> Option<usize> {
+        packs.iter().find(|number| self.packs[*number].plain.has(chunk))
+    }
+
+    /// A pack with a copy of the chunk. What is valid has the bases of all its delta blocks: nobody asks.
+    pub(crate) fn copy_in(&self, packs: Set, chunk: usize) -> Option<usize> {
+        let delta = |number: &usize| self.packs[*number].delta.has(chunk);
+        self.plain_copy_in(packs, chunk).or_else(|| packs.iter().find(delta))
+    }
+
+    /// Creates a session's outcome as a commit.
+    pub(crate) fn put_commit(&mut self, config: &Config, number: usize) {
+        self.sessions[number].outcome = Outcome::Commit;
+        if Self::is_open_epoch(config, self.sessions[number].epoch, self.newest_verdict()) {
+            self.counted |= Set::one(number);
+        }
     }
 
     /// Stores a pack.

@@ -114,6 +114,10 @@ pub(crate) fn step(config: &Config, state: &mut State, index: usize) {
 /// Gives the session up, as if it was fenced, and begins another if there is one left.
 pub(crate) fn retry(config: &Config, state: &mut State, index: usize) {
     let writer = &mut state.writers[index];
+    if config.breaks(Mutation::FencedSessionReused) {
+        writer.step = WriterStep::ReadEpoch;
+        return;
+    }
     writer.attempt += 1;
     let left = usize::from(writer.attempt) < config.attempts;
     writer.step = if left { WriterStep::ReadEpoch } else { WriterStep::Ended };
@@ -126,15 +130,13 @@ fn after_look(writer: &Writer) -> WriterStep {
 /// Finds which chunks are stored, in which packs, and which are missing.
 fn look(config: &Config, state: &mut State, index: usize) {
     let wanted = goal(config, state, index).chunks;
-    let uploaded = state.writers[index].uploaded;
-    let mut usable = state.valid(config, usize::from(state.writers[index].base));
+    let writer = state.writers[index];
+    let mut usable = state.valid(config, usize::from(writer.base));
     if config.breaks(Mutation::DedupUncommitted) {
         usable |= state.stored;
     }
-    // W6: a collection may have deleted packs of an own session that was fenced.
-    usable |=
-        if config.breaks(Mutation::AdoptUnlisted) { uploaded } else { uploaded & state.stored };
-    usable -= state.writers[index].condemned;
+    usable -= writer.condemned;
+    usable |= adoptable(config, state, &writer, usable);
     if heals(config, index) {
         // What is stored elsewhere today may be dropped as a duplicate of the damaged pack tomorrow.
         usable = Set::EMPTY;
@@ -142,41 +144,37 @@ fn look(config: &Config, state: &mut State, index: usize) {
     let mut found = Set::EMPTY;
     let mut needed = Set::EMPTY;
     for chunk in wanted.iter() {
-        if let Some(packs) = hit(config, state, usable, chunk) {
+        if let Some(pack) = state.copy_in(usable, chunk) {
             found |= Set::one(chunk);
-            needed |= packs;
+            needed |= Set::one(pack);
         }
     }
     let missing = wanted - found;
     let mut delta = Set::EMPTY;
     for chunk in (missing & config.delta[index]).iter() {
         let base = Config::base_of(chunk);
-        if let Some(pack) = base.and_then(|base| plain_copy(state, usable, base)) {
+        if let Some(pack) = base.and_then(|base| state.plain_copy_in(usable, base)) {
             // A base edge is a dependency of the session that writes it.
             needed |= Set::one(pack);
             delta |= Set::one(chunk);
         }
     }
-    let segments = needed & uploaded;
-    let writer = &mut state.writers[index];
-    *writer = Writer { needed, segments, missing, delta, ..*writer };
+    let segments = needed & writer.uploaded;
+    state.writers[index] = Writer { needed, segments, missing, delta, ..writer };
 }
 
-/// The packs from which a chunk can be read, if it counts as stored in `usable`.
-pub(crate) fn hit(config: &Config, state: &State, usable: Set, chunk: usize) -> Option<Set> {
-    if let Some(pack) = plain_copy(state, usable, chunk) {
-        return Some(Set::one(pack));
+/// W6: the packs of own sessions that were fenced, if a collection has not deleted them. Nothing kept the bases
+/// of their delta blocks meanwhile, so that these must count as stored by themselves.
+fn adoptable(config: &Config, state: &State, writer: &Writer, usable: Set) -> Set {
+    if config.breaks(Mutation::AdoptUnlisted) {
+        return writer.uploaded - writer.condemned;
     }
-    let pack = usable.iter().find(|number| state.packs[*number].delta.has(chunk))?;
-    if config.breaks(Mutation::HitWithoutBase) {
-        return Some(Set::one(pack));
+    let listed = (writer.uploaded & state.stored) - writer.condemned;
+    if config.breaks(Mutation::AdoptWithoutBases) {
+        return listed;
     }
-    let base = Config::base_of(chunk)?;
-    Some(Set::one(pack) | Set::one(plain_copy(state, usable, base)?))
-}
-
-fn plain_copy(state: &State, usable: Set, chunk: usize) -> Option<usize> {
-    usable.iter().find(|number| state.packs[*number].plain.has(chunk))
+    let plain = state.plain_in(usable);
+    listed.only(|pack| Config::bases_of(state.packs[pack].delta).within(plain))
 }
 
 fn put_pack(config: &Config, state: &mut State, index: usize) {
@@ -213,10 +211,10 @@ fn commit(config: &Config, state: &mut State, index: usize) {
     if session.outcome == Outcome::Fence {
         return retry(config, state, index);
     }
-    session.outcome = Outcome::Commit;
     session.subject = goal.subject;
     session.roots = if goal.subject == Subject::Maintenance { Set::EMPTY } else { goal.chunks };
     session.segments = state.writers[index].segments;
+    state.put_commit(config, number);
     state.writers[index].step = if config.breaks(Mutation::NoRecheckAfterCommit) {
         WriterStep::Report
     } else {
