@@ -5,7 +5,7 @@ use crate::state::FIRST_FREE;
 use crate::state::GENERATIONS;
 use crate::state::SLOTS;
 
-/// A rule of the protocol that a run leaves out. Each but `OpenPacksCondemned` must be refuted.
+/// A rule of the protocol that a run leaves out. Each must be refuted, but for M9 where nothing is healed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mutation {
     /// The protocol as it is.
@@ -26,7 +26,8 @@ pub(crate) enum Mutation {
     ReusablePackKeys,
     /// M8: outcomes of closed epochs go on counting.
     NoWatermark,
-    /// M9: packs of open sessions may be condemned. Harmless: the verdict keeps what is used.
+    /// M9: packs of open sessions may be condemned. The verdict keeps what is used, so that this is harmless
+    /// until a healed pack of a session that has not committed counts as a copy of the damaged one.
     OpenPacksCondemned,
     /// M10: packs of sessions without outcome count as stored.
     DedupUncommitted,
@@ -56,6 +57,8 @@ pub(crate) enum Mutation {
     OrphansOverlooked,
     /// M23: a writer that was fenced goes on under the same session.
     FencedSessionReused,
+    /// M24: packs of fenced sessions are adopted although a verdict has removed them, if they are there again.
+    AdoptRemoved,
 }
 
 /// The bounds of a run.
@@ -85,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) undo: bool,
     /// Whether a doubled commit request may arrive once more at any moment.
     pub(crate) late_commits: bool,
+    /// Whether a doubled request for a pack may arrive once more at any moment.
+    pub(crate) late_packs: bool,
     /// Whether a collection may keep packs that are dead in part.
     pub(crate) partly_dead: bool,
     /// Whether the second writer heals: the first pack is found damaged, and its bytes are stored again.
@@ -144,6 +149,7 @@ pub(crate) const SMALL: Config = Config {
     forget: Forgetting::First,
     undo: false,
     late_commits: true,
+    late_packs: false,
     partly_dead: false,
     heal: false,
     crashes: false,

@@ -11,6 +11,7 @@ mod properties;
 mod pruner;
 mod reader;
 mod run;
+mod scripts;
 mod set;
 mod state;
 mod view;

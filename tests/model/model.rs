@@ -44,6 +44,8 @@ pub(crate) enum Action {
     Forget(usize),
     /// A request to create a commit arrives for the second time.
     LateCommit(usize),
+    /// A request to create a pack arrives for the second time.
+    LatePack(usize),
     /// The first pack's bytes turn out to be damaged.
     Damage,
 }
@@ -90,6 +92,10 @@ impl Model for Protocol {
             Action::LateCommit(session) => {
                 state.put_commit(config, session);
                 state.doubled |= Set::one(session);
+            }
+            Action::LatePack(pack) => {
+                state.stored |= Set::one(pack);
+                state.doubled_packs |= Set::one(pack);
             }
             Action::Damage => state.damaged |= Set::one(0),
         }
@@ -141,6 +147,11 @@ fn surroundings(config: &Config, state: &State, actions: &mut Vec<Action>) {
     actions.extend((live - state.forgotten).iter().map(Action::Forget));
     if config.heal && state.stored.has(0) && state.damaged.is_empty() {
         actions.push(Action::Damage);
+    }
+    if config.late_packs {
+        let uploaded = state.writers.iter().fold(Set::EMPTY, |all, writer| all | writer.uploaded);
+        let late = uploaded - state.stored - state.doubled_packs;
+        actions.extend(late.iter().map(Action::LatePack));
     }
     if config.late_commits {
         let late = state.requested - state.doubled;

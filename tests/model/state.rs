@@ -224,6 +224,7 @@ pub(crate) struct State {
     /// Sessions whose commit has counted at some time.
     pub(crate) counted: Set,
     pub(crate) doubled: Set,
+    pub(crate) doubled_packs: Set,
     pub(crate) writers: [Writer; 2],
     pub(crate) pruners: [Pruner; 2],
     pub(crate) reader: Reader,
@@ -250,6 +251,7 @@ impl State {
             requested: Set::EMPTY,
             counted: Set::EMPTY,
             doubled: Set::EMPTY,
+            doubled_packs: Set::EMPTY,
             writers: [Writer::default(); 2],
             pruners: [Pruner::default(); 2],
             reader: Reader::default(),

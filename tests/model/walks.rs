@@ -39,6 +39,7 @@ fn everything() -> Config {
         delta: [B, A | B],
         checkpoint: [B, Set::EMPTY],
         forget: Forgetting::Any,
+        late_packs: true,
         undo: true,
         partly_dead: true,
         crashes: true,
@@ -165,7 +166,9 @@ impl Dice {
             }
             Action::Read(_) => process(4),
             Action::Keep => process(5),
-            Action::Forget(_) | Action::LateCommit(_) | Action::Damage => self.outside_rarity,
+            Action::Forget(_) | Action::LateCommit(_) | Action::LatePack(_) | Action::Damage => {
+                self.outside_rarity
+            }
             Action::CrashWriter(_) | Action::CrashPruner(_) => self.crash_rarity,
         }
     }

@@ -169,7 +169,14 @@ fn adoptable(config: &Config, state: &State, writer: &Writer, usable: Set) -> Se
     if config.breaks(Mutation::AdoptUnlisted) {
         return writer.uploaded - writer.condemned;
     }
-    let listed = (writer.uploaded & state.stored) - writer.condemned;
+    let mut listed = (writer.uploaded & state.stored) - writer.condemned;
+    if !config.breaks(Mutation::AdoptRemoved) {
+        // One that is there although a verdict removed it was created again by a doubled request, and a pruner
+        // that rested since may delete it once more.
+        for collection in &state.collections {
+            listed -= collection.removed;
+        }
+    }
     if config.breaks(Mutation::AdoptWithoutBases) {
         return listed;
     }
