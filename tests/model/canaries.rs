@@ -41,6 +41,8 @@ fn collections_without_their_rules_lose_data() {
     refuted(Mutation::NoRemark, SMALL, NO_DANGLING);
     refuted(Mutation::ReusablePackKeys, Config { need: [A | B, A], ..two }, DEPS_HELD);
     refuted(Mutation::NoWatermark, THREE, NO_DANGLING);
+    let late = Config { late_objects: true, ..SMALL };
+    refuted(Mutation::ClosedCommitsCounted, late, NO_DANGLING);
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub(crate) enum Mutation {
     FencedSessionReused,
     /// M24: packs of fenced sessions are adopted although a verdict has removed them, if they are there again.
     AdoptRemoved,
+    /// M25: a verdict counts the commits of all sessions that it finds announced, however old.
+    ClosedCommitsCounted,
 }
 
 /// The bounds of a run.
@@ -88,8 +90,8 @@ pub(crate) struct Config {
     pub(crate) undo: bool,
     /// Whether a doubled commit request may arrive once more at any moment.
     pub(crate) late_commits: bool,
-    /// Whether a doubled request for a pack may arrive once more at any moment.
-    pub(crate) late_packs: bool,
+    /// Whether a doubled request for a pack or an announcement may arrive once more at any moment.
+    pub(crate) late_objects: bool,
     /// Whether a collection may keep packs that are dead in part.
     pub(crate) partly_dead: bool,
     /// Whether the second writer heals: the first pack is found damaged, and its bytes are stored again.
@@ -149,7 +151,7 @@ pub(crate) const SMALL: Config = Config {
     forget: Forgetting::First,
     undo: false,
     late_commits: true,
-    late_packs: false,
+    late_objects: false,
     partly_dead: false,
     heal: false,
     crashes: false,

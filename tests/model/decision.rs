@@ -15,7 +15,13 @@ pub(crate) fn decide(config: &Config, state: &State, pruner: &Pruner) -> Collect
     let number = usize::from(pruner.number);
     let plan = state.collections[number];
     let before = state.collections[number - 1];
-    let committed = pruner.roster.only(|s| state.sessions[s].outcome == Outcome::Commit);
+    // A session of an older epoch was closed by an earlier verdict: what is there of it came back.
+    let counts = |s: usize| {
+        config.breaks(Mutation::ClosedCommitsCounted)
+            || State::is_open_epoch(config, state.sessions[s].epoch, number - 1)
+    };
+    let committed =
+        pruner.roster.only(|s| state.sessions[s].outcome == Outcome::Commit && counts(s));
     let snapshots = before.snapshots | state.with_subject(committed, Subject::Snapshot);
     let points = before.checkpoints | state.with_subject(committed, Subject::Checkpoint);
     let checkpoints = points.only(|point| !ended(config, point, committed | before.snapshots));

@@ -63,6 +63,12 @@ fn healing_leaves_a_sound_copy() {
 }
 
 #[test]
+fn doubled_requests_may_arrive_at_any_time() {
+    let late = Config { late_objects: true, attempts: 1, ..SMALL };
+    holds_everywhere("W1 P1 G2 A1 late packs and announcements", late);
+}
+
+#[test]
 fn any_snapshot_may_be_forgotten() {
     let any = Config { forget: Forgetting::Any, ..SMALL };
     holds_everywhere("W1 P1 G2 A2 any forgotten", any);

@@ -46,6 +46,8 @@ pub(crate) enum Action {
     LateCommit(usize),
     /// A request to create a pack arrives for the second time.
     LatePack(usize),
+    /// A request to announce a session arrives for the second time.
+    LateAnnouncement(usize),
     /// The first pack's bytes turn out to be damaged.
     Damage,
 }
@@ -96,6 +98,10 @@ impl Model for Protocol {
             Action::LatePack(pack) => {
                 state.stored |= Set::one(pack);
                 state.doubled_packs |= Set::one(pack);
+            }
+            Action::LateAnnouncement(session) => {
+                state.announced |= Set::one(session);
+                state.doubled_announcements |= Set::one(session);
             }
             Action::Damage => state.damaged |= Set::one(0),
         }
@@ -148,10 +154,11 @@ fn surroundings(config: &Config, state: &State, actions: &mut Vec<Action>) {
     if config.heal && state.stored.has(0) && state.damaged.is_empty() {
         actions.push(Action::Damage);
     }
-    if config.late_packs {
-        let uploaded = state.writers.iter().fold(Set::EMPTY, |all, writer| all | writer.uploaded);
-        let late = uploaded - state.stored - state.doubled_packs;
-        actions.extend(late.iter().map(Action::LatePack));
+    if config.late_objects {
+        let packs = state.created - state.stored - state.doubled_packs;
+        actions.extend(packs.iter().map(Action::LatePack));
+        let sessions = state.began - state.announced - state.doubled_announcements;
+        actions.extend(sessions.iter().map(Action::LateAnnouncement));
     }
     if config.late_commits {
         let late = state.requested - state.doubled;

@@ -59,8 +59,7 @@ pub(crate) fn step(config: &Config, state: &mut State, index: usize, partly: Par
     let next = match pruner.step {
         PrunerStep::Idle => return begin(config, state, index),
         PrunerStep::Announce => {
-            state.announced |= Set::one(session);
-            state.sessions[session].epoch = pruner.number - 1;
+            state.announce(session, pruner.number - 1);
             PrunerStep::ListClosed
         }
         PrunerStep::ListClosed => {

@@ -26,8 +26,7 @@ pub(crate) fn read(config: &Config, state: &mut State, snapshot: usize) {
             if long { ReaderStep::Announce } else { ReaderStep::RecheckEpoch }
         }
         ReaderStep::Announce => {
-            state.announced |= Set::one(number);
-            state.sessions[number].epoch = reader.epoch;
+            state.announce(number, reader.epoch);
             ReaderStep::RecheckEpoch
         }
         ReaderStep::RecheckEpoch => {

@@ -22,7 +22,7 @@ const STEPS_MAX: usize = 40;
 
 #[test]
 fn a_removed_pack_that_comes_back_is_not_adopted() {
-    let config = Config { late_packs: true, pruners: 2, need: [D, A], ..THREE };
+    let config = Config { late_objects: true, pruners: 2, need: [D, A], ..THREE };
     assert_eq!(broken(config), Vec::<&str>::new());
     let without = config.without(Mutation::AdoptRemoved);
     assert_eq!(broken(without), [NO_DANGLING, INDEX_TRAILS]);

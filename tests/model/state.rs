@@ -201,7 +201,9 @@ pub(crate) enum KeeperStep {
 /// Everything.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct State {
+    /// Sessions that are announced, and all that ever were.
     pub(crate) announced: Set,
+    pub(crate) began: Set,
     pub(crate) sessions: [Session; SLOTS],
     /// Packs in the store.
     pub(crate) stored: Set,
@@ -225,6 +227,7 @@ pub(crate) struct State {
     pub(crate) counted: Set,
     pub(crate) doubled: Set,
     pub(crate) doubled_packs: Set,
+    pub(crate) doubled_announcements: Set,
     pub(crate) writers: [Writer; 2],
     pub(crate) pruners: [Pruner; 2],
     pub(crate) reader: Reader,
@@ -237,6 +240,7 @@ impl State {
         let first = Set::one(0);
         let mut state = Self {
             announced: Set::EMPTY,
+            began: Set::EMPTY,
             sessions: [Session::default(); SLOTS],
             stored: first,
             created: first,
@@ -252,6 +256,7 @@ impl State {
             counted: Set::EMPTY,
             doubled: Set::EMPTY,
             doubled_packs: Set::EMPTY,
+            doubled_announcements: Set::EMPTY,
             writers: [Writer::default(); 2],
             pruners: [Pruner::default(); 2],
             reader: Reader::default(),

@@ -122,6 +122,13 @@ impl State {
         self.plain_copy_in(packs, chunk).or_else(|| packs.iter().find(delta))
     }
 
+    /// Announces a session.
+    pub(crate) fn announce(&mut self, number: usize, epoch: u8) {
+        self.announced |= Set::one(number);
+        self.began |= Set::one(number);
+        self.sessions[number].epoch = epoch;
+    }
+
     /// Creates a session's outcome as a commit.
     pub(crate) fn put_commit(&mut self, config: &Config, number: usize) {
         self.sessions[number].outcome = Outcome::Commit;

@@ -23,11 +23,11 @@ use sbf_repo::testing::SplitMix;
 use stateright::Chooser;
 
 /// States that all searches and walks may visit together, transitions to known ones counted too.
-const STATES: usize = 4_000_000;
+const STATES: usize = 4_500_000;
 /// Says how many instead; `tools/model` sets it.
 const STATES_VARIABLE: &str = "SBF_REPO_MODEL_STATES";
 /// How many searches and walks there are.
-const PARTS: usize = 8;
+const PARTS: usize = 9;
 
 /// Two writers and two pruners, who crash, with everything that a repository can hold.
 fn everything() -> Config {
@@ -39,7 +39,7 @@ fn everything() -> Config {
         delta: [B, A | B],
         checkpoint: [B, Set::EMPTY],
         forget: Forgetting::Any,
-        late_packs: true,
+        late_objects: true,
         undo: true,
         partly_dead: true,
         crashes: true,
@@ -58,6 +58,8 @@ fn many_writers_and_pruners_are_safe_nearby() {
         Config { writers: 2, pruners: 2, generations: 1, tries: 1, ..two },
         part(),
     );
+    let late = Config { late_objects: true, ..SMALL };
+    holds_nearby("W1 P1 G2 A2 late packs and announcements", late, part());
     let delta = Config { writers: 2, partly_dead: true, need: [B, A | C], ..DELTA };
     holds_nearby("W2 P1 G2 A2 delta twin, partly dead packs kept", delta, part());
 }
@@ -166,9 +168,11 @@ impl Dice {
             }
             Action::Read(_) => process(4),
             Action::Keep => process(5),
-            Action::Forget(_) | Action::LateCommit(_) | Action::LatePack(_) | Action::Damage => {
-                self.outside_rarity
-            }
+            Action::Forget(_)
+            | Action::LateCommit(_)
+            | Action::LatePack(_)
+            | Action::LateAnnouncement(_)
+            | Action::Damage => self.outside_rarity,
             Action::CrashWriter(_) | Action::CrashPruner(_) => self.crash_rarity,
         }
     }

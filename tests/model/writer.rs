@@ -57,8 +57,7 @@ pub(crate) fn step(config: &Config, state: &mut State, index: usize) {
             if reads_first { WriterStep::RecheckEpoch } else { WriterStep::Announce }
         }
         WriterStep::Announce => {
-            state.announced |= Set::one(number);
-            state.sessions[number].epoch = writer.epoch;
+            state.announce(number, writer.epoch);
             if reads_first { after_look(&writer) } else { WriterStep::RecheckEpoch }
         }
         WriterStep::RecheckEpoch => {
