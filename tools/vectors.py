@@ -743,6 +743,15 @@ def signed_records(add):
     record("hold", hold_key, record_statement("hold", hold_key, snapshots=snapshots), "two snapshots")
     undo_key = f"records/undo/{CLIENT.hex()}/00000001"
     record("undo", undo_key, record_statement("undo", undo_key, forget=fixed("forget", 16).hex()), "a forget that no longer holds")
+    some = record_statement("undo", undo_key, forget=fixed("forget", 16).hex(), snapshots=snapshots[:1])
+    record("undo_some", undo_key, some, "a forget that no longer holds for one of its snapshots")
+    release_key = f"records/release/{CLIENT.hex()}/00000001"
+    release = record_statement("release", release_key, snapshots=snapshots, holds=[hold_key], reason="audit is over")
+    record("release", release_key, release, "the hold of two snapshots ends")
+    record("release_without_holds", release_key, record_statement("release", release_key, snapshots=snapshots), "no `holds`", "STATEMENT-1")
+    policy = record_statement("forget", forget_key, snapshots=snapshots, source="db", time="2023-11-14T22:13:20Z",
+                              policy={"keep": {"daily": 7}, "timezone": "UTC"})
+    record("forget_by_policy", forget_key, policy, "two snapshots that a policy chose")
     nested = record_statement("note", note_key, text="ü", list=[1, -1, True, {"a": "", "b": []}], object={"A": 1, "a": (1 << 64) - 1})
     nested["subject"] = [{"name": "x", "digest": {"sha256": fixed("subject").hex()}}]
     record("kind_unknown", note_key, nested, "a kind that this page does not describe")

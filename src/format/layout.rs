@@ -202,6 +202,25 @@ pub fn record_key(kind: &str, client: ClientId, number: u32) -> ObjectKey {
     key(format!("{RECORDS}/{kind}/{client}/{number:08}"))
 }
 
+/// Parses the key of a forget request.
+pub fn parse_forget_key(key: &ObjectKey) -> Result<RecordId, FormatError> {
+    match segments::<2>(key)? {
+        [FORGET, record] => id(record),
+        _ => Err(wrong_key()),
+    }
+}
+
+/// Parses the key of a record of this kind: its client and number.
+pub fn parse_record_key(kind: &str, key: &ObjectKey) -> Result<(ClientId, u32), FormatError> {
+    match segments::<4>(key)? {
+        [RECORDS, stated, client, count] if stated == kind => {
+            let count = u32::try_from(number(count, 8)?).map_err(|_source| wrong_key())?;
+            Ok((id(client)?, count))
+        }
+        _ => Err(wrong_key()),
+    }
+}
+
 /// Key of the inventory with this number.
 pub fn inventory_key(number: u64) -> ObjectKey {
     key(format!("{INVENTORY}/{number:012}"))

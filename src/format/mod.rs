@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod keyslot;
 pub mod layout;
 pub mod manifest;
+pub mod mark;
 pub mod outcome;
 pub mod pack;
 pub mod record;

@@ -5,6 +5,7 @@ use crate::format::FormatError;
 use crate::format::Rule;
 use crate::format::manifest::STATEMENT_TYPE;
 use crate::format::manifest::StatementSubject;
+use crate::id::RepoId;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
@@ -63,6 +64,25 @@ impl Record {
             return Err(wrong(1));
         }
         Ok(record)
+    }
+
+    /// Checks that the statement is of this kind and belongs to its key.
+    pub fn check_place(
+        &self,
+        kind: &str,
+        repository: RepoId,
+        place: &str,
+    ) -> Result<(), FormatError> {
+        let member = |name: &str| self.predicate.get(name).and_then(Value::as_str);
+        let kind_agrees = self
+            .predicate_type
+            .strip_prefix(PREDICATE_PREFIX)
+            .and_then(|rest| rest.strip_suffix("/v1"))
+            .is_some_and(|stated| stated == kind);
+        let agrees = kind_agrees
+            && member("place") == Some(place)
+            && member("repository") == Some(repository.to_string().as_str());
+        if agrees { Ok(()) } else { Err(FormatError::new("record", Rule::RecordJson, 3)) }
     }
 }
 

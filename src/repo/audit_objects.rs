@@ -13,6 +13,8 @@ use crate::format::layout::GcObject;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::format::manifest::Manifest;
+use crate::format::mark::Forget;
+use crate::format::mark::check_members;
 use crate::format::record::Record;
 use crate::format::session::Announcement;
 use crate::format::session::Heartbeat;
@@ -58,13 +60,13 @@ pub(crate) fn open_any(repository: &Repository, key: &ObjectKey) -> Result<(), R
             let body = by_client(repository, ObjectKind::Audit, key, client(owner)?)?;
             Record::decode(&body).map(|_valid| ()).map_err(decode)
         }
-        [layout::RECORDS, _, owner, _] => {
+        [layout::RECORDS, kind, owner, _] => {
             let body = by_client(repository, ObjectKind::Record, key, client(owner)?)?;
-            Record::decode(&body).map(|_valid| ()).map_err(decode)
+            check_record(repository, kind, key, &body).map_err(decode)
         }
         [layout::FORGET, _] => {
             let body = by_maintenance(repository, opened(repository, ObjectKind::Forget, key)?)?;
-            Record::decode(&body).map(|_valid| ()).map_err(decode)
+            check_record(repository, Forget::KIND, key, &body).map_err(decode)
         }
         [layout::INVENTORY, _] => {
             let bytes = read(repository, ObjectKind::Inventory, key)?;
@@ -75,6 +77,17 @@ pub(crate) fn open_any(repository: &Repository, key: &ObjectKey) -> Result<(), R
         [layout::GC, ..] => open_gc(repository, key),
         _ => Err(misplaced()),
     }
+}
+
+fn check_record(
+    repository: &Repository,
+    kind: &str,
+    key: &ObjectKey,
+    body: &[u8],
+) -> Result<(), FormatError> {
+    let record = Record::decode(body)?;
+    record.check_place(kind, repository.id(), key.as_str())?;
+    check_members(kind, &record)
 }
 
 fn open_gc(repository: &Repository, key: &ObjectKey) -> Result<(), RepoError> {

@@ -30,6 +30,7 @@ use crate::id::Sha256;
 use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
+use crate::repo::marks::Marks;
 use crate::repo::repository::Repository;
 use crate::store::Listed;
 use std::collections::BTreeSet;
@@ -55,6 +56,10 @@ pub(crate) struct History {
     pub(crate) heads: Vec<Head>,
     /// Objects that should have been read and could not; what they added is missing above.
     pub(crate) unreadable: Vec<RepoErrorAt>,
+    /// Snapshots that are stored and that a forget names which counts.
+    pub(crate) forgotten: Vec<LiveSnapshot>,
+    /// The marks on snapshots; what holds them is there only if something is forgotten.
+    pub(crate) marks: Marks,
 }
 
 /// An error and the object it is about.
@@ -105,6 +110,7 @@ impl History {
         for _attempt in 0..SETTLE_ATTEMPTS {
             let chain = Chain::load(repository)?;
             let listed = repository.store.list(layout::OUTCOMES)?;
+            let marks = Marks::load_if_forgotten(repository)?;
             let after = Chain::load(repository)?;
             if after.verdict != chain.verdict {
                 continue;
@@ -112,7 +118,7 @@ impl History {
             match Self::load_at(repository, after, &listed) {
                 // Swept between the listing and the reading: a newer base has it.
                 Err(error) if is_missing(&error) && Chain::load(repository)? != after => {}
-                loaded => return loaded,
+                loaded => return loaded.map(|history| history.without_forgotten(marks)),
             }
         }
         Err(RepoError::Unsettled { attempts: SETTLE_ATTEMPTS })
@@ -187,6 +193,14 @@ impl History {
             }
         }
         Ok(epoch_min)
+    }
+
+    /// Takes out what is forgotten.
+    fn without_forgotten(mut self, marks: Marks) -> Self {
+        let is_forgotten = |live: &mut LiveSnapshot| marks.forgotten().contains(&live.snapshot);
+        self.forgotten = self.snapshots.extract_if(.., is_forgotten).collect();
+        self.marks = marks;
+        self
     }
 
     fn fold(&mut self, session: SessionRef, commit: &Commit, listed: &Listed) {

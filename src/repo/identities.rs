@@ -6,6 +6,7 @@ use crate::format::envelope::ObjectKind;
 use crate::format::identity::Certificate;
 use crate::format::identity::Identity;
 use crate::format::identity::Subject;
+use crate::format::keyslot::Role;
 use crate::format::layout;
 use crate::id::ClientId;
 use crate::id::KeyId;
@@ -68,6 +69,11 @@ impl Identities {
     /// Whether a certificate names this key.
     pub(crate) fn certify(&self, key: KeyId) -> bool {
         self.certificates.contains_key(&key)
+    }
+
+    /// The role for which a key was certified.
+    pub(crate) fn role_of(&self, key: KeyId) -> Option<Role> {
+        self.certificates.get(&key).map(|certificate| certificate.role)
     }
 
     /// Counts an object, and the numbers that are missing before it.

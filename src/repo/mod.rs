@@ -13,6 +13,8 @@ pub(crate) mod history;
 pub(crate) mod identities;
 pub(crate) mod index;
 pub(crate) mod keyring;
+pub(crate) mod mark_writer;
+pub(crate) mod marks;
 pub(crate) mod objects;
 pub(crate) mod packkey;
 pub(crate) mod read;

@@ -184,7 +184,8 @@ impl WriterSession {
 fn counts_still(repository: &Repository, session: SessionRef) -> Result<bool, RepoError> {
     let history = History::load(repository)?;
     let snapshot = session.session.into();
-    let folded = history.snapshots.iter().any(|live| live.snapshot == snapshot);
+    let stored = history.snapshots.iter().chain(&history.forgotten);
+    let folded = stored.into_iter().any(|live| live.snapshot == snapshot);
     Ok(folded || history.outcomes.contains(&session))
 }
 

@@ -13,10 +13,12 @@ use sbf_repo::format::gc::Step;
 use sbf_repo::format::layout::GcObject;
 use sbf_repo::format::layout::parse_gc_key;
 use sbf_repo::format::manifest::Manifest;
+use sbf_repo::format::mark::check_members;
 use sbf_repo::format::pack::PackKind;
 use sbf_repo::format::pack::PackTrailer;
 use sbf_repo::format::pack::Wrap;
 use sbf_repo::format::pack::WrappedKey;
+use sbf_repo::format::record::Record;
 use sbf_repo::id::PackUid;
 use sbf_repo::id::RepoId;
 use sbf_repo::key::ObjectKey;
@@ -57,12 +59,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("manifest/time_without_zone.vec", UNCHECKED),
     ("pack/directory_raw_too_short.vec", UNCHECKED),
     ("record/audit_other_seq.vec", PLACE),
-    ("record/kind_differs.vec", PLACE),
     ("record/number_fraction.vec", UNCHECKED),
-    ("record/place_differs.vec", PLACE),
-    ("record/repository_differs.vec", PLACE),
-    ("record/snapshots_none.vec", UNCHECKED),
-    ("record/snapshots_unsorted.vec", UNCHECKED),
 ];
 const HEIGHT: &str = "heights are checked where nodes are walked, in `repo::tree`";
 const PLACE: &str = "the place is compared where the object is read, if anything reads it yet";
@@ -211,6 +208,13 @@ fn check_place(word: &str, vector: &Vector) -> Result<(), Refusal> {
             if vector.find_hex("sha256").is_some_and(|committed| committed != found.as_slice()) {
                 return Err(Refusal::Auth);
             }
+        }
+        "record" => {
+            let place = vector.text("place");
+            let kind = place.strip_prefix("records/").unwrap_or(place).split('/').next().unwrap();
+            let record = Record::decode(body)?;
+            record.check_place(kind, repository(vector), place)?;
+            check_members(kind, &record)?;
         }
         "pack-trailer" => {
             let header_length = vector.number("header-length").try_into().unwrap();

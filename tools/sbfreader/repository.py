@@ -1,7 +1,7 @@
 """Opens a repository in a directory: keys, signers, what is valid, chunks. Spec: format-spec/03, 04, 06, 09, 10, 11."""
 
 import os
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
 
 from . import crypto, envelope, keyslot, pack, records, statement
 from .codec import decode_record
@@ -263,6 +263,7 @@ class Repository:
             self.base = self.read_body("gc-base", records.BASE, number, self.verdict.base)
         epoch_min = self.verdict.epoch_min if self.verdict else 0
         self.commits = self._read_outcomes(epoch_min)
+        forgotten = self._forgotten()
         if self.newest_verdict() != number:
             return False
         segments = set(self.base.segments) if self.base else set()
@@ -280,7 +281,7 @@ class Repository:
                 subject = commit.subject.value
                 self.snapshots[parts["session"]] = Snapshot(parts["session"], parts["client"], subject.manifest,
                                                             subject.source, parts["epoch"])
-        for snapshot in self._forgotten():
+        for snapshot in forgotten:
             self.snapshots.pop(snapshot, None)
         self._read_segments(sorted(segments))
         self.removed = set(self.verdict.removed) if self.verdict else set()
@@ -316,27 +317,43 @@ class Repository:
         return statement.decode_statement(signed.body, self.id, key), signed
 
     def _forgotten(self):
-        """Snapshots that a forget names, unless it is undone or the snapshot is held."""
-        undone, holds = set(), Counter()
+        """Snapshots that a forget names, unless it is undone for them or something holds them."""
+        # Forgets first: whatever kept a snapshot before its forget was stored is then seen too.
+        requests = {}
+        for key in self.listed("forget", "forget"):
+            try:
+                signed = self._predicate("forget", key)
+            except Missing:
+                continue  # swept since it was listed
+            if signed:
+                requests[parse_key(key)[1]["record"]] = signed[0]["snapshots"]
+        undos, holds, releases = [], [], []
+        kinds = {"undo": undos, "hold": holds, "release": releases}
         for key in self.listed("records", "record"):
             kind = parse_key(key)[1]["kind"]
-            if kind in ("undo", "hold", "release"):
-                predicate = self._predicate("record", key)
-                if predicate and kind == "undo":
-                    undone.add(bytes.fromhex(predicate["forget"]))
-                elif predicate:
-                    for snapshot in predicate["snapshots"]:
-                        holds[bytes.fromhex(snapshot)] += 1 if kind == "hold" else -1
-        forgotten = set()
-        for key in self.listed("forget", "forget"):
-            predicate = self._predicate("forget", key)
-            if predicate and parse_key(key)[1]["record"] not in undone:
-                forgotten |= {bytes.fromhex(snapshot) for snapshot in predicate["snapshots"]}
-        return {snapshot for snapshot in forgotten if holds[snapshot] <= 0}
+            if kind in kinds:
+                read = self._predicate("record", key)
+                if read:
+                    kinds[kind].append((key, *read))
+        held = {snapshot for hold in holds for snapshot in hold[1]["snapshots"] if not self._is_released(hold, snapshot, releases)}
+        return {bytes.fromhex(snapshot) for request, snapshots in requests.items() for snapshot in snapshots
+                if snapshot not in held and not any(_undoes(undo, request, snapshot) for _, undo, _ in undos)}
+
+    def _is_released(self, hold, snapshot, releases):
+        """A client ends its own holds; one that may forget ends those of others too."""
+        key = hold[0]
+        client = parse_key(key)[1]["client"]
+        for place, release, signer in releases:
+            may_forget = any(certificate.role.name in ("Admin", "Pruner") for certificate in self.certificates[signer])
+            if key in release["holds"] and snapshot in release["snapshots"] and (may_forget or parse_key(place)[1]["client"] == client):
+                return True
+        return False
 
     def _predicate(self, word, key):
+        """What a record states and the key that signed it; `None`, and a finding, if it does not count."""
         try:
-            return self.read_statement(word, key)[0]["predicate"]
+            value, signed = self.read_statement(word, key)
+            return value["predicate"], signed.signer
         except (FormatError, AuthError) as error:
             self.finding(key, error)
             return None
@@ -486,3 +503,7 @@ class Repository:
                 wrapped, self.id, kind, pack_uid, lambda generation: self.key_of(generation, name),
                 lambda generation: self.key_of(generation, f"{name}_seal_secret"))
         return self.pack_keys[cached]
+
+
+def _undoes(undo, request, snapshot):
+    return bytes.fromhex(undo["forget"]) == request and ("snapshots" not in undo or snapshot in undo["snapshots"])

@@ -199,11 +199,15 @@ def decode_statement(data, repository, key):
     _require_sorted_members(predicate, rule)
     require(predicate.get("place") == key, rule, f"the place {predicate.get('place')!r}")
     require(predicate.get("repository") == repository.hex(), rule, f"the repository {predicate.get('repository')!r}")
+    if word in ("forget", "hold", "release") or (word == "undo" and "snapshots" in predicate):
+        _require_sorted_texts(predicate, "snapshots", HEX16, rule)
     if word in ("forget", "hold", "release"):
-        snapshots = predicate.get("snapshots")
-        require(list_of(HEX16)(snapshots) and snapshots, rule, "no snapshots")
-        require(all(a < b for a, b in zip(snapshots, snapshots[1:])), rule, "snapshots are not sorted and unique")
-        require("reason" not in predicate or text(predicate["reason"]), rule, "the reason")
+        for name in ("reason", "time", "until", "source"):
+            require(name not in predicate or text(predicate[name]), rule, f"the {name}")
+    if word == "forget":
+        require(isinstance(predicate.get("policy", {}), dict), rule, "the policy")
+    if word == "release":
+        _require_sorted_texts(predicate, "holds", text, rule)
     if word == "undo":
         require(HEX16(predicate.get("forget")), rule, "no forget")
     if word == "audit":
@@ -212,6 +216,12 @@ def decode_statement(data, repository, key):
         require(time(predicate.get("time")) and text(predicate.get("operation")) and text(predicate.get("phase")), rule,
                 "time, operation or phase")
     return value
+
+
+def _require_sorted_texts(predicate, name, form, rule):
+    values = predicate.get(name)
+    require(list_of(form)(values) and values, rule, f"no {name}")
+    require(all(a < b for a, b in zip(values, values[1:])), rule, f"{name} are not sorted and unique")
 
 
 def _require_sorted_members(value, rule):

@@ -1,0 +1,229 @@
+//! What records say of snapshots: forgets, undos, holds, releases.
+//! Spec: format-spec/10-record.md, "Kinds".
+
+use crate::format::FormatError;
+use crate::format::Rule;
+use crate::format::record::Record;
+use crate::id::RecordId;
+use crate::id::SnapshotId;
+use serde_json::Map;
+use serde_json::Value;
+
+/// Snapshots shall no longer count.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Forget {
+    /// Which; sorted, at least one.
+    pub snapshots: Vec<SnapshotId>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// When it was asked for, RFC 3339 in UTC.
+    pub time: Option<String>,
+    /// Of which source they are, if a policy chose them.
+    pub source: Option<String>,
+    /// The policy that chose them.
+    pub policy: Option<Map<String, Value>>,
+}
+
+/// A forget no longer holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Undo {
+    /// Which forget.
+    pub forget: RecordId,
+    /// For which of its snapshots; sorted, empty for all of them.
+    pub snapshots: Vec<SnapshotId>,
+}
+
+/// Snapshots must be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hold {
+    /// Which; sorted, at least one.
+    pub snapshots: Vec<SnapshotId>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// When it was asked for, RFC 3339 in UTC.
+    pub time: Option<String>,
+    /// When it may be released, RFC 3339 in UTC; until then and after it the hold counts.
+    pub until: Option<String>,
+}
+
+/// Holds end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Release {
+    /// For which snapshots; sorted, at least one.
+    pub snapshots: Vec<SnapshotId>,
+    /// Keys of the records that no longer hold them; sorted, at least one.
+    pub holds: Vec<String>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// When it was asked for, RFC 3339 in UTC.
+    pub time: Option<String>,
+}
+
+impl Forget {
+    /// The word for the kind.
+    pub const KIND: &'static str = "forget";
+
+    /// Adds what it says to a statement.
+    pub fn write(&self, record: &mut Record) {
+        let Self { snapshots, reason, time, source, policy } = self;
+        insert_snapshots(record, snapshots);
+        insert_text(record, "reason", reason.as_deref());
+        insert_text(record, "time", time.as_deref());
+        insert_text(record, "source", source.as_deref());
+        if let Some(policy) = policy {
+            record.predicate.insert("policy".to_owned(), Value::Object(policy.clone()));
+        }
+    }
+
+    /// Takes a statement apart.
+    pub fn read(record: &Record) -> Result<Self, FormatError> {
+        let policy = match record.predicate.get("policy") {
+            None => None,
+            Some(Value::Object(policy)) => Some(policy.clone()),
+            Some(_other) => return Err(wrong()),
+        };
+        Ok(Self {
+            snapshots: snapshots(record)?,
+            reason: text(record, "reason")?,
+            time: text(record, "time")?,
+            source: text(record, "source")?,
+            policy,
+        })
+    }
+}
+
+impl Undo {
+    /// The word for the kind.
+    pub const KIND: &'static str = "undo";
+
+    /// A forget that no longer holds for these snapshots, or for all of its own if the list is empty.
+    pub fn new(forget: RecordId, snapshots: Vec<SnapshotId>) -> Self {
+        Self { forget, snapshots }
+    }
+
+    /// Adds what it says to a statement.
+    pub fn write(&self, record: &mut Record) {
+        let Self { forget, snapshots } = self;
+        insert_text(record, "forget", Some(&forget.to_string()));
+        if !snapshots.is_empty() {
+            insert_snapshots(record, snapshots);
+        }
+    }
+
+    /// Takes a statement apart.
+    pub fn read(record: &Record) -> Result<Self, FormatError> {
+        let forget = text(record, "forget")?.ok_or_else(wrong)?;
+        let forget = forget.parse().map_err(|_source| wrong())?;
+        let snapshots =
+            if record.predicate.contains_key(SNAPSHOTS) { snapshots(record)? } else { Vec::new() };
+        Ok(Self { forget, snapshots })
+    }
+
+    /// Whether the forget no longer holds for this snapshot.
+    pub fn covers(&self, snapshot: &SnapshotId) -> bool {
+        self.snapshots.is_empty() || self.snapshots.contains(snapshot)
+    }
+}
+
+impl Hold {
+    /// The word for the kind.
+    pub const KIND: &'static str = "hold";
+
+    /// Adds what it says to a statement.
+    pub fn write(&self, record: &mut Record) {
+        let Self { snapshots, reason, time, until } = self;
+        insert_snapshots(record, snapshots);
+        insert_text(record, "reason", reason.as_deref());
+        insert_text(record, "time", time.as_deref());
+        insert_text(record, "until", until.as_deref());
+    }
+
+    /// Takes a statement apart.
+    pub fn read(record: &Record) -> Result<Self, FormatError> {
+        Ok(Self {
+            snapshots: snapshots(record)?,
+            reason: text(record, "reason")?,
+            time: text(record, "time")?,
+            until: text(record, "until")?,
+        })
+    }
+}
+
+impl Release {
+    /// The word for the kind.
+    pub const KIND: &'static str = "release";
+
+    /// Adds what it says to a statement.
+    pub fn write(&self, record: &mut Record) {
+        let Self { snapshots, holds, reason, time } = self;
+        insert_snapshots(record, snapshots);
+        let holds = holds.iter().map(|hold| Value::from(hold.as_str())).collect();
+        record.predicate.insert("holds".to_owned(), Value::Array(holds));
+        insert_text(record, "reason", reason.as_deref());
+        insert_text(record, "time", time.as_deref());
+    }
+
+    /// Takes a statement apart.
+    pub fn read(record: &Record) -> Result<Self, FormatError> {
+        Ok(Self {
+            snapshots: snapshots(record)?,
+            holds: texts(record, "holds")?,
+            reason: text(record, "reason")?,
+            time: text(record, "time")?,
+        })
+    }
+}
+
+/// Checks the members that the page gives for the kind; kinds that it does not describe have none.
+pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
+    match kind {
+        Forget::KIND => Forget::read(record).map(|_valid| ()),
+        Undo::KIND => Undo::read(record).map(|_valid| ()),
+        Hold::KIND => Hold::read(record).map(|_valid| ()),
+        Release::KIND => Release::read(record).map(|_valid| ()),
+        _unknown => Ok(()),
+    }
+}
+
+fn insert_text(record: &mut Record, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        record.predicate.insert(name.to_owned(), Value::from(value));
+    }
+}
+
+fn insert_snapshots(record: &mut Record, snapshots: &[SnapshotId]) {
+    let names = snapshots.iter().map(|snapshot| Value::from(snapshot.to_string())).collect();
+    record.predicate.insert(SNAPSHOTS.to_owned(), Value::Array(names));
+}
+
+fn text(record: &Record, name: &str) -> Result<Option<String>, FormatError> {
+    match record.predicate.get(name) {
+        None => Ok(None),
+        Some(Value::String(value)) => Ok(Some(value.clone())),
+        Some(_other) => Err(wrong()),
+    }
+}
+
+/// A list of texts: sorted, each once, at least one.
+fn texts(record: &Record, name: &str) -> Result<Vec<String>, FormatError> {
+    let list = record.predicate.get(name).and_then(Value::as_array).ok_or_else(wrong)?;
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+    let texts: Vec<String> = list.iter().map(text).collect::<Result<_, _>>()?;
+    let sorted = texts.is_sorted_by(|left, right| left < right);
+    if texts.is_empty() || !sorted { Err(wrong()) } else { Ok(texts) }
+}
+
+fn snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
+    let names = texts(record, SNAPSHOTS)?;
+    names.iter().map(|name| name.parse().map_err(|_source| wrong())).collect()
+}
+
+fn wrong() -> FormatError {
+    FormatError::new("record", Rule::RecordJson, 2)
+}
+
+const SNAPSHOTS: &str = "snapshots";
