@@ -752,6 +752,10 @@ def signed_records(add):
     policy = record_statement("forget", forget_key, snapshots=snapshots, source="db", time="2023-11-14T22:13:20Z",
                               policy={"keep": {"daily": 7}, "timezone": "UTC"})
     record("forget_by_policy", forget_key, policy, "two snapshots that a policy chose")
+    policy_key = f"records/policy/{CLIENT.hex()}/00000001"
+    accepted = record_statement("policy", policy_key, source="db", time="2023-11-14T22:13:20Z",
+                                policy={"keep": {"daily": 7}, "tags": [], "timezone": "UTC", "within": {"last": "2d"}})
+    record("policy", policy_key, accepted, "a policy that is accepted for a source")
     nested = record_statement("note", note_key, text="ü", list=[1, -1, True, {"a": "", "b": []}], object={"A": 1, "a": (1 << 64) - 1})
     nested["subject"] = [{"name": "x", "digest": {"sha256": fixed("subject").hex()}}]
     record("kind_unknown", note_key, nested, "a kind that this page does not describe")

@@ -3,6 +3,9 @@
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
 use crate::cli::commands::dump::DumpArguments;
+use crate::cli::commands::forget::ForgetArguments;
+use crate::cli::commands::hold::HoldArguments;
+use crate::cli::commands::hold::ReleaseArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
@@ -67,6 +70,9 @@ pub(crate) enum Command {
     Ls(LsArguments),
     Restore(RestoreArguments),
     Dump(DumpArguments),
+    Forget(ForgetArguments),
+    Hold(HoldArguments),
+    Release(ReleaseArguments),
     /// Show what is stored, and how much room it takes
     Stats,
     Check(CheckArguments),
@@ -89,6 +95,6 @@ Environment (an option on the command line comes first):
 
 Exit codes:
   0 success   1 failure   2 wrong usage   3 finished, but something was left out
-  4 the source command failed   5 damage   8 own output does not read back   10 no repository
-  12 wrong key   13 store unreachable or access denied   14 refused   15 the key's role lacks a
+  4 the source command failed   5 damage   7 could not be verified
+  8 own output does not read back   10 no repository   12 wrong key   13 store unreachable or access denied   14 refused   15 the key's role lacks a
   right   130, 143 interrupted: run the same command again, and it goes on";

@@ -18,6 +18,7 @@ pub(crate) enum Exit {
     Incomplete,
     SourceCommand,
     Damage,
+    Unverified,
     OwnOutput,
     NoRepository,
     WrongKey,
@@ -39,6 +40,7 @@ impl Exit {
             Self::Incomplete => 3,
             Self::SourceCommand => 4,
             Self::Damage => 5,
+            Self::Unverified => 7,
             Self::OwnOutput => 8,
             Self::NoRepository => 10,
             Self::WrongKey => 12,
@@ -195,6 +197,11 @@ fn judge(error: &OpError) -> Judgement {
             (Exit::Failure, "snapshot.none", hint("run `sbf-repo snapshots` to see what there is"))
         }
         OpError::Hidden { .. } => (Exit::Damage, "outcome.damaged", hint(DAMAGE_HINT)),
+        OpError::TooLate { .. } => (
+            Exit::Failure,
+            "forget.too_late",
+            hint("another copy of the repository may still have it"),
+        ),
         OpError::NoPath { snapshot, .. } => {
             let text = format!("run `sbf-repo ls {snapshot}` to see what is in it");
             (Exit::Failure, "path.none", Some(text))

@@ -1,4 +1,4 @@
-//! Asks for a passphrase on the terminal, which does not show it.
+//! Asks on the terminal: for a passphrase, which it does not show, or for a yes.
 
 use crate::cli::failure::Failure;
 use crate::ops::error::OpError;
@@ -31,6 +31,17 @@ pub(crate) fn passphrase(prompts: &[&str]) -> Result<Passphrase, Failure> {
         first = first.or(Some(answer));
     }
     Ok(Passphrase::new(first.map(|answer| answer.to_vec()).unwrap_or_default()))
+}
+
+/// Asks a question that is answered with yes or no; no is what anything else means.
+pub(crate) fn yes(question: &str) -> Result<bool, Failure> {
+    let wrong = |source: io::Error| Failure::local("ask on", Path::new(TERMINAL), source);
+    let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL).map_err(wrong)?;
+    let mut out = &terminal;
+    out.write_all(question.as_bytes()).map_err(wrong)?;
+    let answer = read_line(&terminal).map_err(wrong)?;
+    let answer = answer.ok_or_else(|| Failure::from(OpError::Interrupted))?;
+    Ok(matches!(answer.as_slice(), b"y" | b"Y" | b"yes"))
 }
 
 fn ask(terminal: &File, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {

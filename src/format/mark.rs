@@ -1,4 +1,4 @@
-//! What records say of snapshots: forgets, undos, holds, releases.
+//! What records say of snapshots: forgets, undos, holds, releases, and the policies behind them.
 //! Spec: format-spec/10-record.md, "Kinds".
 
 use crate::format::FormatError;
@@ -63,6 +63,20 @@ pub struct Release {
     pub time: Option<String>,
 }
 
+/// A policy is accepted for a source.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Which source.
+    pub source: String,
+    /// When, RFC 3339 in UTC; the newest counts.
+    pub time: String,
+    /// The policy.
+    pub policy: Map<String, Value>,
+    /// Snapshots that the policy does not apply to, as whoever accepted it knew; sorted.
+    pub contradicting: Vec<SnapshotId>,
+}
+
 impl Forget {
     /// The word for the kind.
     pub const KIND: &'static str = "forget";
@@ -81,17 +95,12 @@ impl Forget {
 
     /// Takes a statement apart.
     pub fn read(record: &Record) -> Result<Self, FormatError> {
-        let policy = match record.predicate.get("policy") {
-            None => None,
-            Some(Value::Object(policy)) => Some(policy.clone()),
-            Some(_other) => return Err(wrong()),
-        };
         Ok(Self {
             snapshots: snapshots(record)?,
             reason: text(record, "reason")?,
             time: text(record, "time")?,
             source: text(record, "source")?,
-            policy,
+            policy: object(record, "policy")?,
         })
     }
 }
@@ -118,9 +127,7 @@ impl Undo {
     pub fn read(record: &Record) -> Result<Self, FormatError> {
         let forget = text(record, "forget")?.ok_or_else(wrong)?;
         let forget = forget.parse().map_err(|_source| wrong())?;
-        let snapshots =
-            if record.predicate.contains_key(SNAPSHOTS) { snapshots(record)? } else { Vec::new() };
-        Ok(Self { forget, snapshots })
+        Ok(Self { forget, snapshots: some_snapshots(record)? })
     }
 
     /// Whether the forget no longer holds for this snapshot.
@@ -178,6 +185,32 @@ impl Release {
     }
 }
 
+impl Policy {
+    /// The word for the kind.
+    pub const KIND: &'static str = "policy";
+
+    /// Adds what it says to a statement.
+    pub fn write(&self, record: &mut Record) {
+        let Self { source, time, policy, contradicting } = self;
+        insert_text(record, "source", Some(source));
+        insert_text(record, "time", Some(time));
+        record.predicate.insert("policy".to_owned(), Value::Object(policy.clone()));
+        if !contradicting.is_empty() {
+            insert_snapshots(record, contradicting);
+        }
+    }
+
+    /// Takes a statement apart.
+    pub fn read(record: &Record) -> Result<Self, FormatError> {
+        Ok(Self {
+            source: text(record, "source")?.ok_or_else(wrong)?,
+            time: text(record, "time")?.ok_or_else(wrong)?,
+            policy: object(record, "policy")?.ok_or_else(wrong)?,
+            contradicting: some_snapshots(record)?,
+        })
+    }
+}
+
 /// Checks the members that the page gives for the kind; kinds that it does not describe have none.
 pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
     match kind {
@@ -185,6 +218,7 @@ pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
         Undo::KIND => Undo::read(record).map(|_valid| ()),
         Hold::KIND => Hold::read(record).map(|_valid| ()),
         Release::KIND => Release::read(record).map(|_valid| ()),
+        Policy::KIND => Policy::read(record).map(|_valid| ()),
         _unknown => Ok(()),
     }
 }
@@ -220,6 +254,19 @@ fn texts(record: &Record, name: &str) -> Result<Vec<String>, FormatError> {
 fn snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
     let names = texts(record, SNAPSHOTS)?;
     names.iter().map(|name| name.parse().map_err(|_source| wrong())).collect()
+}
+
+/// As [`snapshots`], or none if the member is left out.
+fn some_snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
+    if record.predicate.contains_key(SNAPSHOTS) { snapshots(record) } else { Ok(Vec::new()) }
+}
+
+fn object(record: &Record, name: &str) -> Result<Option<Map<String, Value>>, FormatError> {
+    match record.predicate.get(name) {
+        None => Ok(None),
+        Some(Value::Object(members)) => Ok(Some(members.clone())),
+        Some(_other) => Err(wrong()),
+    }
 }
 
 fn wrong() -> FormatError {

@@ -78,6 +78,14 @@ pub enum OpError {
         /// Why it cannot be read.
         why: String,
     },
+    /// A collection removed what was forgotten.
+    #[error("it is too late: collection {collection} removed snapshot {snapshot}")]
+    TooLate {
+        /// The snapshot.
+        snapshot: String,
+        /// The collection's number.
+        collection: u64,
+    },
     /// A path is not in a snapshot.
     #[error("snapshot {snapshot} has no `{path}`")]
     NoPath {

@@ -10,6 +10,8 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
+use crate::ops::forget::record_finding;
+use crate::ops::hold::held_words;
 use crate::ops::progress::Progress;
 use crate::ops::restore::open_reader;
 use crate::ops::select::Found;
@@ -19,6 +21,7 @@ use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
+use crate::repo::marks::Marks;
 use crate::repo::repository::Repository;
 use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
@@ -37,6 +40,19 @@ pub struct SnapshotFilter {
     pub host: Option<String>,
     /// The newest so many of each source.
     pub latest: Option<usize>,
+    /// Those that count, or those that were forgotten and are still stored.
+    pub state: SnapshotState,
+}
+
+/// Whether a snapshot counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotState {
+    /// It does.
+    #[default]
+    Live,
+    /// It was forgotten, and no collection removed it yet.
+    Forgotten,
 }
 
 impl SnapshotFilter {
@@ -78,6 +94,8 @@ pub struct SnapshotRow {
     pub received: i64,
     /// Its manifest, unless that is damaged.
     pub manifest: Option<Manifest>,
+    /// Why it must be kept, or why it was forgotten.
+    pub marks: Vec<String>,
     time: (i64, u32),
 }
 
@@ -87,17 +105,24 @@ pub fn snapshots(
     filter: &SnapshotFilter,
 ) -> Result<SnapshotList, OpError> {
     let history = History::load(repository).during("cannot read what is valid")?;
+    let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
     let mut list = SnapshotList::default();
+    list.findings.extend(marks.unreadable.iter().map(record_finding));
     for unreadable in &history.unreadable {
         let why = chain_words(unreadable.error.as_ref());
         let effect = format!("the snapshot that it commits is hidden: {why}");
         list.findings.push(Finding::loss("outcome.damaged", unreadable.key.to_string(), effect));
     }
-    for live in &history.snapshots {
+    let lives = match filter.state {
+        SnapshotState::Live => &history.snapshots,
+        SnapshotState::Forgotten => &history.forgotten,
+    };
+    for live in lives {
         if filter.source.as_ref().is_some_and(|source| live.source != *source) {
             continue;
         }
-        let row = row(repository, live, &mut list.findings)?;
+        let mut row = row(repository, live, &mut list.findings)?;
+        row.marks = mark_words(&marks, live.snapshot);
         if filter.wants(&row) {
             list.rows.push(row);
         }
@@ -126,7 +151,18 @@ fn row(
     };
     let time = manifest.as_ref().map_or((live.received, 0), |manifest| data_time(live, manifest));
     let LiveSnapshot { client, snapshot, manifest: _, source, received } = live.clone();
-    Ok(SnapshotRow { snapshot, client, source, received, manifest, time })
+    Ok(SnapshotRow { snapshot, client, source, received, manifest, marks: Vec::new(), time })
+}
+
+/// What holds a snapshot, then what forgets it.
+fn mark_words(marks: &Marks, snapshot: SnapshotId) -> Vec<String> {
+    let holds = marks.held_by(&snapshot).iter().map(|held| held_words(&held.hold));
+    let forgets = marks.forgets_of(snapshot).into_iter().map(|(_record, forget)| {
+        let time = forget.time.as_ref().map(|time| format!(" {time}")).unwrap_or_default();
+        let reason = forget.reason.as_ref().map(|reason| format!(": {reason}"));
+        format!("forgotten{time}{}", reason.unwrap_or_default())
+    });
+    holds.chain(forgets).collect()
 }
 
 fn keep_latest(rows: &mut Vec<SnapshotRow>, count: usize) {

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod error;
 pub mod finding;
+pub mod forget;
+pub mod hold;
 pub mod init;
 pub mod key;
 pub mod location;

@@ -101,8 +101,17 @@ impl Selector {
     /// the damage of a manifest that may be the one that is meant.
     pub fn select(&self, repository: &Repository) -> Result<Selected, OpError> {
         let history = History::load(repository).during("cannot read what is valid")?;
+        self.select_in(repository, &history)
+    }
+
+    /// Finds the snapshot among those of a history.
+    pub(crate) fn select_in(
+        &self,
+        repository: &Repository,
+        history: &History,
+    ) -> Result<Selected, OpError> {
         for Reading { which, path } in &self.readings {
-            if let Some((live, manifest)) = choose(repository, &history, which)? {
+            if let Some((live, manifest)) = choose(repository, history, which)? {
                 let findings = history.unreadable.iter().map(hidden_by).collect();
                 return Ok(Selected { live, manifest, path: path.clone(), findings });
             }
@@ -115,6 +124,21 @@ impl Selector {
             }
             None => Err(OpError::NoSnapshot { selector }),
         }
+    }
+}
+
+impl Selector {
+    /// The first digits of an id, if the selector may be nothing else.
+    pub(crate) fn digits(&self) -> Option<&str> {
+        match self.readings.as_slice() {
+            [Reading { which: Which::Prefix(digits), .. }] => Some(digits),
+            _ => None,
+        }
+    }
+
+    /// Whether a path in a snapshot may be meant.
+    pub(crate) fn has_path(&self) -> bool {
+        self.readings.iter().all(|reading| !reading.path.is_empty())
     }
 }
 

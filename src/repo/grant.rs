@@ -12,6 +12,7 @@ use crate::format::keyslot::Role;
 use crate::format::keyslot::SlotKeys;
 use crate::format::layout;
 use crate::format::layout::SegmentRef;
+use crate::id::ClientId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
 use crate::repo::environment::random;
@@ -70,6 +71,17 @@ impl Repository {
             Role::Admin | Role::Writer => Ok(()),
             Role::Reader | Role::Pruner | Role::Auditor => {
                 Err(self.keys.lacks("signing snapshots"))
+            }
+        }
+    }
+
+    /// Checks that the role in use may end a hold of this client.
+    pub(crate) fn check_releases(&self, holder: ClientId) -> Result<(), RepoError> {
+        match self.role() {
+            Role::Admin | Role::Pruner => Ok(()),
+            Role::Writer if self.keys.client == holder => Ok(()),
+            Role::Writer | Role::Reader | Role::Auditor => {
+                Err(self.keys.lacks("ending the holds of others"))
             }
         }
     }

@@ -302,12 +302,28 @@ pub(crate) fn load_verdict(
     Ok((verdict, body))
 }
 
+/// The newest verdict up to `newest` that forgot a snapshot which `is_meant`, and the snapshot.
+pub(crate) fn verdict_that_forgot(
+    repository: &Repository,
+    newest: u64,
+    is_meant: &dyn Fn(&SnapshotId) -> bool,
+) -> Result<Option<(u64, SnapshotId)>, RepoError> {
+    for number in (1..=newest).rev() {
+        let (verdict, _register) = load_verdict(repository, number)?;
+        if let Some(snapshot) = verdict.forgotten.into_iter().find(is_meant) {
+            return Ok(Some((number, snapshot)));
+        }
+    }
+    Ok(None)
+}
+
 fn load_base(repository: &Repository, verdict: &Verdict) -> Result<Base, RepoError> {
     let (bytes, key) = gc_body(repository, ObjectKind::GcBase, verdict.number, verdict.base)?;
     Base::decode(&bytes).map_err(|source| RepoError::Decode { key, source })
 }
 
-fn load_plan(repository: &Repository, number: u64) -> Result<Plan, RepoError> {
+/// Reads the body of a plan.
+pub(crate) fn load_plan(repository: &Repository, number: u64) -> Result<Plan, RepoError> {
     let body = register_body(repository, number, GcObject::Plan, Step::Plan)?;
     let (bytes, key) = gc_body(repository, ObjectKind::GcPlan, number, body)?;
     Plan::decode(&bytes).map_err(|source| RepoError::Decode { key, source })

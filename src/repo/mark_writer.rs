@@ -1,5 +1,4 @@
 //! Stores forgets, undos, holds and releases. Spec: format-spec/10-record.md, "Kinds".
-#![expect(dead_code, reason = "the commands that store marks follow")]
 
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;

@@ -1,7 +1,7 @@
 //! What signed records say of snapshots: forgets, and what keeps snapshots from being forgotten.
 //! Spec: format-spec/10-record.md, "Kinds". Writing them: `mark_writer.rs`.
-#![expect(dead_code, reason = "the commands that show and store marks follow")]
 
+use crate::format::FormatError;
 use crate::format::envelope::ObjectKind;
 use crate::format::keyslot::Role;
 use crate::format::layout;
@@ -80,6 +80,7 @@ impl Marks {
 
     /// Forgets that count for at least one snapshot. A collection folds them whole: what one of
     /// them names and something holds stays, and is forgotten by a new request only.
+    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "for collections"))]
     pub(crate) const fn forgets(&self) -> &BTreeSet<RecordId> {
         &self.counting
     }
@@ -102,6 +103,11 @@ impl Marks {
         self.requests.iter().filter(names).map(|(id, forget)| (*id, forget)).collect()
     }
 
+    /// Whether a forget names a snapshot, whether it counts for it or not.
+    pub(crate) fn names(&self, forget: RecordId, snapshot: &SnapshotId) -> bool {
+        self.requests.get(&forget).is_some_and(|request| request.snapshots.contains(snapshot))
+    }
+
     fn load_forgets(&mut self, repository: &Repository) -> Result<(), RepoError> {
         for key in repository.list_keys(layout::FORGET)? {
             let Ok(id) = layout::parse_forget_key(&key) else { continue };
@@ -111,7 +117,7 @@ impl Marks {
                 }
                 // Folded by a verdict and swept since it was listed.
                 Err(error) if is_missing(&error) => {}
-                Err(error) => self.note(key, error)?,
+                Err(error) => self.unreadable.push(noted(key, error)?),
             }
         }
         Ok(())
@@ -141,44 +147,18 @@ impl Marks {
         Ok(())
     }
 
-    /// Every record of a kind, by client and number.
+    /// Every record of a kind that counts; those that do not are noted.
     fn load_kind<T>(
         &mut self,
         repository: &Repository,
         kind: &str,
-        read: impl Fn(&Record) -> Result<T, crate::format::FormatError>,
+        read: impl Fn(&Record) -> Result<T, FormatError>,
     ) -> Result<Vec<Stored<T>>, RepoError> {
-        let mut found = Vec::new();
-        for (client, number) in numbers_of(repository, kind)? {
-            let key = layout::record_key(kind, client, number);
-            let read = match read_record(repository, kind, client, &key) {
-                Ok((record, role)) => match read(&record) {
-                    Ok(mark) => Ok(Stored { key: key.clone(), client, role, mark }),
-                    Err(source) => Err(RepoError::Decode { key: key.to_string(), source }),
-                },
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(stored) => found.push(stored),
-                Err(error) => self.note_keep(kind, key, error)?,
-            }
-        }
-        Ok(found)
-    }
-
-    fn note_keep(&mut self, kind: &str, key: ObjectKey, error: RepoError) -> Result<(), RepoError> {
-        self.note(key, error)?;
+        let (found, unreadable) = load_records(repository, kind, read)?;
         // A release that cannot be read keeps more, never less.
-        self.keeps_unknown |= kind != Release::KIND;
-        Ok(())
-    }
-
-    fn note(&mut self, key: ObjectKey, error: RepoError) -> Result<(), RepoError> {
-        if !error.is_damage() {
-            return Err(error);
-        }
-        self.unreadable.push(RepoErrorAt { key, error: Arc::new(error) });
-        Ok(())
+        self.keeps_unknown |= kind != Release::KIND && !unreadable.is_empty();
+        self.unreadable.extend(unreadable);
+        Ok(found)
     }
 
     /// Decides which forgets count.
@@ -203,11 +183,39 @@ impl Marks {
 }
 
 /// A record that was read, and who signed it.
-struct Stored<T> {
-    key: ObjectKey,
-    client: ClientId,
-    role: Option<Role>,
-    mark: T,
+pub(crate) struct Stored<T> {
+    pub(crate) key: ObjectKey,
+    pub(crate) client: ClientId,
+    /// The role for which the signer was certified.
+    pub(crate) role: Option<Role>,
+    pub(crate) mark: T,
+}
+
+/// Every record of a kind, by client and number; and those that cannot be read or do not count.
+pub(crate) fn load_records<T>(
+    repository: &Repository,
+    kind: &str,
+    read: impl Fn(&Record) -> Result<T, FormatError>,
+) -> Result<(Vec<Stored<T>>, Vec<RepoErrorAt>), RepoError> {
+    let mut found = Vec::new();
+    let mut unreadable = Vec::new();
+    for (client, number) in numbers_of(repository, kind)? {
+        let key = layout::record_key(kind, client, number);
+        let stored = read_record(repository, kind, client, &key).and_then(|(record, role)| {
+            let decode = |source| RepoError::Decode { key: key.to_string(), source };
+            let mark = read(&record).map_err(decode)?;
+            Ok(Stored { key: key.clone(), client, role, mark })
+        });
+        match stored {
+            Ok(stored) => found.push(stored),
+            Err(error) => unreadable.push(noted(key, error)?),
+        }
+    }
+    Ok((found, unreadable))
+}
+
+fn noted(key: ObjectKey, error: RepoError) -> Result<RepoErrorAt, RepoError> {
+    if error.is_damage() { Ok(RepoErrorAt { key, error: Arc::new(error) }) } else { Err(error) }
 }
 
 /// The records of a kind, by client and number, and the numbers that are missing before them.
@@ -247,7 +255,7 @@ fn read_forget(repository: &Repository, key: &ObjectKey) -> Result<Forget, RepoE
 }
 
 /// Reads a record of a client; the second value is the role for which its key was certified.
-pub(crate) fn read_record(
+fn read_record(
     repository: &Repository,
     kind: &str,
     client: ClientId,

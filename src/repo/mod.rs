@@ -17,6 +17,7 @@ pub(crate) mod mark_writer;
 pub(crate) mod marks;
 pub(crate) mod objects;
 pub(crate) mod packkey;
+pub(crate) mod policies;
 pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod repository;

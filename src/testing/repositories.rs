@@ -127,7 +127,8 @@ impl<'a> Maintainer<'a> {
         let history = History::load(self.repository)?;
         let mut roots: Vec<_> = history.snapshots.iter().map(|live| live.snapshot).collect();
         roots.sort_unstable();
-        let plan = Plan { number, condemned: packs, roots, forgets: Vec::new() };
+        let forgets = history.marks.forgets().iter().copied().collect();
+        let plan = Plan { number, condemned: packs, roots, forgets };
         let body = self.body(ObjectKind::GcPlan, number, &plan.encode())?;
         self.register(number, Step::Plan, GcObject::Plan, body)?;
         Ok(body)

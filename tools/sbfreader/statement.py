@@ -199,13 +199,16 @@ def decode_statement(data, repository, key):
     _require_sorted_members(predicate, rule)
     require(predicate.get("place") == key, rule, f"the place {predicate.get('place')!r}")
     require(predicate.get("repository") == repository.hex(), rule, f"the repository {predicate.get('repository')!r}")
-    if word in ("forget", "hold", "release") or (word == "undo" and "snapshots" in predicate):
+    if word in ("forget", "hold", "release") or (word in ("undo", "policy") and "snapshots" in predicate):
         _require_sorted_texts(predicate, "snapshots", HEX16, rule)
     if word in ("forget", "hold", "release"):
         for name in ("reason", "time", "until", "source"):
             require(name not in predicate or text(predicate[name]), rule, f"the {name}")
     if word == "forget":
         require(isinstance(predicate.get("policy", {}), dict), rule, "the policy")
+    if word == "policy":
+        require(text(predicate.get("source")) and text(predicate.get("time")), rule, "no source or time")
+        require(isinstance(predicate.get("policy"), dict), rule, "no policy")
     if word == "release":
         _require_sorted_texts(predicate, "holds", text, rule)
     if word == "undo":

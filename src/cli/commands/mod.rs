@@ -3,6 +3,8 @@
 pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod dump;
+pub(crate) mod forget;
+pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
@@ -25,6 +27,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Ls(arguments) => ls::run(context, &arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, &arguments),
+        Command::Forget(arguments) => forget::run(context, &arguments),
+        Command::Hold(arguments) => hold::run_hold(context, &arguments),
+        Command::Release(arguments) => hold::run_release(context, &arguments),
         Command::Stats => stats::run(context),
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),

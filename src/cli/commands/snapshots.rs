@@ -7,6 +7,7 @@ use crate::cli::words::Table;
 use crate::cli::words::short_time;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::SnapshotRow;
+use crate::ops::look::SnapshotState;
 use crate::ops::look::snapshots;
 use crate::units::human_bytes;
 use clap::Args;
@@ -28,6 +29,9 @@ pub(crate) struct SnapshotsArguments {
     /// Only the newest COUNT of each source
     #[arg(long, value_name = "COUNT")]
     latest: Option<usize>,
+    /// Those that were forgotten and are still stored; `forget --undo` brings them back
+    #[arg(long)]
+    forgotten: bool,
 }
 
 /// Runs the command.
@@ -37,6 +41,9 @@ pub(crate) fn run(context: &Context, arguments: SnapshotsArguments) -> Result<Ex
     filter.tags = arguments.tag;
     filter.host = arguments.host;
     filter.latest = arguments.latest;
+    if arguments.forgotten {
+        filter.state = SnapshotState::Forgotten;
+    }
     let list = snapshots(&context.open()?, &filter)?;
     let mut table = Table::new(&["SNAPSHOT", "TIME", "SOURCE", "FILES", "SIZE", "NOTES"]);
     for row in &list.rows {
@@ -64,6 +71,7 @@ fn cells(context: &Context, row: &SnapshotRow) -> Vec<String> {
     };
     let stated = &manifest.predicate;
     let mut notes = stated.tags.clone();
+    notes.extend(row.marks.iter().map(|mark| mark.escape_debug().to_string()));
     if stated.incomplete {
         notes.push(format!("incomplete: {} left out", stated.skipped_count));
     }
@@ -83,6 +91,7 @@ fn value(row: &SnapshotRow) -> Value {
         "client": row.client.to_string(),
         "source": row.source,
         "received": row.received,
+        "marks": row.marks,
         "manifest": row.manifest.as_ref().map(|manifest| &manifest.predicate),
     })
 }

@@ -1,0 +1,427 @@
+//! `forget`: snapshots that a policy does not keep, or that are named, no longer count.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::Form;
+use crate::cli::output::Loudness;
+use crate::cli::prompt;
+use crate::cli::words;
+use crate::cli::words::Table;
+use crate::id::RecordId;
+use crate::id::SnapshotId;
+use crate::ops::finding::Finding;
+use crate::ops::forget::ForgetOptions;
+use crate::ops::forget::ForgetPlan;
+use crate::ops::forget::SourcePlan;
+use crate::ops::forget::decide::Decision;
+use crate::ops::forget::execute;
+use crate::ops::forget::guard::Consent;
+use crate::ops::forget::guard::Refusal;
+use crate::ops::forget::plan;
+use crate::ops::forget::policy::Every;
+use crate::ops::forget::policy::Period;
+use crate::ops::forget::policy::Policy;
+use crate::ops::forget::policy::Zone;
+use crate::ops::forget::simulate::SimulationOptions;
+use crate::ops::forget::simulate::simulate;
+use crate::ops::forget::some::execute_some;
+use crate::ops::forget::some::plan_some;
+use crate::ops::forget::undo::Kept;
+use crate::ops::forget::undo::undo;
+use crate::ops::select::Selector;
+use crate::repo::environment::Environment as _;
+use crate::repo::environment::SystemEnvironment;
+use crate::repo::repository::Repository;
+use crate::units::to_u64;
+use clap::Args;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::io::IsTerminal as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Forget snapshots by a policy, or those that are named
+///
+/// With `--keep-…` options the snapshots of each source are kept that a policy names, and the others
+/// no longer count; they stay stored, and `--undo` brings them back, until a prune removes them.
+/// The first policy of a source takes `--accept-policy`. A source's last complete snapshot, more
+/// than a quarter of its snapshots under a changed policy, and anything while times contradict the
+/// order of receipt are forgotten with `--force` only.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArguments {
+    /// Forget these snapshots; see `sbf-repo restore --help`
+    #[arg(value_name = "SNAPSHOT", conflicts_with_all = ["simulate", "keep"])]
+    selectors: Vec<OsString>,
+    #[command(flatten)]
+    keep: KeepArguments,
+    /// Only snapshots of this source; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["selectors", "simulate"])]
+    source: Vec<String>,
+    /// Accept the policy for sources that have none yet
+    #[arg(long, conflicts_with_all = ["selectors", "simulate"])]
+    accept_policy: bool,
+    /// Forget also what is guarded; never what is held
+    #[arg(long, conflicts_with = "simulate")]
+    force: bool,
+    /// Change nothing; show what would be forgotten
+    #[arg(long, conflicts_with_all = ["simulate", "undo"])]
+    dry_run: bool,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["simulate", "undo"])]
+    reason: Option<String>,
+    /// Let these forgotten snapshots count again
+    #[arg(long, requires = "selectors", conflicts_with_all = ["simulate", "force"])]
+    undo: bool,
+    /// Show what the policy would keep of snapshots made from now on; needs no repository
+    #[arg(long)]
+    simulate: bool,
+    /// Simulate so many days
+    #[arg(long, value_name = "COUNT", default_value_t = 400, requires = "simulate")]
+    days: u32,
+    /// Simulate a snapshot after each such time
+    #[arg(long, value_name = "TIME", default_value = "1d", requires = "simulate")]
+    every: String,
+}
+
+/// The policy.
+#[derive(Debug, Args)]
+#[group(id = "keep", multiple = true)]
+pub(crate) struct KeepArguments {
+    /// Keep the newest COUNT snapshots
+    #[arg(long, value_name = "COUNT")]
+    keep_last: Option<u32>,
+    /// Keep the newest snapshot of each of the newest COUNT hours that have one
+    #[arg(long, value_name = "COUNT")]
+    keep_hourly: Option<u32>,
+    /// As `--keep-hourly`, for days
+    #[arg(long, value_name = "COUNT")]
+    keep_daily: Option<u32>,
+    /// As `--keep-hourly`, for weeks, which begin on Monday
+    #[arg(long, value_name = "COUNT")]
+    keep_weekly: Option<u32>,
+    /// As `--keep-hourly`, for months
+    #[arg(long, value_name = "COUNT")]
+    keep_monthly: Option<u32>,
+    /// As `--keep-hourly`, for years
+    #[arg(long, value_name = "COUNT")]
+    keep_yearly: Option<u32>,
+    /// Keep all snapshots within TIME (as `7d`, `36h`, `1y6m`) before the newest one
+    #[arg(long, value_name = "TIME")]
+    keep_within: Option<String>,
+    /// Keep the newest snapshot of each hour within TIME before the newest one
+    #[arg(long, value_name = "TIME")]
+    keep_within_hourly: Option<String>,
+    /// As `--keep-within-hourly`, for days
+    #[arg(long, value_name = "TIME")]
+    keep_within_daily: Option<String>,
+    /// As `--keep-within-hourly`, for weeks
+    #[arg(long, value_name = "TIME")]
+    keep_within_weekly: Option<String>,
+    /// As `--keep-within-hourly`, for months
+    #[arg(long, value_name = "TIME")]
+    keep_within_monthly: Option<String>,
+    /// As `--keep-within-hourly`, for years
+    #[arg(long, value_name = "TIME")]
+    keep_within_yearly: Option<String>,
+    /// Keep all snapshots with this tag; may be repeated, and one of them is enough
+    #[arg(long, value_name = "WORD")]
+    keep_tag: Vec<String>,
+    /// Begin hours, days, weeks, months and years in this time zone, as `Europe/Berlin`
+    #[arg(long, value_name = "NAME", default_value = "UTC")]
+    timezone: String,
+}
+
+impl KeepArguments {
+    fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::new().with_zone(self.timezone.parse()?);
+        for (every, count) in [
+            (Every::Snapshot, self.keep_last),
+            (Every::Hour, self.keep_hourly),
+            (Every::Day, self.keep_daily),
+            (Every::Week, self.keep_weekly),
+            (Every::Month, self.keep_monthly),
+            (Every::Year, self.keep_yearly),
+        ] {
+            if let Some(count) = count {
+                policy = policy.with_count(every, count);
+            }
+        }
+        for (every, period) in [
+            (Every::Snapshot, &self.keep_within),
+            (Every::Hour, &self.keep_within_hourly),
+            (Every::Day, &self.keep_within_daily),
+            (Every::Week, &self.keep_within_weekly),
+            (Every::Month, &self.keep_within_monthly),
+            (Every::Year, &self.keep_within_yearly),
+        ] {
+            if let Some(period) = period {
+                policy = policy.with_period(every, period.parse()?);
+            }
+        }
+        policy.tags.clone_from(&self.keep_tag);
+        Ok(policy)
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {
+    if arguments.simulate {
+        return run_simulation(context, arguments);
+    }
+    if arguments.undo {
+        return run_undo(context, &selectors(&arguments.selectors)?);
+    }
+    if !arguments.selectors.is_empty() {
+        return run_some(context, arguments);
+    }
+    let mut options = ForgetOptions::new(arguments.keep.policy()?);
+    options.sources.clone_from(&arguments.source);
+    options.reason.clone_from(&arguments.reason);
+    options.consent = match (arguments.force, arguments.accept_policy) {
+        (true, _) => Consent::Force,
+        (false, true) => Consent::FirstPolicy,
+        (false, false) => Consent::None,
+    };
+    let repository = context.open()?;
+    let mut planned = plan(&repository, &options)?;
+    show(context, &planned, &options.policy.zone);
+    if !arguments.dry_run && is_accepted_here(context, &planned)? {
+        options.consent = Consent::FirstPolicy;
+        planned = plan(&repository, &options)?;
+    }
+    let records = if arguments.dry_run {
+        context.output.note(format_args!("nothing was changed"));
+        BTreeMap::new()
+    } else {
+        execute(&repository, &planned)?
+    };
+    Ok(finish(context, arguments.dry_run, &options.policy, &planned, &records))
+}
+
+/// Asks whether a first policy is accepted, if there is somebody to ask and nothing else is missing.
+fn is_accepted_here(context: &Context, plan: &ForgetPlan) -> Result<bool, Failure> {
+    let is_first = |source: &&SourcePlan| source.refusal == Some(Refusal::FirstPolicy);
+    let first = plan.sources.iter().filter(is_first).count();
+    let is_quiet = context.output.loudness() == Loudness::Quiet;
+    let nobody = is_quiet || context.output.form() == Form::Json || !io::stdin().is_terminal();
+    if first == 0 || nobody {
+        return Ok(false);
+    }
+    let what = words::count(to_u64(first), "source");
+    prompt::yes(&format!("Accept this policy for {what} that had none yet? [y/N] "))
+}
+
+fn show(context: &Context, plan: &ForgetPlan, zone: &Zone) {
+    if context.output.loudness() == Loudness::Quiet {
+        return;
+    }
+    for SourcePlan { source, decisions, .. } in &plan.sources {
+        context.output.line(format_args!("source {}", source.escape_debug()));
+        let mut table = Table::new(&["", "SNAPSHOT", "TIME", "WHY"]);
+        for decision in decisions {
+            table.push(cells(context, decision, zone));
+        }
+        context.output.line(format_args!("{table}\n"));
+    }
+    context.output.line(format_args!("times are in {}", zone.name()));
+}
+
+fn cells(context: &Context, decision: &Decision, zone: &Zone) -> Vec<String> {
+    let Decision { candidate, reasons, .. } = decision;
+    let word = if decision.is_kept() { "keep" } else { "forget" };
+    let mut why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    if candidate.is_incomplete {
+        why.push("(incomplete)".to_owned());
+    }
+    let id = context.id(&candidate.snapshot.to_string());
+    let time = candidate.time.map_or_else(|| "?".to_owned(), |time| zone.words(time));
+    vec![word.to_owned(), id, time, why.join(", ").escape_debug().to_string()]
+}
+
+/// What was done, for people and programs.
+fn finish(
+    context: &Context,
+    is_dry: bool,
+    policy: &Policy,
+    plan: &ForgetPlan,
+    records: &BTreeMap<String, RecordId>,
+) -> Exit {
+    warn(context, &plan.findings);
+    for source in &plan.sources {
+        if let Some(refusal) = &source.refusal {
+            context.output.warn(&format!(
+                "nothing of source {} is forgotten: {}; {}",
+                source.source.escape_debug(),
+                refusal.words(),
+                remedy(refusal)
+            ));
+        }
+    }
+    let dropped = to_u64(plan.dropped_count());
+    let verb = if is_dry { "would forget" } else { "forgot" };
+    context.output.note(format_args!("{verb} {}", words::count(dropped, "snapshot")));
+    let sources: Vec<Value> = plan
+        .sources
+        .iter()
+        .map(|source| {
+            let rows = |kept: bool| -> Vec<Value> {
+                let rows = source.decisions.iter().filter(|found| found.is_kept() == kept);
+                rows.map(|decision| row(decision, &policy.zone)).collect()
+            };
+            json!({
+                "source": source.source,
+                "refused": source.refusal,
+                "kept": rows(true),
+                "forgotten": rows(false),
+                "record": records.get(&source.source).map(ToString::to_string),
+            })
+        })
+        .collect();
+    let report = json!({
+        "dry_run": is_dry,
+        "policy": policy.form(),
+        "sources": sources,
+        "forgotten_count": dropped,
+        "findings": plan.findings,
+    });
+    let exit = match (plan.findings.is_empty(), plan.is_refused()) {
+        (false, _) => Exit::Damage,
+        (true, true) => Exit::Refused,
+        (true, false) => Exit::Success,
+    };
+    context.output.finish(&report, exit)
+}
+
+fn row(decision: &Decision, zone: &Zone) -> Value {
+    let Decision { candidate, reasons, .. } = decision;
+    json!({
+        "snapshot": candidate.snapshot.to_string(),
+        "time": candidate.time.map(|time| zone.words(time)),
+        "received": candidate.received,
+        "incomplete": candidate.is_incomplete,
+        "reasons": reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+const fn remedy(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::FirstPolicy => "`--accept-policy` accepts this one",
+        Refusal::NothingLeft | Refusal::PolicyChanged { .. } | Refusal::TimesContradict { .. } => {
+            "look at `--dry-run`; `--force` forgets all the same"
+        }
+    }
+}
+
+fn run_some(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {
+    let consent = if arguments.force { Consent::Force } else { Consent::None };
+    let repository = context.open()?;
+    let plan = plan_some(&repository, &selectors(&arguments.selectors)?, consent)?;
+    warn(context, &plan.findings);
+    let record = if arguments.dry_run {
+        None
+    } else {
+        Some(execute_some(&repository, &plan, arguments.reason.clone())?)
+    };
+    let verb = if arguments.dry_run { "would forget" } else { "forgot" };
+    for (snapshot, source) in &plan.snapshots {
+        let id = context.id(&snapshot.to_string());
+        context.output.note(format_args!("{verb} snapshot {id} of {}", source.escape_debug()));
+    }
+    let names: Vec<String> = plan.snapshots.keys().map(ToString::to_string).collect();
+    let report = json!({
+        "dry_run": arguments.dry_run,
+        "forgotten": names,
+        "record": record.map(|record| record.to_string()),
+        "findings": plan.findings,
+    });
+    let exit = if plan.findings.is_empty() { Exit::Success } else { Exit::Damage };
+    Ok(context.output.finish(&report, exit))
+}
+
+fn run_undo(context: &Context, selectors: &[Selector]) -> Result<Exit, Failure> {
+    let repository: Repository = context.open()?;
+    let kept = undo(&repository, selectors)?;
+    Ok(tell_kept(context, &kept, "counts again"))
+}
+
+/// Says whether snapshots are kept that a record was stored for.
+pub(crate) fn tell_kept(context: &Context, kept: &BTreeMap<SnapshotId, Kept>, verb: &str) -> Exit {
+    let mut exit = Exit::Success;
+    for (snapshot, kept) in kept {
+        let id = context.id(&snapshot.to_string());
+        match kept {
+            Kept::Yes => context.output.note(format_args!("snapshot {id} {verb}")),
+            Kept::TooLate { collection } => {
+                exit = Exit::Failure;
+                context.output.warn(&format!(
+                    "it is too late for snapshot {id}: collection {collection} removed it"
+                ));
+            }
+            Kept::Undecided { collection } => {
+                exit = if exit == Exit::Success { Exit::Unverified } else { exit };
+                context.output.warn(&format!(
+                    "whether snapshot {id} is kept is not decided: collection {collection} began \
+                     before; look at `sbf-repo snapshots` after the next prune"
+                ));
+            }
+        }
+    }
+    let rows: Vec<Value> = kept
+        .iter()
+        .map(|(snapshot, kept)| json!({ "snapshot": snapshot.to_string(), "kept": kept }))
+        .collect();
+    context.output.finish(&json!({ "snapshots": rows }), exit)
+}
+
+/// The selectors in arguments.
+pub(crate) fn selectors(words: &[OsString]) -> Result<Vec<Selector>, Failure> {
+    words.iter().map(|word| Ok(Selector::parse(word.as_bytes())?)).collect()
+}
+
+fn warn(context: &Context, findings: &[Finding]) {
+    for finding in findings {
+        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
+    }
+}
+
+fn run_simulation(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {
+    let policy = arguments.keep.policy()?;
+    let every: Period = arguments.every.parse()?;
+    let start = SystemEnvironment::new().now().0;
+    let options = SimulationOptions::new(policy, start, arguments.days, every);
+    let simulation = simulate(&options)?;
+    let zone = &options.policy.zone;
+    let mut table = Table::new(&["DAY", "KEPT"]);
+    let shown = |day: usize| day.is_power_of_two() || day == simulation.kept_by_day.len();
+    for (day, kept) in (1..).zip(&simulation.kept_by_day).filter(|(day, _kept)| shown(*day)) {
+        table.push(vec![day.to_string(), kept.to_string()]);
+    }
+    context.output.line(format_args!("{table}\n"));
+    let mut left = Table::new(&["TIME", "WHY"]);
+    for decision in &simulation.left {
+        let time = decision.candidate.time.map_or_else(String::new, |time| zone.words(time));
+        let why: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
+        left.push(vec![time, why.join(", ")]);
+    }
+    context.output.line(format_args!("{left}\n"));
+    let count = to_u64(simulation.left.len());
+    context.output.note(format_args!(
+        "of {}, {} are left after {}; times are in {}",
+        words::count(simulation.made, "snapshot"),
+        count,
+        words::count(u64::from(options.days), "day"),
+        zone.name(),
+    ));
+    let rows: Vec<Value> = simulation.left.iter().map(|left| row(left, zone)).collect();
+    let report = json!({
+        "policy": options.policy.form(),
+        "made": simulation.made,
+        "kept_by_day": simulation.kept_by_day,
+        "left": rows,
+    });
+    Ok(context.output.finish(&report, Exit::Success))
+}

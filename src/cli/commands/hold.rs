@@ -1,0 +1,77 @@
+//! `hold` and `release`: snapshots that nothing forgets.
+
+use crate::cli::commands::forget::selectors;
+use crate::cli::commands::forget::tell_kept;
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::ops::hold;
+use crate::ops::words::parse_time;
+use crate::ops::words::time_words;
+use clap::Args;
+use serde_json::Value;
+use serde_json::json;
+use std::ffi::OsString;
+
+/// Keep snapshots whatever a policy or a person says
+///
+/// Nothing forgets a held snapshot; `release` ends the hold.
+#[derive(Debug, Args)]
+pub(crate) struct HoldArguments {
+    /// The snapshots; see `sbf-repo restore --help`
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    selectors: Vec<OsString>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Let a forget end the hold after this day, as `2026-12-31`, or time; both in UTC
+    #[arg(long, value_name = "DATE")]
+    until: Option<String>,
+}
+
+/// End the holds of snapshots
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArguments {
+    /// The snapshots; see `sbf-repo restore --help`
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    selectors: Vec<OsString>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Runs `hold`.
+pub(crate) fn run_hold(context: &Context, arguments: &HoldArguments) -> Result<Exit, Failure> {
+    let until = arguments.until.as_deref().map(until).transpose()?;
+    let selectors = selectors(&arguments.selectors)?;
+    let kept = hold::hold(&context.open()?, &selectors, &arguments.reason, until)?;
+    Ok(tell_kept(context, &kept, "is held"))
+}
+
+/// Runs `release`.
+pub(crate) fn run_release(
+    context: &Context,
+    arguments: &ReleaseArguments,
+) -> Result<Exit, Failure> {
+    let selectors = selectors(&arguments.selectors)?;
+    let released = hold::release(&context.open()?, &selectors, arguments.reason.clone())?;
+    for snapshot in released.keys() {
+        let id = context.id(&snapshot.to_string());
+        context.output.note(format_args!("snapshot {id} is no longer held"));
+    }
+    let rows: Vec<Value> = released
+        .iter()
+        .map(|(snapshot, holds)| json!({ "snapshot": snapshot.to_string(), "holds": holds }))
+        .collect();
+    Ok(context.output.finish(&json!({ "released": rows }), Exit::Success))
+}
+
+/// The last second of a day, or a time.
+fn until(text: &str) -> Result<String, Failure> {
+    let time = parse_time(text).or_else(|| parse_time(&format!("{text}T23:59:59Z")));
+    let wrong = || {
+        let why = format!("`{text}` is no day; write it like `2026-12-31`");
+        Failure::usage(why)
+    };
+    time.map(|(seconds, _nanoseconds)| time_words(seconds, 0)).ok_or_else(wrong)
+}

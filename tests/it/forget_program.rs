@@ -1,0 +1,108 @@
+//! `forget`, `hold` and `release` as people and scripts see them.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use crate::scratch::Scratch;
+use crate::scratch::put;
+use serde_json::Value;
+
+/// The program, with daily snapshots of one source that it made.
+fn program(days: u32) -> Scratch {
+    let scratch = Scratch::new();
+    put(scratch.source().join("file"), b"content");
+    for day in 1..=days {
+        let time = format!("2024-05-{day:02}T02:00:00Z");
+        let source = scratch.source();
+        let arguments = ["snapshot", source.to_str().unwrap(), "--source", "db", "--time", &time];
+        scratch.run(&arguments, 0);
+    }
+    scratch
+}
+
+fn json(scratch: &Scratch, arguments: &[&str], code: i32) -> Value {
+    let output = scratch.run(&[arguments, &["--json"]].concat(), code);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_program_plans_exactly_what_it_does_and_says_why() {
+    let scratch = program(4);
+    let keep = ["forget", "--keep-daily", "2", "--timezone", "America/New_York"];
+    let refused = scratch.run(&keep, 14);
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(words.contains("no policy was accepted for this source yet"), "{words}");
+    let accepted = [&keep[..], &["--accept-policy"]].concat();
+    let mut dry = json(&scratch, &[&accepted[..], &["--dry-run"]].concat(), 0);
+    assert_eq!(scratch.snapshot_count(), 4);
+    let mut done = json(&scratch, &accepted, 0);
+    assert_eq!(scratch.snapshot_count(), 2);
+    assert!(done["sources"][0]["record"].is_string());
+    for report in [&mut dry, &mut done] {
+        report["dry_run"] = Value::Null;
+        report["sources"][0]["record"] = Value::Null;
+    }
+    assert_eq!(dry, done);
+    let kept = &done["sources"][0]["kept"][0];
+    assert_eq!(kept["time"], "2024-05-03T22:00:00-04:00");
+    assert_eq!(kept["reasons"], serde_json::json!(["daily 2024-05-03"]));
+    assert_eq!(done["policy"]["timezone"], "America/New_York");
+    let shown = scratch.run(&keep, 0);
+    let table = String::from_utf8(shown.stdout).unwrap();
+    assert!(table.contains("daily 2024-05-02") && table.contains("times are in America/New_York"));
+    assert!(scratch.run(&[&keep[..], &["--quiet"]].concat(), 0).stdout.is_empty());
+}
+
+#[test]
+fn the_program_forgets_holds_and_brings_back_what_is_named() {
+    let scratch = program(3);
+    scratch.run(&["hold", "db@2024-05-01", "--reason", "lawsuit", "--until", "2999-12-31"], 0);
+    let list = String::from_utf8(scratch.run(&["snapshots"], 0).stdout).unwrap();
+    assert!(list.contains("held until 2999-12-31T23:59:59Z: lawsuit"), "{list}");
+    scratch.run(&["forget", "db@2024-05-01", "--force"], 14);
+    scratch.run(&["forget", "db@2024-05-02", "--reason", "too large"], 0);
+    let list = json(&scratch, &["snapshots", "--forgotten"], 0);
+    let gone = list["snapshots"][0]["snapshot"].as_str().unwrap().to_owned();
+    let marks = list["snapshots"][0]["marks"].to_string();
+    assert!(marks.contains("too large"), "{marks}");
+    scratch.run(&["ls", &gone], 1);
+    let kept = json(&scratch, &["forget", "--undo", &gone], 0);
+    assert_eq!(kept["snapshots"][0]["kept"]["state"], "yes");
+    scratch.run(&["ls", &gone], 0);
+    scratch.run(&["release", "db@2024-05-01"], 0);
+    scratch.run(&["forget", "db@2024-05-01"], 0);
+    scratch.run(&["forget", "db@2024-05-02", "db@2024-05-03"], 14);
+    scratch.run(&["forget", "db@2024-05-02", "db@2024-05-03", "--force"], 0);
+    assert_eq!(scratch.snapshot_count(), 0);
+}
+
+#[test]
+fn wrong_uses_of_forget_are_refused_as_such() {
+    let scratch = program(1);
+    for arguments in [
+        &["forget"][..],
+        &["forget", "--keep-daily", "0"],
+        &["forget", "--keep-within", "soon"],
+        &["forget", "--keep-daily", "1", "--timezone", "Mars/Olympus"],
+        &["forget", "latest", "--keep-daily", "1"],
+        &["forget", "--undo"],
+        &["forget", "--simulate"],
+        &["hold", "latest"],
+        &["hold", "latest", "--reason", "x", "--until", "later"],
+        &["release", "latest"],
+    ] {
+        scratch.run(arguments, 2);
+    }
+}
+
+#[test]
+fn a_policy_is_tried_without_a_repository() {
+    let scratch = Scratch::without_repository();
+    let arguments = ["forget", "--simulate", "--days", "400", "--keep-daily", "7"];
+    let report = json(&scratch, &arguments, 0);
+    assert_eq!(report["left"].as_array().unwrap().len(), 7);
+    assert_eq!(report["kept_by_day"].as_array().unwrap().len(), 400);
+    let words = String::from_utf8(scratch.run(&arguments, 0).stdout).unwrap();
+    assert!(words.contains("400  7\n"), "{words}");
+    scratch
+        .run(&["forget", "--simulate", "--keep-last", "1", "--every", "1h", "--days", "9999"], 2);
+}
