@@ -197,6 +197,10 @@ fn judge(error: &OpError) -> Judgement {
             (Exit::Failure, "snapshot.none", hint("run `sbf-repo snapshots` to see what there is"))
         }
         OpError::Hidden { .. } => (Exit::Damage, "outcome.damaged", hint(DAMAGE_HINT)),
+        OpError::Forgotten { snapshot } => {
+            let text = format!("run `sbf-repo forget --undo {snapshot}` to bring it back");
+            (Exit::Failure, "snapshot.forgotten", Some(text))
+        }
         OpError::TooLate { .. } => (
             Exit::Failure,
             "forget.too_late",

@@ -78,6 +78,12 @@ pub enum OpError {
         /// Why it cannot be read.
         why: String,
     },
+    /// The snapshot that fits was forgotten, and is still stored.
+    #[error("snapshot {snapshot} was forgotten")]
+    Forgotten {
+        /// The snapshot.
+        snapshot: String,
+    },
     /// A collection removed what was forgotten.
     #[error("it is too late: collection {collection} removed snapshot {snapshot}")]
     TooLate {

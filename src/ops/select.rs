@@ -97,7 +97,7 @@ impl Selector {
 
     /// Finds the snapshot.
     ///
-    /// Errors: [`OpError::NoSnapshot`]; [`OpError::Usage`] if several ids begin with the digits;
+    /// Errors: [`OpError::NoSnapshot`]; [`OpError::Forgotten`]; [`OpError::Usage`] if several ids begin with the digits;
     /// the damage of a manifest that may be the one that is meant.
     pub fn select(&self, repository: &Repository) -> Result<Selected, OpError> {
         let history = History::load(repository).during("cannot read what is valid")?;
@@ -117,6 +117,11 @@ impl Selector {
             }
         }
         let selector = self.text.clone();
+        let begins =
+            |live: &&LiveSnapshot| self.digits().is_some_and(|digits| live.begins_with(digits));
+        if let Some(live) = history.forgotten.iter().find(begins) {
+            return Err(OpError::Forgotten { snapshot: live.snapshot.short() });
+        }
         match history.unreadable.first() {
             Some(first) => {
                 let why = hidden_by(first).effect;
@@ -226,7 +231,7 @@ fn choose(repository: &Repository, history: &History, which: &Which) -> Result<C
 }
 
 fn by_prefix(repository: &Repository, history: &History, digits: &str) -> Result<Chosen, OpError> {
-    let begins = |live: &&LiveSnapshot| live.snapshot.to_string().starts_with(digits);
+    let begins = |live: &&LiveSnapshot| live.begins_with(digits);
     let found: Vec<&LiveSnapshot> = history.snapshots.iter().filter(begins).collect();
     let live = match found.as_slice() {
         [] => return Ok(None),

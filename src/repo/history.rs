@@ -225,6 +225,11 @@ impl History {
 }
 
 impl LiveSnapshot {
+    /// Whether the id begins with these digits.
+    pub(crate) fn begins_with(&self, digits: &str) -> bool {
+        self.snapshot.to_string().starts_with(digits)
+    }
+
     /// Reads the snapshot's manifest and checks that it is the one that was committed.
     pub(crate) fn manifest(&self, repository: &Repository) -> Result<Manifest, RepoError> {
         let key = layout::manifest_key(self.client, self.snapshot);

@@ -165,7 +165,7 @@ fn forgotten_snapshots_are_seen_by_no_command_until_they_are_brought_back() {
     assert_eq!(bench.listed(SnapshotState::Forgotten), made[..3]);
     let repository = bench.open(11);
     let selected = named(&made[..1])[0].select(&repository);
-    assert!(matches!(selected, Err(OpError::NoSnapshot { .. })), "{selected:?}");
+    assert!(matches!(selected, Err(OpError::Forgotten { .. })), "{selected:?}");
     let report = check_all(&repository, Depth::ReadData).unwrap();
     assert!(!report.is_damaged(), "{:?}", report.findings);
     assert_eq!(report.snapshots, 2);
@@ -384,6 +384,9 @@ fn while_a_hold_cannot_be_read_nothing_is_forgotten_without_force() {
         expect_refused(plan_some(&bench.open(12), &named(&made[..1]), Consent::None), "hold");
         let list = snapshots(&bench.open(13), &SnapshotFilter::new()).unwrap();
         assert_eq!(list.findings[0].code, "record.damaged");
+        let report = check_all(&bench.open(15), Depth::Structure).unwrap();
+        assert!(report.findings.iter().any(|found| found.object == keys[0].as_str()));
+        assert!(report.is_damaged());
         assert!(plan(&bench.open(14), &options(1, Consent::Force)).is_ok());
     }
 }

@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::scratch::Scratch;
+use crate::scratch::expect_code;
 use crate::scratch::put;
+use crate::scratch::skip;
 use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
 
 /// The program, with daily snapshots of one source that it made.
 fn program(days: u32) -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::without_repository();
+    scratch.run(&["init"], 0);
     put(scratch.source().join("file"), b"content");
     for day in 1..=days {
         let time = format!("2024-05-{day:02}T02:00:00Z");
@@ -105,4 +110,48 @@ fn a_policy_is_tried_without_a_repository() {
     assert!(words.contains("400  7\n"), "{words}");
     scratch
         .run(&["forget", "--simulate", "--keep-last", "1", "--every", "1h", "--days", "9999"], 2);
+}
+
+/// A Python that has what the other reader needs.
+#[expect(clippy::disallowed_methods, reason = "tests are told where a Python is")]
+fn python() -> Option<PathBuf> {
+    let chosen = std::env::var_os("SBF_TEST_PYTHON").map(PathBuf::from);
+    let python = chosen.unwrap_or_else(|| PathBuf::from(".venv/bin/python"));
+    let help = Command::new(&python).args(["tools/reader.py", "--help"]).output();
+    if help.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    skip("no Python with the packages of tools/requirements.txt; see SBF_TEST_PYTHON");
+    None
+}
+
+#[test]
+fn the_other_reader_sees_the_same_snapshots() {
+    let Some(python) = python() else { return };
+    let scratch = program(5);
+    scratch.run(&["hold", "db@2024-05-01", "db@2024-05-02", "--reason", "x"], 0);
+    scratch.run(&["release", "db@2024-05-02"], 0);
+    scratch.run(&["forget", "--keep-last", "1", "--accept-policy"], 0);
+    let gone = json(&scratch, &["snapshots", "--forgotten"], 0);
+    assert_eq!(gone["snapshots"].as_array().unwrap().len(), 3);
+    scratch.run(&["forget", "--undo", gone["snapshots"][1]["snapshot"].as_str().unwrap()], 0);
+    let ours = json(&scratch, &["snapshots"], 0);
+    let mut ours: Vec<Value> =
+        ours["snapshots"].as_array().unwrap().iter().map(|row| row["snapshot"].clone()).collect();
+    let read = |command: &str| {
+        let mut reader = Command::new(&python);
+        reader.arg("tools/reader.py").arg(scratch.path("repository"));
+        reader.arg("--key-file").arg(scratch.path("key")).arg(command);
+        let output = reader.output().unwrap();
+        expect_code(&output, 0);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let theirs = read("snapshots");
+    let theirs = theirs.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut theirs: Vec<Value> = theirs.map(|row| row["snapshot"].clone()).collect();
+    let text = |value: &Value| value.to_string();
+    ours.sort_by_key(text);
+    theirs.sort_by_key(text);
+    assert_eq!((theirs.len(), &theirs), (3, &ours));
+    read("check");
 }

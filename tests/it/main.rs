@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod forged;
 mod forget;
+mod forget_crash;
 mod forget_program;
 mod full_disk;
 mod malicious;

@@ -14,7 +14,7 @@ STARTS_OVER_MAX = 5
 # Features of the config that this reader knows: format 1 defines none.
 FEATURES_KNOWN = frozenset()
 
-Certified = namedtuple("Certified", "subject public_key valid_from valid_until")
+Certified = namedtuple("Certified", "subject public_key role valid_from valid_until")
 Snapshot = namedtuple("Snapshot", "id client manifest source session_epoch")
 Location = namedtuple("Location", "pack block")
 
@@ -126,7 +126,7 @@ class Repository:
             value = identity.value
             if identity.name == "Certificate":
                 self.certificates[crypto.key_id(value.public_key)].append(
-                    Certified(value.subject, value.public_key, value.valid_from, value.valid_until))
+                    Certified(value.subject, value.public_key, value.role, value.valid_from, value.valid_until))
             else:
                 self.revocations[value.key].append(value.start)
 

@@ -14,12 +14,15 @@ use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::ops::finding::chain_words;
+use crate::ops::forget::record_finding;
 use crate::ops::progress::Progress;
 use crate::repo::audit_objects::FOLDERS;
 use crate::repo::audit_objects::open_any;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::index::load::load_index;
+use crate::repo::marks::Marks;
+use crate::repo::policies::AcceptedPolicies;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use serde::Serialize;
@@ -109,6 +112,7 @@ pub fn check(
     let history = History::load(repository).during("cannot read what is valid")?;
     note_unreadable(&mut report, &history.unreadable, "outcome.damaged", progress);
     check_objects(repository, &mut report, progress)?;
+    check_marks(repository, &mut report, progress)?;
     check_sessions(repository, &history, &mut report, progress)?;
     let loaded = load_index(repository, &history).during("cannot read the index")?;
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
@@ -160,6 +164,24 @@ fn check_objects(
                 }
                 Err(error) => return Err(error).during("cannot read an object"),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Finds records of snapshots that are missing; damaged ones were found with all objects.
+fn check_marks(
+    repository: &Repository,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<(), OpError> {
+    let what = "cannot read the records of snapshots";
+    let marks = Marks::load(repository).during(what)?;
+    let policies = AcceptedPolicies::load(repository).during(what)?;
+    for at in marks.unreadable.iter().chain(&policies.unreadable) {
+        let finding = record_finding(at);
+        if report.findings.iter().all(|found| found.object != finding.object) {
+            report.note(finding, progress);
         }
     }
     Ok(())

@@ -115,7 +115,7 @@ fn check_in_time(
 ) -> Result<(), OpError> {
     let Some(digits) = selector.digits() else { return Ok(()) };
     let begins = |snapshot: &SnapshotId| snapshot.to_string().starts_with(digits);
-    if history.snapshots.iter().any(|live| begins(&live.snapshot)) {
+    if history.snapshots.iter().any(|live| live.begins_with(digits)) {
         return Ok(());
     }
     match verdict_that_forgot(repository, history.verdict.number, &begins) {
