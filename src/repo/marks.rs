@@ -156,7 +156,8 @@ impl Marks {
     ) -> Result<Vec<Stored<T>>, RepoError> {
         let (found, unreadable) = load_records(repository, kind, read)?;
         // A release that cannot be read keeps more, never less.
-        self.keeps_unknown |= kind != Release::KIND && !unreadable.is_empty();
+        self.keeps_unknown |=
+            kind != Release::KIND && unreadable.iter().any(|at| may_count(repository, &at.error));
         self.unreadable.extend(unreadable);
         Ok(found)
     }
@@ -212,6 +213,13 @@ pub(crate) fn load_records<T>(
         }
     }
     Ok((found, unreadable))
+}
+
+/// Whether a record that was not accepted may be one that counts: damaged, removed, or of a client
+/// that was certified after this process began. One of a key that is known not to sign it is not.
+fn may_count(repository: &Repository, error: &RepoError) -> bool {
+    let is_known = |signer| repository.identities.certify(signer);
+    !matches!(error, RepoError::Signature { signer, .. } if is_known(*signer))
 }
 
 fn noted(key: ObjectKey, error: RepoError) -> Result<RepoErrorAt, RepoError> {
