@@ -9,6 +9,7 @@ use crate::cli::commands::hold::ReleaseArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
+use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     /// Show what is stored, and how much room it takes
     Stats,
     Check(CheckArguments),
+    Prune(PruneArguments),
     Key(KeyArguments),
     Cache(CacheArguments),
 }

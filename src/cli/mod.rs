@@ -9,6 +9,7 @@ mod output;
 mod patterns;
 mod progress;
 mod prompt;
+mod quantities;
 mod secrets;
 mod stop;
 mod words;

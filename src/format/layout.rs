@@ -80,6 +80,11 @@ impl SessionRef {
         key(format!("{HEARTBEATS}/{}/{}/{number:08}", self.client, self.session))
     }
 
+    /// Prefix of the session's heartbeats.
+    pub fn heartbeats_prefix(&self) -> String {
+        format!("{HEARTBEATS}/{}/{}", self.client, self.session)
+    }
+
     /// Prefix of the session's packs.
     pub fn packs_prefix(&self) -> String {
         self.key_in(PACKS).as_str().to_owned()
@@ -224,6 +229,14 @@ pub fn parse_record_key(kind: &str, key: &ObjectKey) -> Result<(ClientId, u32), 
 /// Key of the inventory with this number.
 pub fn inventory_key(number: u64) -> ObjectKey {
     key(format!("{INVENTORY}/{number:012}"))
+}
+
+/// The number in the key of an inventory.
+pub fn parse_inventory_key(key: &ObjectKey) -> Option<u64> {
+    match segments::<2>(key).ok()? {
+        [INVENTORY, text] => number(text, 12).ok(),
+        _ => None,
+    }
 }
 
 /// Key of an object of a garbage collection.

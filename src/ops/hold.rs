@@ -5,13 +5,12 @@ use crate::format::mark::Release;
 use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
-use crate::ops::forget::some::select_all;
+use crate::ops::forget::some::select_live;
 use crate::ops::forget::undo::Kept;
 use crate::ops::forget::undo::kept_in_time;
 use crate::ops::select::Selector;
 use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
-use crate::repo::history::History;
 use crate::repo::mark_writer::store_hold;
 use crate::repo::mark_writer::store_release;
 use crate::repo::marks::HeldBy;
@@ -29,8 +28,7 @@ pub fn hold(
     reason: &str,
     until: Option<String>,
 ) -> Result<BTreeMap<SnapshotId, Kept>, OpError> {
-    let history = History::load(repository).during("cannot read what is valid")?;
-    let named = select_all(repository, &history, selectors)?;
+    let (_history, named) = select_live(repository, selectors)?;
     let snapshots: Vec<SnapshotId> = named.into_keys().collect();
     let hold = Hold {
         snapshots: snapshots.clone(),
@@ -51,9 +49,8 @@ pub fn release(
     selectors: &[Selector],
     reason: Option<String>,
 ) -> Result<BTreeMap<SnapshotId, usize>, OpError> {
-    let history = History::load(repository).during("cannot read what is valid")?;
+    let (_history, named) = select_live(repository, selectors)?;
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
-    let named = select_all(repository, &history, selectors)?;
     let mut released = BTreeMap::new();
     let mut holds = BTreeSet::new();
     for snapshot in named.into_keys() {

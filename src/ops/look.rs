@@ -12,6 +12,7 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::forget::record_finding;
 use crate::ops::hold::held_words;
+use crate::ops::moved::unless_moved;
 use crate::ops::progress::Progress;
 use crate::ops::restore::open_reader;
 use crate::ops::select::Found;
@@ -101,6 +102,16 @@ pub struct SnapshotRow {
 
 /// Lists snapshots.
 pub fn snapshots(
+    repository: &Repository,
+    filter: &SnapshotFilter,
+) -> Result<SnapshotList, OpError> {
+    let is_suspicious = |list: &Result<SnapshotList, OpError>| {
+        list.as_ref().is_ok_and(|list| !list.findings.is_empty())
+    };
+    unless_moved(repository, || snapshots_once(repository, filter), is_suspicious)
+}
+
+fn snapshots_once(
     repository: &Repository,
     filter: &SnapshotFilter,
 ) -> Result<SnapshotList, OpError> {

@@ -5,9 +5,9 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::snapshots;
-use crate::repo::history::History;
-use crate::repo::index::load::load_index;
+use crate::repo::index::Index;
 use crate::repo::repository::Repository;
+use crate::repo::valid::load_valid;
 use crate::units::to_u32;
 use crate::units::to_u64;
 use crate::units::to_usize32;
@@ -75,8 +75,8 @@ pub fn stats(repository: &Repository) -> Result<Stats, OpError> {
         stats.files += manifest.predicate.totals.files;
         stats.restored_bytes += manifest.predicate.totals.bytes;
     }
-    let history = History::load(repository).during("cannot read what is valid")?;
-    add_packs(repository, &history, &mut stats)?;
+    let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
+    add_packs(&loaded.index, &mut stats);
     let lengths = repository.segment_lengths().during("cannot list the index")?;
     for (segment, length) in lengths {
         if history.segments.contains(&segment) {
@@ -87,8 +87,7 @@ pub fn stats(repository: &Repository) -> Result<Stats, OpError> {
     Ok(stats)
 }
 
-fn add_packs(repository: &Repository, history: &History, stats: &mut Stats) -> Result<(), OpError> {
-    let index = load_index(repository, history).during("cannot read the index")?.index;
+fn add_packs(index: &Index, stats: &mut Stats) {
     for run in index.runs() {
         let packs = run.packs();
         for pack in packs {
@@ -110,7 +109,6 @@ fn add_packs(repository: &Repository, history: &History, stats: &mut Stats) -> R
             }
         }
     }
-    Ok(())
 }
 
 fn of_kind(stats: &mut Stats, kind: PackKind) -> &mut PackStats {

@@ -1,6 +1,5 @@
 //! The local cache: index runs. Disposable, shared by processes, never a reason to fail.
 
-use crate::format::layout::SegmentRef;
 use crate::id::Digest;
 use crate::id::RepoId;
 use crate::repo::index::bytes::RunBytes;
@@ -55,19 +54,12 @@ impl CacheDirectory {
         self.run_paths().into_iter().filter_map(mapped).collect()
     }
 
-    /// Drops runs whose segments all lie in one of `kept`, and runs that do not open.
-    pub(crate) fn drop_runs_covered_by(&self, repository: RepoId, kept: &[&[SegmentRef]]) {
+    /// Drops runs that `is_stale`, and runs that do not open.
+    pub(crate) fn drop_runs(&self, repository: RepoId, is_stale: impl Fn(&Run) -> bool) {
         for path in self.run_paths() {
             let bytes = File::open(&path).ok().and_then(|file| RunBytes::map(&file).ok());
             let run = bytes.and_then(|bytes| Run::open(repository, bytes));
-            let covered = run.is_none_or(|run| {
-                let inside = |other: &&[SegmentRef]| {
-                    other.len() > run.segments().len()
-                        && run.segments().iter().all(|segment| other.contains(segment))
-                };
-                kept.iter().any(inside)
-            });
-            if covered {
+            if run.is_none_or(|run| is_stale(&run)) {
                 let _ignored = std::fs::remove_file(path);
             }
         }

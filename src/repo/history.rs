@@ -46,7 +46,9 @@ pub(crate) struct History {
     pub(crate) snapshots: Vec<LiveSnapshot>,
     /// Segments that count.
     pub(crate) segments: BTreeSet<SegmentRef>,
-    /// Packs that the newest plan condemned or its verdict deleted.
+    /// Packs that the newest verdict removed: a reader looks for their chunks elsewhere.
+    pub(crate) removed: HashSet<PackRef>,
+    /// Those, and packs that a newer plan condemns: a writer must not rely on them.
     pub(crate) condemned: HashSet<PackRef>,
     /// Whether the newest plan could not be read: then nothing may be written.
     pub(crate) plan_unreadable: bool,
@@ -175,7 +177,8 @@ impl History {
             epoch_min = verdict.epoch_min;
             self.segments.extend(base.segments.iter().map(|&name| SegmentRef::from(name)));
             self.snapshots.extend(base.snapshots.into_iter().map(LiveSnapshot::from));
-            self.condemned.extend(verdict.removed.iter().map(|&name| PackRef::from(name)));
+            self.removed.extend(verdict.removed.iter().map(|&name| PackRef::from(name)));
+            self.condemned.extend(self.removed.iter().copied());
         }
         if chain.plan > chain.verdict {
             match load_plan(repository, chain.plan) {
@@ -322,7 +325,8 @@ pub(crate) fn verdict_that_forgot(
     Ok(None)
 }
 
-fn load_base(repository: &Repository, verdict: &Verdict) -> Result<Base, RepoError> {
+/// Reads the base that a verdict names.
+pub(crate) fn load_base(repository: &Repository, verdict: &Verdict) -> Result<Base, RepoError> {
     let (bytes, key) = gc_body(repository, ObjectKind::GcBase, verdict.number, verdict.base)?;
     Base::decode(&bytes).map_err(|source| RepoError::Decode { key, source })
 }
@@ -334,7 +338,8 @@ pub(crate) fn load_plan(repository: &Repository, number: u64) -> Result<Plan, Re
     Plan::decode(&bytes).map_err(|source| RepoError::Decode { key, source })
 }
 
-fn register_body(
+/// Reads which body a register of a collection names.
+pub(crate) fn register_body(
     repository: &Repository,
     number: u64,
     object: GcObject,
@@ -371,7 +376,7 @@ pub(crate) fn gc_body_place(number: u64) -> String {
 }
 
 /// The commits of one client that no other of its commits names as seen.
-fn heads(own: &[(SessionRef, Commit, Digest)]) -> Vec<Head> {
+pub(crate) fn heads(own: &[(SessionRef, Commit, Digest)]) -> Vec<Head> {
     let named: HashSet<Digest> =
         own.iter().flat_map(|(_, commit, _)| commit.heads.iter().map(|head| head.digest)).collect();
     let mut heads: Vec<Head> = own
@@ -383,12 +388,14 @@ fn heads(own: &[(SessionRef, Commit, Digest)]) -> Vec<Head> {
     heads
 }
 
-fn is_missing(error: &RepoError) -> bool {
+/// Whether an object that was to be read is not there.
+pub(crate) fn is_missing(error: &RepoError) -> bool {
     matches!(error, RepoError::Store { source }
         if source.kind == crate::store::StoreErrorKind::NotFound)
 }
 
-fn received_seconds(listed: &Listed) -> i64 {
+/// When the store received an object, in seconds since 1970; 0 if it does not say.
+pub(crate) fn received_seconds(listed: &Listed) -> i64 {
     let since = listed.received.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -80,7 +80,6 @@ impl Marks {
 
     /// Forgets that count for at least one snapshot. A collection folds them whole: what one of
     /// them names and something holds stays, and is forgotten by a new request only.
-    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "for collections"))]
     pub(crate) const fn forgets(&self) -> &BTreeSet<RecordId> {
         &self.counting
     }

@@ -12,6 +12,8 @@ use crate::id::PackId;
 use crate::id::PackUid;
 use crate::repo::error::BlockError;
 use crate::repo::error::RepoError;
+use crate::repo::history::Chain;
+use crate::repo::history::is_missing;
 use crate::repo::index::BlockHandle;
 use crate::repo::index::ChunkPlace;
 use crate::repo::index::Index;
@@ -19,6 +21,7 @@ use crate::repo::index::run::Run;
 use crate::repo::index::run::RunBlock;
 use crate::repo::packkey;
 use crate::repo::repository::Repository;
+use crate::repo::valid::load_valid;
 use crate::units::to_u64;
 use crate::units::to_usize32;
 use std::cell::RefCell;
@@ -35,6 +38,8 @@ pub(crate) struct ChunkReader {
     pub(crate) index: Arc<Index>,
     pack_keys: Mutex<HashMap<(PackUid, PackKind), Secret>>,
     blocks: Mutex<BlockCache>,
+    /// The verdict at which the index was loaded, if it may be loaded anew.
+    loaded_at: Option<Mutex<u64>>,
 }
 
 /// The plaintext of a block whose bytes were authentic. Its chunks are not yet named.
@@ -48,11 +53,39 @@ impl ChunkReader {
     /// A reader that keeps blocks of at most `cache_bytes` of plaintext.
     pub(crate) fn new(repository: Repository, index: Arc<Index>, cache_bytes: usize) -> Self {
         let blocks = Mutex::new(BlockCache { budget_bytes: cache_bytes, ..BlockCache::default() });
-        Self { repository, index, pack_keys: Mutex::new(HashMap::new()), blocks }
+        let pack_keys = Mutex::new(HashMap::new());
+        Self { repository, index, pack_keys, blocks, loaded_at: None }
+    }
+
+    /// The same reader, which loads the index anew when a pack is gone: its index was that of
+    /// `verdict`, and nobody else writes to it.
+    pub(crate) fn reloading(self, verdict: u64) -> Self {
+        Self { loaded_at: Some(Mutex::new(verdict)), ..self }
     }
 
     /// The plaintext of a chunk, verified; other copies are tried if one is damaged.
     pub(crate) fn read(&self, kind: PackKind, id: &ChunkId) -> Result<Vec<u8>, RepoError> {
+        let read = self.read_known(kind, id);
+        match &read {
+            Err(error) if is_missing(error) && self.reload()? => self.read_known(kind, id),
+            Ok(_) | Err(_) => read,
+        }
+    }
+
+    /// Loads the index anew if a verdict came since it was loaded; says whether one did.
+    fn reload(&self) -> Result<bool, RepoError> {
+        let Some(loaded_at) = &self.loaded_at else { return Ok(false) };
+        let mut loaded_at = loaded_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if Chain::load(&self.repository)?.verdict == *loaded_at {
+            return Ok(false);
+        }
+        let (history, loaded) = load_valid(&self.repository)?;
+        self.index.replace(loaded.index);
+        *loaded_at = history.verdict.number;
+        Ok(true)
+    }
+
+    fn read_known(&self, kind: PackKind, id: &ChunkId) -> Result<Vec<u8>, RepoError> {
         let mut first_error = None;
         for place in self.index.find_all(id) {
             match self.read_at(kind, id, place) {

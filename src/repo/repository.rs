@@ -289,6 +289,12 @@ impl Repository {
         check_features(&self.config.features.write, "write")
     }
 
+    /// Checks that this program may collect garbage.
+    pub(crate) fn check_prunable(&self) -> Result<(), RepoError> {
+        self.check_writable()?;
+        check_features(&self.config.features.prune, "prune")
+    }
+
     /// Reads and opens a sealed object that this client must have signed.
     pub(crate) fn read_object(
         &self,

@@ -21,10 +21,11 @@ use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
+use crate::repo::history::load_verdict;
 use crate::repo::history::open_outcome;
 use crate::repo::index::load::LoadedIndex;
-use crate::repo::index::load::load_index;
 use crate::repo::index::load::load_segment;
+use crate::repo::index::load::load_without;
 use crate::repo::objects;
 use crate::repo::register::Won;
 use crate::repo::register::create_register;
@@ -133,13 +134,15 @@ impl WriterSession {
             return Err(RepoError::PlanUnreadable { number: epoch });
         }
         let (adopted, orphans) = adopt(repository, &history, dead)?;
-        let mut counted = history.clone();
-        counted.segments.extend(adopted.iter().copied());
-        // A segment that only this host's cache still has helps no other host to restore.
-        let segments = repository.segment_lengths()?.into_iter().map(|(segment, _)| segment);
-        let segments: HashSet<SegmentRef> = segments.collect();
-        counted.segments.retain(|segment| segments.contains(segment));
-        let loaded = load_index(repository, &counted)?;
+        let mut segments = history.segments.clone();
+        segments.extend(adopted.iter().copied());
+        // A segment that only this host's cache still has helps no other host to restore; one that
+        // a sweep took meanwhile is no damage: what is not known is stored again.
+        let listed = repository.segment_lengths()?.into_iter().map(|(segment, _)| segment);
+        let listed: HashSet<SegmentRef> = listed.collect();
+        segments.retain(|segment| listed.contains(segment));
+        let loaded =
+            load_without(repository, &segments, &history.condemned, history.verdict.number)?;
         // A pack that is gone or cut short gives nothing back: what it held is stored again.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
         loaded.index.leave_out(|pack| stored.get(&pack.reference()) == Some(&pack.length));
@@ -180,13 +183,19 @@ impl WriterSession {
     }
 }
 
-/// Whether a committed session still counts: above the watermark, or folded into the base.
+/// Whether a committed session still counts: above the watermark, or folded by the verdict that
+/// closed it.
+///
+/// A session of epoch E stands in the roster of plan E + 1 and in no other.
 fn counts_still(repository: &Repository, session: SessionRef) -> Result<bool, RepoError> {
-    let history = History::load(repository)?;
-    let snapshot = session.session.into();
-    let stored = history.snapshots.iter().chain(&history.forgotten);
-    let folded = stored.into_iter().any(|live| live.snapshot == snapshot);
-    Ok(folded || history.outcomes.contains(&session))
+    if Chain::load(repository)?.verdict <= session.epoch {
+        return Ok(true);
+    }
+    let (verdict, _digest) = load_verdict(repository, session.epoch + 1)?;
+    Ok(verdict
+        .folded
+        .iter()
+        .any(|folded| folded.session == session.session && folded.client == session.client))
 }
 
 fn put_outcome(
@@ -240,8 +249,8 @@ fn close_dead_sessions(
     Ok((dead, marks))
 }
 
-/// W6: own packs of fenced sessions, if they are still listed after the announcement and the
-/// newest plan does not condemn them.
+/// W6: own packs of fenced sessions, if they are still listed after the announcement, the newest
+/// plan does not condemn them and no verdict removed them.
 fn adopt(
     repository: &Repository,
     history: &History,
@@ -250,12 +259,13 @@ fn adopt(
     let mut adopted = Vec::new();
     let mut orphans = Vec::new();
     for session in dead {
+        let removed = removed_since(repository, history, session.epoch)?;
         let listed: HashSet<PackRef> = repository
             .store
             .list(&session.packs_prefix())?
             .iter()
             .filter_map(|listed| PackRef::parse(&listed.key).ok())
-            .filter(|pack| !history.condemned.contains(pack))
+            .filter(|pack| !history.condemned.contains(pack) && !removed.contains(pack))
             .collect();
         let mut indexed = HashSet::new();
         for object in repository.store.list(&session.segments_prefix())? {
@@ -272,6 +282,21 @@ fn adopt(
         orphans.extend(listed.difference(&indexed));
     }
     Ok((adopted, orphans))
+}
+
+/// Packs that a verdict after an epoch removed: one that is there again, since a request came twice,
+/// may still be deleted by whoever carries that verdict out.
+fn removed_since(
+    repository: &Repository,
+    history: &History,
+    epoch: u64,
+) -> Result<HashSet<PackRef>, RepoError> {
+    let mut removed = HashSet::new();
+    for number in epoch + 1..=history.verdict.number {
+        let (verdict, _digest) = load_verdict(repository, number)?;
+        removed.extend(verdict.removed.into_iter().map(PackRef::from));
+    }
+    Ok(removed)
 }
 
 /// Stores a heartbeat of a session.

@@ -106,7 +106,7 @@ impl BenchIndex {
         let numbers: Vec<u32> = (0..chunk_count).collect();
         let packs: Vec<IndexedPack> = (0..).zip(numbers.chunks(4096)).map(pack_of).collect();
         let repository = RepoId::new([3; 16]);
-        let bytes = Run::build(repository, &[], packs);
+        let bytes = Run::build(repository, &[], packs.into_iter().map(|pack| (0, pack)).collect());
         #[expect(clippy::expect_used, reason = "made one line above")]
         let run = Run::open(repository, RunBytes::Memory(bytes)).expect("a run opens");
         Self(run)

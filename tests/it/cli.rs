@@ -14,7 +14,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 /// A place for one repository, its key file and what is backed up.
-struct Desk {
+pub(crate) struct Desk {
     folder: TempDir,
 }
 
@@ -28,22 +28,22 @@ impl Desk {
         desk
     }
 
-    fn with_repository() -> Self {
+    pub(crate) fn with_repository() -> Self {
         let desk = Self::new();
         check(&desk.run(&["init"]), 0);
         desk
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         let mut file = fs::File::create(self.path(name)).unwrap();
         file.write_all(bytes).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sbf-repo"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", "/usr/bin:/bin");
@@ -55,7 +55,7 @@ impl Desk {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
@@ -74,7 +74,7 @@ impl Desk {
         command.output().unwrap()
     }
 
-    fn json(&self, arguments: &[&str], exit: i32) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str], exit: i32) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat());
         check(&output, exit);
         let value: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -88,15 +88,15 @@ impl Desk {
 }
 
 #[track_caller]
-fn check(output: &Output, exit: i32) {
+pub(crate) fn check(output: &Output, exit: i32) {
     assert_eq!(output.status.code(), Some(exit), "{}{}", out(output), err(output));
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -38,13 +38,14 @@ use sbf_repo::ops::look::SnapshotFilter;
 use sbf_repo::ops::look::SnapshotState;
 use sbf_repo::ops::look::snapshots;
 use sbf_repo::ops::progress::NoProgress;
+use sbf_repo::ops::prune::PruneOptions;
+use sbf_repo::ops::prune::prune;
 use sbf_repo::ops::restore::KeepGoing;
 use sbf_repo::ops::select::Selector;
 use sbf_repo::ops::snapshot::options::FilesSource;
 use sbf_repo::ops::snapshot::options::SnapshotOptions;
 use sbf_repo::ops::snapshot::options::Source;
 use sbf_repo::ops::snapshot::snapshot;
-use sbf_repo::testing::Maintainer;
 use sbf_repo::testing::MemoryStore;
 use sbf_repo::testing::Store;
 use std::sync::Arc;
@@ -392,21 +393,15 @@ fn while_a_hold_cannot_be_read_nothing_is_forgotten_without_force() {
 }
 
 #[test]
-fn an_undo_after_the_verdict_is_too_late_and_one_before_it_is_not_decided() {
+fn an_undo_after_the_collection_is_too_late_and_says_so() {
     let (bench, made) = Bench::new(3);
     bench.forget(1, Consent::FirstPolicy, 10);
-    let repository = bench.open(11);
-    let maintainer = Maintainer::new(&repository).unwrap();
-    let digest = maintainer.plan(1, &[]).unwrap();
-    let kept = undo(&bench.open(12), &named(&made[..1])).unwrap();
-    assert_eq!(kept[&made[0]], Kept::Undecided { collection: 1 });
-    maintainer.verdict(1, digest, &[], &made[1..2]).unwrap();
-    maintainer.done(1).unwrap();
-    bench.check_live(&[made[0], made[2]]);
-    let error = undo(&bench.open(13), &named(&made[1..2])).unwrap_err();
+    let report = prune(&bench.open(11), &PruneOptions::new(), &NoProgress::new()).unwrap();
+    assert_eq!(report.forgotten_snapshots, 2);
+    let error = undo(&bench.open(12), &named(&made[1..2])).unwrap_err();
     assert!(matches!(error, OpError::TooLate { collection: 1, .. }), "{error:?}");
-    let kept = hold(&bench.open(14), &named(&made[..1]), "in time", None).unwrap();
-    assert_eq!(kept[&made[0]], Kept::Yes);
+    let kept = hold(&bench.open(13), &named(&made[2..]), "in time", None).unwrap();
+    assert_eq!(kept[&made[2]], Kept::Yes);
 }
 
 #[test]

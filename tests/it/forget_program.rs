@@ -112,6 +112,19 @@ fn a_policy_is_tried_without_a_repository() {
         .run(&["forget", "--simulate", "--keep-last", "1", "--every", "1h", "--days", "9999"], 2);
 }
 
+#[test]
+fn a_forget_may_prune_and_then_an_undo_is_too_late() {
+    let scratch = program(3);
+    let arguments = ["forget", "--keep-last", "1", "--accept-policy", "--prune"];
+    let report = json(&scratch, &arguments, 0);
+    assert_eq!(report["forgotten_count"], 2);
+    assert_eq!(report["prune"]["forgotten_snapshots"], 2);
+    let gone = report["sources"][0]["forgotten"][0]["snapshot"].as_str().unwrap().to_owned();
+    let failed = json(&scratch, &["forget", "--undo", &gone], 1);
+    assert_eq!(failed["error"]["code"], "forget.too_late");
+    scratch.check_is_clean();
+}
+
 /// A Python that has what the other reader needs.
 #[expect(clippy::disallowed_methods, reason = "tests are told where a Python is")]
 fn python() -> Option<PathBuf> {

@@ -46,13 +46,13 @@ use tempfile::TempDir;
 
 /// A store whose calls take a seeded number of turns.
 #[derive(Debug)]
-struct Jittery {
+pub(crate) struct Jittery {
     inner: Arc<MemoryStore>,
     random: Mutex<SplitMix>,
 }
 
 impl Jittery {
-    fn of(inner: &Arc<MemoryStore>, seed: u64) -> Arc<dyn Store> {
+    pub(crate) fn of(inner: &Arc<MemoryStore>, seed: u64) -> Arc<dyn Store> {
         let random = Mutex::new(SplitMix::new(seed));
         Arc::new(Self { inner: Arc::clone(inner), random })
     }

@@ -20,7 +20,7 @@ use std::process::Output;
 
 /// A Python that has what the reader needs; `tools/setup` makes it.
 #[expect(clippy::disallowed_methods, reason = "tests are told where a Python is")]
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let chosen = std::env::var_os("SBF_TEST_PYTHON").map(PathBuf::from);
     let python = chosen.unwrap_or_else(|| PathBuf::from(".venv/bin/python"));
     let help = Command::new(&python).args(["tools/reader.py", "--help"]).output();

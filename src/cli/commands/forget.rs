@@ -1,10 +1,12 @@
 //! `forget`: snapshots that a policy does not keep, or that are named, no longer count.
 
+use crate::cli::commands::prune::tell as tell_prune;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Form;
 use crate::cli::output::Loudness;
+use crate::cli::progress::Reported;
 use crate::cli::prompt;
 use crate::cli::words;
 use crate::cli::words::Table;
@@ -29,6 +31,9 @@ use crate::ops::forget::some::execute_some;
 use crate::ops::forget::some::plan_some;
 use crate::ops::forget::undo::Kept;
 use crate::ops::forget::undo::undo;
+use crate::ops::prune::PruneOptions;
+use crate::ops::prune::PruneReport;
+use crate::ops::prune::prune;
 use crate::ops::select::Selector;
 use crate::repo::environment::Environment as _;
 use crate::repo::environment::SystemEnvironment;
@@ -70,6 +75,9 @@ pub(crate) struct ForgetArguments {
     /// Change nothing; show what would be forgotten
     #[arg(long, conflicts_with_all = ["simulate", "undo"])]
     dry_run: bool,
+    /// Prune afterwards, as `sbf-repo prune` does
+    #[arg(long, conflicts_with_all = ["simulate", "undo", "dry_run"])]
+    prune: bool,
     /// Why, for whoever asks later
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["simulate", "undo"])]
     reason: Option<String>,
@@ -199,7 +207,8 @@ pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<Exit
     } else {
         execute(&repository, &planned)?
     };
-    Ok(finish(context, arguments.dry_run, &options.policy, &planned, &records))
+    let pruned = pruned(context, &repository, arguments)?;
+    Ok(finish(context, &options.policy, &planned, Done { arguments, records, pruned }))
 }
 
 /// Asks whether a first policy is accepted, if there is somebody to ask and nothing else is missing.
@@ -242,14 +251,32 @@ fn cells(context: &Context, decision: &Decision, zone: &Zone) -> Vec<String> {
     vec![word.to_owned(), id, time, why.join(", ").escape_debug().to_string()]
 }
 
-/// What was done, for people and programs.
-fn finish(
+/// What was done after the plan.
+struct Done<'a> {
+    arguments: &'a ForgetArguments,
+    records: BTreeMap<String, RecordId>,
+    pruned: Option<PruneReport>,
+}
+
+/// Prunes, if that is asked for.
+fn pruned(
     context: &Context,
-    is_dry: bool,
-    policy: &Policy,
-    plan: &ForgetPlan,
-    records: &BTreeMap<String, RecordId>,
-) -> Exit {
+    repository: &Repository,
+    arguments: &ForgetArguments,
+) -> Result<Option<PruneReport>, Failure> {
+    if !arguments.prune {
+        return Ok(None);
+    }
+    let report = prune(repository, &PruneOptions::new(), &Reported(&context.progress))?;
+    context.progress.end();
+    tell_prune(context, &report);
+    Ok(Some(report))
+}
+
+/// Says what was done, to people and programs.
+fn finish(context: &Context, policy: &Policy, plan: &ForgetPlan, done: Done<'_>) -> Exit {
+    let Done { arguments, records, pruned } = done;
+    let is_dry = arguments.dry_run;
     warn(context, &plan.findings);
     for source in &plan.sources {
         if let Some(refusal) = &source.refusal {
@@ -286,9 +313,11 @@ fn finish(
         "policy": policy.form(),
         "sources": sources,
         "forgotten_count": dropped,
+        "prune": pruned,
         "findings": plan.findings,
     });
-    let exit = match (plan.findings.is_empty(), plan.is_refused()) {
+    let is_damaged = pruned.is_some_and(|pruned| !pruned.damaged.is_empty());
+    let exit = match (plan.findings.is_empty() && !is_damaged, plan.is_refused()) {
         (false, _) => Exit::Damage,
         (true, true) => Exit::Refused,
         (true, false) => Exit::Success,
@@ -326,6 +355,7 @@ fn run_some(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Fail
     } else {
         Some(execute_some(&repository, &plan, arguments.reason.clone())?)
     };
+    let pruned = pruned(context, &repository, arguments)?;
     let verb = if arguments.dry_run { "would forget" } else { "forgot" };
     for (snapshot, source) in &plan.snapshots {
         let id = context.id(&snapshot.to_string());
@@ -336,9 +366,12 @@ fn run_some(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Fail
         "dry_run": arguments.dry_run,
         "forgotten": names,
         "record": record.map(|record| record.to_string()),
+        "prune": pruned,
         "findings": plan.findings,
     });
-    let exit = if plan.findings.is_empty() { Exit::Success } else { Exit::Damage };
+    let is_damaged = pruned.is_some_and(|pruned| !pruned.damaged.is_empty());
+    let is_whole = plan.findings.is_empty() && !is_damaged;
+    let exit = if is_whole { Exit::Success } else { Exit::Damage };
     Ok(context.output.finish(&report, exit))
 }
 

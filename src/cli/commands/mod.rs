@@ -8,6 +8,7 @@ pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
+pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod snapshot;
 pub(crate) mod snapshots;
@@ -30,6 +31,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Forget(arguments) => forget::run(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
         Command::Release(arguments) => hold::run_release(context, &arguments),
+        Command::Prune(arguments) => prune::run(context, &arguments),
         Command::Stats => stats::run(context),
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),

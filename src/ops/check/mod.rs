@@ -6,6 +6,7 @@ mod trees;
 
 use crate::ops::check::packs::check_packs;
 use crate::ops::check::packs::read_packs;
+use crate::ops::check::sessions::check_collections;
 use crate::ops::check::sessions::check_identities;
 use crate::ops::check::sessions::check_sessions;
 use crate::ops::check::trees::TreeCheck;
@@ -18,13 +19,14 @@ use crate::ops::forget::record_finding;
 use crate::ops::progress::Progress;
 use crate::repo::audit_objects::FOLDERS;
 use crate::repo::audit_objects::open_any;
-use crate::repo::history::History;
+use crate::repo::history::Chain;
 use crate::repo::history::RepoErrorAt;
-use crate::repo::index::load::load_index;
+use crate::repo::history::is_missing;
 use crate::repo::marks::Marks;
 use crate::repo::policies::AcceptedPolicies;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
+use crate::repo::valid::load_valid;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -106,26 +108,44 @@ pub fn check(
     options: &CheckOptions,
     progress: &dyn Progress,
 ) -> Result<CheckReport, OpError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let (verdict, report) = check_once(repository, options, progress)?;
+        // A collection that ends meanwhile takes away what was about to be read.
+        let chain = Chain::load(repository).during("cannot read the collections")?;
+        if !report.is_damaged() || chain.verdict == verdict || attempt >= ATTEMPTS_COUNT_MAX {
+            return Ok(report);
+        }
+    }
+}
+
+/// Checks what is valid now; the first value is the verdict after which it is.
+fn check_once(
+    repository: &Repository,
+    options: &CheckOptions,
+    progress: &dyn Progress,
+) -> Result<(u64, CheckReport), OpError> {
     let mut report = CheckReport::default();
     check_slots(repository, &mut report, progress)?;
     check_identities(repository, &mut report, progress);
-    let history = History::load(repository).during("cannot read what is valid")?;
+    let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
     note_unreadable(&mut report, &history.unreadable, "outcome.damaged", progress);
     check_objects(repository, &mut report, progress)?;
     check_marks(repository, &mut report, progress)?;
     check_sessions(repository, &history, &mut report, progress)?;
-    let loaded = load_index(repository, &history).during("cannot read the index")?;
+    check_collections(repository, &mut report, progress)?;
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
     let mut bad = HashSet::new();
-    check_packs(&reader, &mut report, &mut bad, progress)?;
+    check_packs(&reader, &history, &mut report, &mut bad, progress)?;
     if options.depth == Depth::ReadData {
-        read_packs(&reader, options, &mut report, &mut bad, progress)?;
+        read_packs(&reader, &history, options, &mut report, &mut bad, progress)?;
     }
     progress.begin("checking trees", 0, 0);
     TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;
     report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    Ok(report)
+    Ok((history.verdict.number, report))
 }
 
 fn check_slots(
@@ -155,6 +175,8 @@ fn check_objects(
             }
             match open_any(repository, &key) {
                 Ok(()) => {}
+                // Swept since it was listed; whatever needs it says so.
+                Err(error) if is_missing(&error) => {}
                 Err(error) if error.is_damage() => {
                     let effect = format!("it cannot be relied on: {}", chain_words(&error));
                     let finding = Finding::loss("object.damaged", key.to_string(), effect);
@@ -201,4 +223,6 @@ fn note_unreadable(
 
 /// Most findings that a report lists.
 pub const FINDINGS_COUNT_MAX: usize = 1000;
+/// How often collections may end while a check runs that finds damage.
+const ATTEMPTS_COUNT_MAX: u32 = 3;
 const TREE_CACHE_BYTES: usize = 16 * 1_048_576;

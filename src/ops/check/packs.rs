@@ -11,6 +11,7 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
 use crate::repo::error::RepoError;
+use crate::repo::history::History;
 use crate::repo::index::order::RunOrder;
 use crate::repo::index::run::Run;
 use crate::repo::read::ChunkReader;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 /// are added to `bad` unless another pack has them.
 pub(crate) fn check_packs(
     reader: &ChunkReader,
+    history: &History,
     report: &mut CheckReport,
     bad: &mut HashSet<ChunkId>,
     progress: &dyn Progress,
@@ -41,7 +43,7 @@ pub(crate) fn check_packs(
         let mut order = None;
         for (number, pack) in run.packs().iter().enumerate() {
             let reference = pack.reference();
-            if !known.insert(reference) {
+            if !known.insert(reference) || history.removed.contains(&reference) {
                 continue;
             }
             report.packs += 1;
@@ -71,12 +73,13 @@ pub(crate) fn check_packs(
 /// Reads every pack back.
 pub(crate) fn read_packs(
     reader: &ChunkReader,
+    history: &History,
     options: &CheckOptions,
     report: &mut CheckReport,
     bad: &mut HashSet<ChunkId>,
     progress: &dyn Progress,
 ) -> Result<(), OpError> {
-    let work = distinct_packs(reader);
+    let work = distinct_packs(reader, &history.removed);
     let bytes = work.iter().map(|work| work.run.packs()[work.number].length).sum();
     progress.begin("reading packs", to_u64(work.len()), bytes);
     let pool = ThreadPoolBuilder::new()
@@ -118,9 +121,9 @@ struct PackWork {
     number: usize,
 }
 
-/// Every pack once, although two runs may list it.
-fn distinct_packs(reader: &ChunkReader) -> Vec<PackWork> {
-    let mut seen = HashSet::new();
+/// Every pack that was not removed once, although two runs may list it.
+fn distinct_packs(reader: &ChunkReader, removed: &HashSet<PackRef>) -> Vec<PackWork> {
+    let mut seen = removed.clone();
     let mut packs = Vec::new();
     for run in reader.index.runs() {
         let order = Arc::new(RunOrder::new(&run));

@@ -1,4 +1,4 @@
-//! Identities and sessions: is anything missing that others prove was there?
+//! Identities, sessions and collections: is anything missing that others prove was there?
 
 use crate::format::layout;
 use crate::format::layout::SessionRef;
@@ -7,6 +7,8 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::progress::Progress;
+use crate::repo::gc::audit::BrokenCollection;
+use crate::repo::gc::audit::broken_collections;
 use crate::repo::history::History;
 use crate::repo::repository::Repository;
 use crate::repo::roster::MissingCommit;
@@ -37,6 +39,20 @@ pub(crate) fn check_identities(
             report.note(Finding::loss("identity.missing", object, effect), progress);
         }
     }
+}
+
+/// Checks that the registers of collections are whole and follow each other.
+pub(crate) fn check_collections(
+    repository: &Repository,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<(), OpError> {
+    let broken = broken_collections(repository).during("cannot read the collections")?;
+    for BrokenCollection { key, effect } in broken {
+        let effect = format!("{effect}: what collections removed is not proven");
+        report.note(Finding::loss("collection.broken", key.to_string(), effect), progress);
+    }
+    Ok(())
 }
 
 /// Checks that every session that came to something was announced, and that no commit is missing

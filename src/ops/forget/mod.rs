@@ -24,6 +24,8 @@ use crate::ops::forget::policy::Policy;
 use crate::ops::hold::held_words;
 use crate::ops::hold::is_over;
 use crate::ops::hold::release_over;
+use crate::ops::moved::is_missing_there;
+use crate::ops::moved::unless_moved;
 use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::history::History;
@@ -113,6 +115,13 @@ impl ForgetPlan {
 /// Errors: [`OpError::Usage`] if the policy keeps nothing; [`OpError::NoSnapshot`] if a source that
 /// is asked for has none; [`OpError::Refused`] if it cannot be read what is held.
 pub fn plan(repository: &Repository, options: &ForgetOptions) -> Result<ForgetPlan, OpError> {
+    let is_suspicious = |ended: &Result<ForgetPlan, OpError>| {
+        is_missing_there(ended) || ended.as_ref().is_ok_and(|plan| !plan.findings.is_empty())
+    };
+    unless_moved(repository, || plan_once(repository, options), is_suspicious)
+}
+
+fn plan_once(repository: &Repository, options: &ForgetOptions) -> Result<ForgetPlan, OpError> {
     let ForgetOptions { policy, sources, consent, reason } = options;
     if policy.is_empty() {
         let why = "the policy keeps nothing; give at least one `--keep-…` option".to_owned();

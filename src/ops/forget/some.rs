@@ -12,6 +12,8 @@ use crate::ops::forget::record_finding;
 use crate::ops::hold::held_words;
 use crate::ops::hold::is_over;
 use crate::ops::hold::release_over;
+use crate::ops::moved::is_missing_there;
+use crate::ops::moved::unless_moved;
 use crate::ops::select::Selector;
 use crate::ops::words::time_words;
 use crate::repo::history::History;
@@ -42,10 +44,9 @@ pub fn plan_some(
     selectors: &[Selector],
     consent: Consent,
 ) -> Result<SomePlan, OpError> {
-    let history = History::load(repository).during("cannot read what is valid")?;
+    let (history, named) = select_live(repository, selectors)?;
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
     check_keeps_known(&marks, consent)?;
-    let named = select_all(repository, &history, selectors)?;
     let now = repository.environment.now().0;
     for snapshot in named.keys() {
         let holds = marks.held_by(snapshot);
@@ -73,6 +74,19 @@ pub fn execute_some(
     let time = Some(time_words(repository.environment.now().0, 0));
     let forget = mark::Forget { snapshots, reason, time, ..mark::Forget::default() };
     store_forget(repository, &forget).during("cannot store the forget")
+}
+
+/// What is valid, and the snapshots of it that selectors name, with their sources.
+pub(crate) fn select_live(
+    repository: &Repository,
+    selectors: &[Selector],
+) -> Result<(History, BTreeMap<SnapshotId, String>), OpError> {
+    let select = || {
+        let history = History::load(repository).during("cannot read what is valid")?;
+        let named = select_all(repository, &history, selectors)?;
+        Ok((history, named))
+    };
+    unless_moved(repository, select, is_missing_there)
 }
 
 /// The snapshots that selectors name, with their sources.

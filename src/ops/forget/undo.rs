@@ -6,9 +6,13 @@ use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::forget::some::select_all;
+use crate::ops::moved::is_missing_there;
+use crate::ops::moved::unless_moved;
+use crate::ops::prune::decide_collection;
 use crate::ops::select::Selector;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
+use crate::repo::history::is_missing;
 use crate::repo::history::load_plan;
 use crate::repo::history::verdict_that_forgot;
 use crate::repo::mark_writer::store_undo;
@@ -43,6 +47,13 @@ pub fn undo(
     repository: &Repository,
     selectors: &[Selector],
 ) -> Result<BTreeMap<SnapshotId, Kept>, OpError> {
+    unless_moved(repository, || undo_once(repository, selectors), is_missing_there)
+}
+
+fn undo_once(
+    repository: &Repository,
+    selectors: &[Selector],
+) -> Result<BTreeMap<SnapshotId, Kept>, OpError> {
     let mut history = History::load(repository).during("cannot read what is valid")?;
     history.snapshots = std::mem::take(&mut history.forgotten);
     for selector in selectors {
@@ -66,13 +77,17 @@ pub fn undo(
 /// Finds out whether snapshots that a record was just stored for are kept.
 ///
 /// A plan that lists a forget of one was made before the record: its verdict decides, which reads
-/// such records once more.
+/// such records once more. It is helped to that, as far as the role allows and no session runs.
 pub(crate) fn kept_in_time(
     repository: &Repository,
     snapshots: &[SnapshotId],
 ) -> Result<BTreeMap<SnapshotId, Kept>, OpError> {
     let what = "cannot read what is valid";
-    let running = plans_to_forget(repository, snapshots)?;
+    let mut running = plans_to_forget(repository, snapshots)?;
+    if let Some(&collection) = running.values().next() {
+        decide_collection(repository, collection)?;
+        running = plans_to_forget(repository, snapshots)?;
+    }
     let history = History::load(repository).during(what)?;
     let kept = snapshots.iter().map(|snapshot| {
         let is_live = history.snapshots.iter().any(|live| live.snapshot == *snapshot);
@@ -94,13 +109,16 @@ fn plans_to_forget(
     repository: &Repository,
     snapshots: &[SnapshotId],
 ) -> Result<BTreeMap<SnapshotId, u64>, OpError> {
-    let what = "cannot read the newest plan";
-    let chain = Chain::load(repository).during(what)?;
+    let chain = Chain::load(repository).during(CHAIN_READ)?;
     if chain.plan <= chain.verdict {
         return Ok(BTreeMap::new());
     }
-    let plan = load_plan(repository, chain.plan).during(what)?;
-    let history = History::load(repository).during(what)?;
+    let plan = match load_plan(repository, chain.plan) {
+        // Swept since it was listed: its verdict is there.
+        Err(error) if is_missing(&error) => return Ok(BTreeMap::new()),
+        plan => plan.during("cannot read the newest plan")?,
+    };
+    let history = History::load(repository).during("cannot read what is valid")?;
     let is_planned = |snapshot: &&SnapshotId| {
         plan.forgets.iter().any(|forget| history.marks.names(*forget, snapshot))
     };
@@ -126,3 +144,5 @@ fn check_in_time(
         Err(error) => Err(error).during("cannot read what collections forgot"),
     }
 }
+
+const CHAIN_READ: &str = "cannot read the newest plan";

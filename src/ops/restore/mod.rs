@@ -27,10 +27,9 @@ use crate::ops::restore::tree::TreeRestore;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::ops::words::path_words;
-use crate::repo::history::History;
-use crate::repo::index::load::load_index;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
+use crate::repo::valid::load_valid;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -175,9 +174,10 @@ pub fn restore(
 
 /// A reader of everything that is valid now.
 pub(crate) fn open_reader(repository: &Repository) -> Result<ChunkReader, OpError> {
-    let history = History::load(repository).during("cannot read what is valid")?;
-    let loaded = load_index(repository, &history).during("cannot read the index")?;
-    Ok(ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES))
+    let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
+    let index = Arc::new(loaded.index);
+    let reader = ChunkReader::new(repository.clone(), index, TREE_CACHE_BYTES);
+    Ok(reader.reloading(history.verdict.number))
 }
 
 fn note_not_applied(report: &mut RestoreReport, applied: &ApplyReport) {

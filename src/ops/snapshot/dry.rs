@@ -16,10 +16,9 @@ use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::parent::ParentCursor;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
-use crate::repo::history::History;
-use crate::repo::index::load::load_index;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
+use crate::repo::valid::load_valid;
 use std::sync::Arc;
 
 /// Tells what [`snapshot`](crate::ops::snapshot::snapshot) would read, by names, sizes and times
@@ -34,8 +33,7 @@ pub fn dry_run(
 ) -> Result<SnapshotReport, OpError> {
     let source = Source::Files(files.clone());
     options.check(&source)?;
-    let history = History::load(repository).during("cannot read what is valid")?;
-    let loaded = load_index(repository, &history).during("cannot read the index")?;
+    let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
     let index = Arc::new(loaded.index);
     let reader = ChunkReader::new(repository.clone(), index, PARENT_CACHE_BYTES);
     let parent = Parent::find(repository, &history, &options.source);

@@ -4,6 +4,7 @@ use crate::crypto::hash::blake3;
 use crate::format::envelope::ObjectKind;
 use crate::format::index::IndexedPack;
 use crate::format::index::Segment;
+use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
@@ -12,7 +13,9 @@ use crate::repo::index::Index;
 use crate::repo::index::bytes::RunBytes;
 use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
+use crate::units::to_u32;
 use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// An index, and the segments that should be in it and could not be read.
@@ -22,14 +25,31 @@ pub(crate) struct LoadedIndex {
     pub(crate) unreadable: Vec<RepoErrorAt>,
 }
 
-/// Loads the index of everything that counts in `history`.
+/// Loads the index of everything that counts in `history`, for reading.
 pub(crate) fn load_index(
     repository: &Repository,
     history: &History,
 ) -> Result<LoadedIndex, RepoError> {
-    let mut missing: BTreeSet<SegmentRef> = history.segments.clone();
+    let epoch_min = history.verdict.number;
+    load_without(repository, &history.segments, &history.removed, epoch_min)
+}
+
+/// Loads the index of these segments, without what lies in some packs.
+///
+/// Cached runs of other segments of an epoch below `epoch_min` go: those never count again.
+pub(crate) fn load_without(
+    repository: &Repository,
+    segments: &BTreeSet<SegmentRef>,
+    excluded: &HashSet<PackRef>,
+    epoch_min: u64,
+) -> Result<LoadedIndex, RepoError> {
+    let is_dead =
+        |segment: &SegmentRef| segment.session.epoch < epoch_min && !segments.contains(segment);
+    let mut has_dead = false;
+    let mut missing: BTreeSet<SegmentRef> = segments.clone();
     let mut runs = Vec::new();
     for run in cached_runs(repository) {
+        has_dead |= run.segments().iter().any(is_dead);
         let counts = run.segments().iter().all(|segment| missing.contains(segment));
         if counts && !run.segments().is_empty() {
             for segment in run.segments() {
@@ -37,6 +57,9 @@ pub(crate) fn load_index(
             }
             runs.push(Arc::new(run));
         }
+    }
+    if has_dead && let Some(cache) = &repository.cache {
+        cache.drop_runs(repository.id(), |run| run.segments().iter().any(is_dead));
     }
     let mut unreadable = Vec::new();
     let mut batch = Batch::default();
@@ -60,7 +83,7 @@ pub(crate) fn load_index(
     // The largest run answers most questions.
     runs.sort_by_key(|run| std::cmp::Reverse(run.chunk_count()));
     merge_small(repository, &mut runs);
-    Ok(LoadedIndex { index: Index::new(runs, history.condemned.clone()), unreadable })
+    Ok(LoadedIndex { index: Index::new(runs, excluded.clone()), unreadable })
 }
 
 /// Reads a segment and checks its hash and its signature.
@@ -83,6 +106,7 @@ pub(crate) fn session_run(
     segment: SegmentRef,
     packs: Vec<IndexedPack>,
 ) -> Option<Run> {
+    let packs = packs.into_iter().map(|pack| (0, pack)).collect();
     let bytes = Run::build(repository.id(), &[segment], packs);
     // On disk and mapped, so that a long session's own index does not fill the memory.
     let bytes = match &repository.cache {
@@ -95,7 +119,7 @@ pub(crate) fn session_run(
 #[derive(Default)]
 struct Batch {
     segments: Vec<SegmentRef>,
-    packs: Vec<IndexedPack>,
+    packs: Vec<(u32, IndexedPack)>,
     chunk_count: usize,
 }
 
@@ -103,8 +127,9 @@ impl Batch {
     fn add(&mut self, segment: SegmentRef, loaded: Segment) {
         let blocks = loaded.packs.iter().flat_map(|pack| &pack.blocks);
         self.chunk_count += blocks.map(|block| block.chunks.len()).sum::<usize>();
+        let owner = to_u32(self.segments.len());
         self.segments.push(segment);
-        self.packs.extend(loaded.packs);
+        self.packs.extend(loaded.packs.into_iter().map(|pack| (owner, pack)));
     }
 
     fn finish(self, repository: &Repository) -> Run {
@@ -153,7 +178,14 @@ fn merge_small(repository: &Repository, runs: &mut Vec<Arc<Run>>) {
     if let Some(cache) = &repository.cache {
         let kept: Vec<&[SegmentRef]> =
             runs.iter().map(|run| run.segments()).chain([merged.segments()]).collect();
-        cache.drop_runs_covered_by(repository.id(), &kept);
+        // Those whose segments all lie in another one.
+        cache.drop_runs(repository.id(), |run| {
+            let inside = |other: &&[SegmentRef]| {
+                other.len() > run.segments().len()
+                    && run.segments().iter().all(|segment| other.contains(segment))
+            };
+            kept.iter().any(inside)
+        });
     }
     runs.push(merged);
 }

@@ -54,6 +54,7 @@ pub(crate) struct Run {
     layout: Layout,
     segments: Vec<SegmentRef>,
     packs: Vec<IndexedPack>,
+    owners: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,19 +68,20 @@ struct Layout {
 }
 
 impl Run {
-    /// Makes the bytes of a run from packs and the segments they came from.
+    /// Makes the bytes of a run from packs, each with the number of the segment that lists it.
     ///
     /// Takes memory for 44 bytes a chunk while it sorts.
     pub(crate) fn build(
         repository: RepoId,
         segments: &[SegmentRef],
-        packs: Vec<IndexedPack>,
+        packs: Vec<(u32, IndexedPack)>,
     ) -> Vec<u8> {
         let mut chunks: Vec<(ChunkId, RunLocation)> = Vec::new();
         let mut blocks = Vec::new();
         let mut extra = Vec::new();
         let mut heads = Vec::new();
-        for (pack_number, mut pack) in packs.into_iter().enumerate() {
+        let mut owners = Vec::new();
+        for (pack_number, (owner, mut pack)) in packs.into_iter().enumerate() {
             let mut start = u64::from(pack.header_length);
             for (number, block) in std::mem::take(&mut pack.blocks).into_iter().enumerate() {
                 let block_number = to_u32(blocks.len() / BLOCK_ROW_BYTES);
@@ -100,6 +102,7 @@ impl Run {
                 start += u64::from(block.stored_length);
             }
             heads.push(pack);
+            owners.push(owner);
         }
         // One place a chunk is enough; plain blocks come first, since deltas need plain bases.
         chunks
@@ -107,6 +110,7 @@ impl Run {
         let head = RunHead {
             segments: segments.iter().map(|&segment| segment.into()).collect(),
             packs: heads,
+            owners,
             chunk_count: to_u64(chunks.len()),
             block_count: to_u64(blocks.len() / BLOCK_ROW_BYTES),
         };
@@ -142,7 +146,7 @@ impl Run {
         }
         let layout = Layout { chunk_count, ids, places, block_count, blocks, extra };
         let segments = head.segments.into_iter().map(SegmentRef::from).collect();
-        Some(Self { bytes, layout, segments, packs: head.packs })
+        Some(Self { bytes, layout, segments, packs: head.packs, owners: head.owners })
     }
 
     /// The segments whose content this is.
@@ -153,6 +157,11 @@ impl Run {
     /// The packs, without their blocks.
     pub(crate) fn packs(&self) -> &[IndexedPack] {
         &self.packs
+    }
+
+    /// The segment that lists a pack.
+    pub(crate) fn segment_of(&self, pack: usize) -> Option<SegmentRef> {
+        self.segments.get(to_usize32(*self.owners.get(pack)?)).copied()
     }
 
     /// How many chunks it lists.
@@ -278,6 +287,8 @@ impl fmt::Debug for Run {
 struct RunHead {
     segments: Vec<SegmentName>,
     packs: Vec<IndexedPack>,
+    /// For each pack the number of its segment.
+    owners: Vec<u32>,
     chunk_count: u64,
     block_count: u64,
 }
@@ -368,7 +379,7 @@ fn expected_index(id: &ChunkId, count: usize) -> usize {
     usize::try_from(index).unwrap_or(0)
 }
 
-const RUN_MAGIC: &[u8; 8] = b"SBFRUN01";
+const RUN_MAGIC: &[u8; 8] = b"SBFRUN02";
 /// Magic, repository, checksum, length of the head.
 const RUN_PREFIX_BYTES: usize = 8 + 16 + 32 + 8;
 /// The checksum covers everything behind it.

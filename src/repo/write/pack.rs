@@ -108,6 +108,22 @@ impl Packer {
         if full { Ok(Some(pack.complete(repository)?)) } else { Ok(None) }
     }
 
+    /// Copies a block that was sealed for another pack; returns the pack if this block filled it.
+    ///
+    /// The entry says where it was sealed, and the bytes are known to be those that were stored.
+    pub(crate) fn add_sealed(
+        &self,
+        repository: &Repository,
+        entry: &BlockEntry,
+        sealed: &[u8],
+    ) -> Result<Option<PackDraft>, RepoError> {
+        assert!(entry.origin.is_some(), "a copied block says where it was sealed");
+        assert_eq!(sealed.len(), to_usize32(entry.stored_length), "a block is copied whole");
+        let (pack, _number, offset, full) = self.reserve(repository, entry)?;
+        pack.fill(offset, sealed);
+        if full { Ok(Some(pack.complete(repository)?)) } else { Ok(None) }
+    }
+
     /// Closes the open pack, if there is one with blocks.
     pub(crate) fn close(&self) -> Result<Option<Unfinished>, RepoError> {
         let open = lock(&self.open)?.take();

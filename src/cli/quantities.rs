@@ -1,0 +1,89 @@
+//! Sizes, shares and durations on the command line.
+
+use std::time::Duration;
+
+/// A number of bytes: `512`, `10MiB`, `1.5G`; units count by 1024.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size such as `512MiB`");
+    let end = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.to_ascii_uppercase();
+    let unit = unit.strip_suffix("IB").or_else(|| unit.strip_suffix('B')).unwrap_or(&unit);
+    let shift = match unit {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        "P" => 50,
+        _ => return Err(wrong()),
+    };
+    let thousandths = decimal(number.trim(), 3).ok_or_else(wrong)?;
+    let bytes = (u128::from(thousandths) << shift) / 1000;
+    u64::try_from(bytes).map_err(|_too_large| wrong())
+}
+
+/// A share in hundredths of a percent, from a number of percent up to 100.
+pub(crate) fn hundredths(percent: &str) -> Result<u32, String> {
+    let parts = decimal(percent.trim(), 2).filter(|parts| *parts <= 10_000);
+    let parts = parts.and_then(|parts| u32::try_from(parts).ok());
+    parts.ok_or_else(|| format!("`{percent}%` is not a share of 0% to 100%"))
+}
+
+/// A duration: `90s`, `15min`, `24h`, `7d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration such as `90s`, `15min`, `24h` or `7d`");
+    let end = text.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(end);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.trim().parse().map_err(|_source| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// A number with at most `digits` digits behind the point, times ten for each of them.
+fn decimal(text: &str, digits: usize) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || part.len() > digits || !plain(whole) || !plain(part) {
+        return None;
+    }
+    format!("{whole}{part:0<digits$}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(bytes("512"), Ok(512));
+        assert_eq!(bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(bytes("10 m"), Ok(10 << 20));
+        for wrong in ["", "GiB", "-1", "1.2345K", "1X", "99999999P"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read() {
+        assert_eq!(hundredths("5"), Ok(500));
+        assert_eq!(hundredths("0.25"), Ok(25));
+        assert!(hundredths("101").is_err());
+        assert!(hundredths("").is_err());
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("24h"), Ok(Duration::from_hours(24)));
+        for wrong in ["", "5", "h", "-1h", "1.5h", "1y", "99999999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A collection's own session: announced like a writer's, before anything is read.
+//! Spec: format-spec/09-session.md.
+
+use crate::format::envelope::ObjectKind;
+use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
+use crate::format::outcome::Commit;
+use crate::format::outcome::Fence;
+use crate::format::outcome::FenceReason;
+use crate::format::outcome::Outcome;
+use crate::format::outcome::Subject;
+use crate::format::session::Announcement;
+use crate::format::session::Purpose;
+use crate::id::SessionId;
+use crate::repo::environment::random;
+use crate::repo::error::RepoError;
+use crate::repo::gc::chain::GcChain;
+use crate::repo::gc::view::View;
+use crate::repo::objects;
+use crate::repo::register::Won;
+use crate::repo::register::create_register;
+use crate::repo::repository::Repository;
+use crate::repo::repository::create;
+use crate::repo::session::TOOL;
+use crate::store::Listed;
+use std::time::SystemTime;
+
+/// An announced session of a collection.
+#[derive(Debug)]
+pub(crate) struct CollectSession<'a> {
+    repository: &'a Repository,
+    pub(crate) reference: SessionRef,
+}
+
+impl<'a> CollectSession<'a> {
+    /// Announces a session while the registers stand at `chain`; `None` if they moved meanwhile,
+    /// so that the session may be missing in the roster of a newer plan.
+    pub(crate) fn announce(
+        repository: &'a Repository,
+        chain: GcChain,
+    ) -> Result<Option<Self>, RepoError> {
+        let environment = repository.environment.as_ref();
+        let session = SessionId::new(random(environment));
+        let reference = SessionRef { client: repository.keys.client, epoch: chain.plan, session };
+        let key = reference.announcement_key();
+        let body = Announcement {
+            purpose: Purpose::Collect,
+            tool: TOOL.to_owned(),
+            started: environment.now().0,
+            nonce: random(environment),
+        };
+        let bytes = objects::seal(
+            ObjectKind::Session,
+            &repository.keys,
+            key.as_str(),
+            &body.encode(),
+            &repository.keys.signer,
+            environment,
+        )?;
+        create(repository.store.as_ref(), &key, &bytes)?;
+        let session = Self { repository, reference };
+        if GcChain::load(repository)? == chain {
+            return Ok(Some(session));
+        }
+        session.give_up()?;
+        Ok(None)
+    }
+
+    /// When the store received the announcement, by its own clock: the collection's "now".
+    pub(crate) fn announced_at(&self, sessions: &[Listed]) -> Option<SystemTime> {
+        let key = self.reference.announcement_key();
+        sessions.iter().find(|listed| listed.key == key)?.received
+    }
+
+    /// Makes segments valid; says whether the session was decided so, and not fenced before.
+    pub(crate) fn commit(&self, segments: &[SegmentRef], seen: &View) -> Result<bool, RepoError> {
+        let mut names: Vec<_> = segments.iter().map(|&segment| segment.into()).collect();
+        names.sort_unstable();
+        let commit = Commit {
+            subject: Subject::Maintenance,
+            segments: names,
+            heads: seen.heads_of(self.repository.keys.client),
+            verdict: seen.verdict,
+            nonce: random(self.repository.environment.as_ref()),
+        };
+        Ok(self.decide(&Outcome::Commit(commit))? == Won::Mine)
+    }
+
+    /// Ends the session without making anything valid.
+    pub(crate) fn give_up(&self) -> Result<(), RepoError> {
+        let nonce = random(self.repository.environment.as_ref());
+        let fence = Outcome::Fence(Fence { reason: FenceReason::Own, nonce });
+        self.decide(&fence).map(|_won| ())
+    }
+
+    fn decide(&self, outcome: &Outcome) -> Result<Won, RepoError> {
+        let repository = self.repository;
+        let key = self.reference.outcome_key();
+        let bytes = objects::seal(
+            ObjectKind::Outcome,
+            &repository.keys,
+            key.as_str(),
+            &outcome.encode(),
+            &repository.keys.signer,
+            repository.environment.as_ref(),
+        )?;
+        create_register(repository.store.as_ref(), &key, &bytes)
+    }
+}

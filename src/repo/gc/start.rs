@@ -1,0 +1,358 @@
+//! START: looks at everything, copies what is needed of packs that mostly are not, and makes a plan.
+//!
+//! The order of the reads is the safety argument: outcomes, then base and roots, then the packs.
+
+use crate::format::envelope::ObjectKind;
+use crate::format::gc::BaseSnapshot;
+use crate::format::gc::PackName;
+use crate::format::gc::Plan;
+use crate::format::gc::Step;
+use crate::format::layout;
+use crate::format::layout::PackRef;
+use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
+use crate::format::outcome::Subject;
+use crate::id::RecordId;
+use crate::repo::error::RepoError;
+use crate::repo::gc::census::Census;
+use crate::repo::gc::chain::GcChain;
+use crate::repo::gc::choose;
+use crate::repo::gc::choose::Choice;
+use crate::repo::gc::choose::Fate;
+use crate::repo::gc::collector::Collector;
+use crate::repo::gc::collector::FenceAfter;
+use crate::repo::gc::live::LiveChunks;
+use crate::repo::gc::mark::Marker;
+use crate::repo::gc::repack::Known;
+use crate::repo::gc::repack::Repacker;
+use crate::repo::gc::session::CollectSession;
+use crate::repo::gc::view::View;
+use crate::repo::gc::view::ids;
+use crate::repo::history::RepoErrorAt;
+use crate::repo::index::load::load_segment;
+use crate::repo::index::load::load_without;
+use crate::repo::marks::Marks;
+use crate::repo::read::ChunkReader;
+use crate::repo::register::Won;
+use crate::repo::repository::Repository;
+use crate::units::to_u64;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What START came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// There is a plan: this one, or another process's that was first.
+    Planned,
+    /// The registers moved; look again.
+    Moved,
+    /// Nothing can be freed and nothing is worth folding.
+    Nothing,
+}
+
+/// Stored bytes and packs by what becomes of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Needed, in packs that stay.
+    pub(crate) live_bytes: u64,
+    /// Not needed, in packs that stay because the waste is tolerated.
+    pub(crate) tolerated_bytes: u64,
+    /// Not needed, within blocks that stay whole.
+    pub(crate) bound_bytes: u64,
+    pub(crate) kept_packs: u64,
+    /// Packs without anything needed.
+    pub(crate) dead_packs: u64,
+    pub(crate) dead_bytes: u64,
+    /// Packs whose needed chunks are elsewhere, too.
+    pub(crate) double_packs: u64,
+    pub(crate) double_bytes: u64,
+    /// Packs that no valid segment lists, of sessions that ended.
+    pub(crate) orphaned_packs: u64,
+    pub(crate) orphaned_bytes: u64,
+    /// Packs of sessions that may still commit.
+    pub(crate) open_packs: u64,
+    pub(crate) open_bytes: u64,
+    /// Packs that are copied in part.
+    pub(crate) repacked_packs: u64,
+    pub(crate) repacked_bytes: u64,
+    /// How much of those is copied.
+    pub(crate) copied_bytes: u64,
+    /// Snapshots that go.
+    pub(crate) forgotten: u64,
+    pub(crate) snapshots: u64,
+}
+
+impl Tally {
+    /// Stored bytes that go, less those that are written again.
+    pub(crate) const fn freed_bytes(&self) -> u64 {
+        (self.dead_bytes + self.double_bytes + self.orphaned_bytes + self.repacked_bytes)
+            .saturating_sub(self.copied_bytes)
+    }
+}
+
+/// Everything that a plan is made from.
+pub(crate) struct Survey {
+    view: View,
+    forgets: BTreeSet<RecordId>,
+    roots: Vec<BaseSnapshot>,
+    reader: ChunkReader,
+    live: LiveChunks,
+    census: Census,
+    choice: Choice,
+    orphans: Vec<PackRef>,
+    pub(crate) tally: Tally,
+}
+
+impl Collector<'_> {
+    /// Takes the step from the end of collection `number` − 1 to plan `number`.
+    pub(crate) fn start(&mut self, chain: GcChain, number: u64) -> Result<Started, RepoError> {
+        let repository = self.repository;
+        let Some(session) = CollectSession::announce(repository, chain)? else {
+            return Ok(Started::Moved);
+        };
+        let started = self.start_in(chain, number, &session);
+        if !matches!(started, Ok(Started::Planned)) {
+            // Others need not wait for it; if that fails, too, they fence it.
+            let _ignored = session.give_up();
+        }
+        started
+    }
+
+    fn start_in(
+        &mut self,
+        chain: GcChain,
+        number: u64,
+        session: &CollectSession<'_>,
+    ) -> Result<Started, RepoError> {
+        self.fence_idle(number, session)?;
+        let mut survey = self.survey(number)?;
+        if survey.view.chain != chain {
+            return Ok(Started::Moved);
+        }
+        self.summary.tally = Some(survey.tally);
+        if survey.is_futile() {
+            return Ok(Started::Nothing);
+        }
+        let segments = self.repack(&mut survey, session)?;
+        // Valid before any plan relies on them.
+        if !session.commit(&segments, &survey.view)? {
+            return Ok(Started::Moved);
+        }
+        let plan = survey.plan(number);
+        // Others stored them: durable before anything is gone for their sake.
+        for &forget in &plan.forgets {
+            self.repository.store.settle(&layout::forget_key(forget))?;
+        }
+        let body = self.maintenance.store_body(ObjectKind::GcPlan, number, &plan.encode())?;
+        match self.maintenance.decide(number, Step::Plan, body)? {
+            Won::Mine | Won::Theirs(_) => Ok(Started::Planned),
+        }
+    }
+
+    /// Gives up sessions that are long dead, so that what they left goes with this collection.
+    fn fence_idle(&mut self, number: u64, session: &CollectSession<'_>) -> Result<(), RepoError> {
+        for open in self.open_sessions(number, session)? {
+            let is_dead = match self.policy.fence {
+                FenceAfter::Now => true,
+                FenceAfter::Idle(limit) => open.idle.is_some_and(|idle| idle >= limit),
+            };
+            if is_dead {
+                self.maintenance.fence(open.session, number)?;
+                self.summary.fenced.push(open.session);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that plan `number` depends on; changes nothing.
+    pub(crate) fn survey(&self, number: u64) -> Result<Survey, RepoError> {
+        let repository = self.repository;
+        (self.watch.phase)("looking at what is needed");
+        // Outcomes first: whoever is closed here has its commit among the roots.
+        let view = View::load(repository, number)?;
+        let marks = Marks::load(repository)?;
+        // After the outcomes: packs of sessions that were closed are all listed.
+        let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
+        let (forgets, roots) = roots(&view, &marks);
+        let reader = reader_of(repository, &view.segments())?;
+        let runs = reader.index.runs();
+        let mut live = LiveChunks::new(runs.clone());
+        let mut marker = Marker::new(&reader, &mut live, &self.watch);
+        for snapshot in &roots {
+            marker.add_snapshot(snapshot)?;
+        }
+        for checkpoint in view.checkpoints() {
+            marker.add_checkpoint(&checkpoint)?;
+        }
+        marker.finish()?;
+        let census = Census::new(&runs, &stored);
+        let choice = choose::choose(&census, &mut live, &self.policy.repack)?;
+        let (orphans, open) = unlisted(&view, &census, &stored);
+        let mut tally = tally(&census, &choice, &self.policy.repack);
+        tally.snapshots = to_u64(roots.len());
+        tally.forgotten = to_u64(view.snapshots().len() - roots.len());
+        (tally.orphaned_packs, tally.orphaned_bytes) = orphans.totals;
+        (tally.open_packs, tally.open_bytes) = open.totals;
+        let orphans = orphans.packs;
+        Ok(Survey { view, forgets, roots, reader, live, census, choice, orphans, tally })
+    }
+
+    fn repack(
+        &mut self,
+        survey: &mut Survey,
+        session: &CollectSession<'_>,
+    ) -> Result<Vec<SegmentRef>, RepoError> {
+        let Survey { reader, live, census, choice, .. } = survey;
+        let wanted: Vec<usize> = choice.packs_of(Fate::Repacked).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        (self.watch.phase)("copying what is needed of packs with waste");
+        let policy = self.policy.repack;
+        let mut repacker = Repacker::new(reader, session.reference, &policy);
+        for pack in wanted {
+            self.check_cancelled()?;
+            let known = Known { census, needs: &choice.needs, live };
+            match repacker.copy(known, pack) {
+                Ok(()) => {}
+                Err(error) if error.is_damage() && !crate::repo::history::is_missing(&error) => {
+                    let key = census.packs[pack].reference.key().to_string();
+                    (self.watch.warn)(&format!("{key}: it is damaged, so nothing of it is copied"));
+                    self.summary.damaged.push(key);
+                    choice.keep_with_doubles(pack);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        repacker.finish()
+    }
+}
+
+impl Survey {
+    /// Whether a collection would change nothing worth its registers.
+    fn is_futile(&self) -> bool {
+        let folds = self.view.commits.iter().any(|committed| match committed.commit.subject {
+            Subject::Snapshot { .. } | Subject::Checkpoint { .. } => true,
+            Subject::Maintenance => false,
+        });
+        let leftovers = self.view.commits.len() + self.view.fenced.len();
+        !folds
+            && leftovers < LEFTOVERS_COUNT_MAX
+            && self.forgets.is_empty()
+            && self.orphans.is_empty()
+            && self.choice.condemned(&self.census).is_empty()
+    }
+
+    fn plan(&self, number: u64) -> Plan {
+        let condemned = self.choice.condemned(&self.census).into_iter();
+        let condemned = condemned.chain(self.orphans.iter().copied()).map(pack_name);
+        let condemned: BTreeSet<PackName> = condemned.collect();
+        Plan {
+            number,
+            condemned: condemned.into_iter().collect(),
+            roots: ids(&self.roots).into_iter().collect(),
+            forgets: self.forgets.iter().copied().collect(),
+        }
+    }
+}
+
+/// The forgets that are obeyed, and the snapshots that stay.
+fn roots(view: &View, marks: &Marks) -> (BTreeSet<RecordId>, Vec<BaseSnapshot>) {
+    let snapshots = view.snapshots();
+    // What keeps a snapshot is not fully known: then nothing is forgotten.
+    if marks.keeps_unknown {
+        return (BTreeSet::new(), snapshots);
+    }
+    let stays = |snapshot: &BaseSnapshot| !marks.forgotten().contains(&snapshot.snapshot);
+    (marks.forgets().clone(), snapshots.into_iter().filter(stays).collect())
+}
+
+/// A reader of what these segments list.
+///
+/// Errors: whatever keeps one of them from being read.
+pub(crate) fn reader_of(
+    repository: &Repository,
+    segments: &BTreeSet<SegmentRef>,
+) -> Result<ChunkReader, RepoError> {
+    let listed = repository.segment_lengths()?.into_iter().map(|(segment, _length)| segment);
+    let listed: BTreeSet<SegmentRef> = listed.collect();
+    if let Some(&lost) = segments.difference(&listed).next() {
+        // This host's cache may still have it; nobody else can read what it lists.
+        load_segment(repository, lost)?;
+    }
+    let loaded = load_without(repository, segments, &HashSet::new(), 0)?;
+    if let Some(RepoErrorAt { key, error }) = loaded.unreadable.into_iter().next() {
+        let lost = |_shared| RepoError::WrongHash { key: key.to_string() };
+        return Err(Arc::try_unwrap(error).unwrap_or_else(lost));
+    }
+    Ok(ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES))
+}
+
+/// Packs that no valid segment lists.
+#[derive(Default)]
+struct Unlisted {
+    packs: Vec<PackRef>,
+    totals: (u64, u64),
+}
+
+/// Packs that no valid segment lists: of closed sessions, and of those that may still commit.
+fn unlisted(view: &View, census: &Census, stored: &HashMap<PackRef, u64>) -> (Unlisted, Unlisted) {
+    let decided = view.decided();
+    let (mut orphans, mut open) = (Unlisted::default(), Unlisted::default());
+    for (pack, length) in stored {
+        if census.find(pack).is_some() {
+            continue;
+        }
+        let session = &pack.session;
+        let is_closed = session.epoch < view.epoch_min || decided.contains(session);
+        let list = if is_closed { &mut orphans } else { &mut open };
+        list.packs.push(*pack);
+        list.totals.0 += 1;
+        list.totals.1 += length;
+    }
+    (orphans, open)
+}
+
+fn tally(census: &Census, choice: &Choice, policy: &choose::RepackPolicy) -> Tally {
+    let mut tally = Tally::default();
+    for (number, pack) in census.packs.iter().enumerate() {
+        match choice.fates[number] {
+            Fate::Absent => {}
+            Fate::Dead => {
+                tally.dead_packs += 1;
+                tally.dead_bytes += pack.length;
+            }
+            Fate::Double => {
+                tally.double_packs += 1;
+                tally.double_bytes += pack.length;
+            }
+            Fate::Kept => {
+                let used = choice.use_of(census, number, policy);
+                tally.kept_packs += 1;
+                tally.live_bytes += used.live;
+                tally.tolerated_bytes += used.dead + used.split;
+                tally.bound_bytes += used.bound;
+            }
+            Fate::Repacked => {
+                let used = choice.use_of(census, number, policy);
+                tally.repacked_packs += 1;
+                tally.repacked_bytes += pack.length;
+                tally.copied_bytes += used.live + used.bound;
+            }
+        }
+    }
+    tally
+}
+
+/// A pack as records name it.
+pub(crate) fn pack_name(pack: PackRef) -> PackName {
+    let PackRef { session, sequence, id } = pack;
+    let SessionRef { client, epoch, session } = session;
+    PackName { client, epoch, session, sequence, id }
+}
+
+/// Outcomes that make nothing new valid, and are worth a collection of their own.
+const LEFTOVERS_COUNT_MAX: usize = 64;
+const TREE_CACHE_BYTES: usize = 32 * 1_048_576;
