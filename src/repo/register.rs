@@ -37,7 +37,11 @@ pub(crate) fn create_register(
                 return Ok(if found == body { Won::Mine } else { Won::Theirs(found) });
             }
             Err(read) if read.kind == StoreErrorKind::NotFound => {
-                if attempt >= REGISTER_ATTEMPTS || !is_transient(error.kind) {
+                // It was there and a sweep took it before it was read: what decides it again counts
+                // for nothing, and whoever asked looks at the newest verdict.
+                let may_succeed =
+                    is_transient(error.kind) || error.kind == StoreErrorKind::AlreadyExists;
+                if attempt >= REGISTER_ATTEMPTS || !may_succeed {
                     return Err(error.into());
                 }
             }
