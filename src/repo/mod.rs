@@ -1,6 +1,7 @@
 //! Repositories: keys, sessions and outcomes, the index, writing and reading.
 
 pub(crate) mod amendments;
+pub(crate) mod announce;
 pub(crate) mod audit_objects;
 pub(crate) mod cache;
 pub(crate) mod closure;

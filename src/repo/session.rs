@@ -9,14 +9,14 @@ use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::format::outcome::Commit;
-use crate::format::outcome::Fence;
-use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::format::outcome::Subject;
-use crate::format::session::Announcement;
 use crate::format::session::Heartbeat;
 use crate::format::session::Purpose;
 use crate::id::SessionId;
+use crate::repo::announce::announce;
+use crate::repo::announce::decide;
+use crate::repo::announce::give_up;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
@@ -28,7 +28,6 @@ use crate::repo::index::load::load_segment;
 use crate::repo::index::load::load_without;
 use crate::repo::objects;
 use crate::repo::register::Won;
-use crate::repo::register::create_register;
 use crate::repo::repository::Repository;
 use crate::repo::repository::create;
 use crate::repo::state::Owner;
@@ -94,33 +93,15 @@ impl WriterSession {
     }
 
     fn announce(repository: &Repository, dead: &[SessionRef]) -> Result<Option<Self>, RepoError> {
-        let store = repository.store.as_ref();
-        let environment = repository.environment.as_ref();
         let epoch = Chain::load(repository)?.plan;
-        let session = SessionId::new(random(environment));
+        let session = SessionId::new(random(repository.environment.as_ref()));
         let reference = SessionRef { client: repository.keys.client, epoch, session };
         let state = repository.state.as_ref();
         let mark = state.map(|state| state.mark(session)).transpose()?;
-        // W1: durable before anything is read.
-        let key = reference.announcement_key();
-        let body = Announcement {
-            purpose: Purpose::Write,
-            tool: TOOL.to_owned(),
-            started: environment.now().0,
-            nonce: random(environment),
-        };
-        let bytes = objects::seal(
-            ObjectKind::Session,
-            &repository.keys,
-            key.as_str(),
-            &body.encode(),
-            &repository.keys.signer,
-            environment,
-        )?;
-        create(store, &key, &bytes)?;
+        announce(repository, reference, Purpose::Write)?;
         // W2: a plan that came between may not have this session in its roster.
         if Chain::load(repository)?.plan != epoch {
-            fence_own(repository, reference)?;
+            give_up(repository, reference)?;
             if let Some(mark) = mark {
                 mark.clear();
             }
@@ -130,7 +111,7 @@ impl WriterSession {
         let history = History::load(repository)?;
         if history.plan_unreadable {
             // What the plan condemns must not be relied on, and what it condemns is not known.
-            fence_own(repository, reference)?;
+            give_up(repository, reference)?;
             return Err(RepoError::PlanUnreadable { number: epoch });
         }
         let (adopted, orphans) = adopt(repository, &history, dead)?;
@@ -170,7 +151,7 @@ impl WriterSession {
             verdict: self.history.verdict,
             nonce: random(repository.environment.as_ref()),
         };
-        let won = put_outcome(repository, self.reference, &Outcome::Commit(commit))?;
+        let won = decide(repository, self.reference, &Outcome::Commit(commit))?;
         if matches!(won, Won::Theirs(_)) {
             return Ok(Committed::Fenced);
         }
@@ -180,6 +161,13 @@ impl WriterSession {
             mark.clear();
         }
         Ok(if counts { Committed::Yes } else { Committed::Fenced })
+    }
+
+    /// Ends the session without a commit, so that no collection waits for it.
+    ///
+    /// Its mark stays: the next run on this host adopts what no collection took meanwhile.
+    pub(crate) fn abandon(self) -> Result<(), RepoError> {
+        give_up(&self.repository, self.reference).map(|_won| ())
     }
 }
 
@@ -198,29 +186,6 @@ fn counts_still(repository: &Repository, session: SessionRef) -> Result<bool, Re
         .any(|folded| folded.session == session.session && folded.client == session.client))
 }
 
-fn put_outcome(
-    repository: &Repository,
-    session: SessionRef,
-    outcome: &Outcome,
-) -> Result<Won, RepoError> {
-    let key = session.outcome_key();
-    let bytes = objects::seal(
-        ObjectKind::Outcome,
-        &repository.keys,
-        key.as_str(),
-        &outcome.encode(),
-        &repository.keys.signer,
-        repository.environment.as_ref(),
-    )?;
-    create_register(repository.store.as_ref(), &key, &bytes)
-}
-
-fn fence_own(repository: &Repository, session: SessionRef) -> Result<Won, RepoError> {
-    let nonce = random(repository.environment.as_ref());
-    let fence = Outcome::Fence(Fence { reason: FenceReason::Own, nonce });
-    put_outcome(repository, session, &fence)
-}
-
 /// Fences this client's sessions whose processes ended on this host without an outcome; returns
 /// those that had been given up, whose uploads may be adopted, and their marks.
 fn close_dead_sessions(
@@ -233,7 +198,7 @@ fn close_dead_sessions(
     for listed in repository.store.list(&prefix)? {
         let Ok(session) = SessionRef::parse_announcement(&listed.key) else { continue };
         let Owner::Dead(mark) = state.owner(session.session) else { continue };
-        let fenced = match fence_own(repository, session)? {
+        let fenced = match give_up(repository, session)? {
             Won::Mine => true,
             Won::Theirs(bytes) => {
                 matches!(open_outcome(repository, session, &bytes)?, Outcome::Fence(_))
@@ -340,6 +305,4 @@ pub(crate) fn store_segment(
     Ok(named)
 }
 
-/// Name and version of this program in announcements and manifests.
-pub(crate) const TOOL: &str = concat!("sbf-repo ", env!("CARGO_PKG_VERSION"));
 const ANNOUNCE_ATTEMPTS: u32 = 16;

@@ -104,3 +104,20 @@ fn the_reader_in_python_reads_what_a_prune_without_the_data_key_leaves() {
     let restored = back.join(desk.path("data/kept").strip_prefix("/").unwrap());
     assert_eq!(fs::read(restored).unwrap(), bytes_of(2, 2_500_000, 256));
 }
+
+#[test]
+fn a_prune_waits_for_no_snapshot_that_failed_and_the_next_one_uses_what_it_stored() {
+    let desk = with_waste();
+    desk.put("dumped", &bytes_of(3, 9_000_000, 256));
+    let script = format!("cat {}; exit 1", desk.path("dumped").display());
+    let dump = |script: &str| {
+        desk.run(&["snapshot", "--stdin-name", "dump", "--from-command", "--", "sh", "-c", script])
+    };
+    check(&dump(&script), 4);
+    let stored = packs_bytes(&desk);
+    check(&dump(&script.replace("exit 1", "exit 0")), 0);
+    assert!(packs_bytes(&desk) < stored + 1_000_000);
+    check(&dump(&script), 4);
+    assert_eq!(desk.json(&["prune"], 0)["state"], "done");
+    check(&desk.run(&["check", "--read-data"]), 0);
+}

@@ -9,9 +9,12 @@ use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
 use crate::ops::check::Depth;
 use crate::ops::check::check;
+use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::units::human_bytes;
 use clap::Args;
+use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// Check that everything is there and intact
 ///
@@ -40,17 +43,24 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
 }
 
 fn tell(context: &Context, report: &CheckReport) {
+    // A directory in several pieces, or a pack looked at twice, is one line for a person.
+    let mut told = HashSet::new();
+    let mut remedies = BTreeSet::new();
     for finding in &report.findings {
-        let word = match finding.severity {
-            Severity::Loss => "damage",
-            Severity::Notice => "notice",
-        };
-        if finding.severity == Severity::Loss {
-            context.output.line(format_args!("{word}: {}: {}", finding.object, finding.effect));
-            context.output.line(format_args!("  remedy: {}", finding.remedy));
-        } else {
-            context.output.note(format_args!("{word}: {}: {}", finding.object, finding.effect));
+        let Finding { code: _, severity, object, effect, remedy } = finding;
+        if !told.insert((object, effect)) {
+            continue;
         }
+        match severity {
+            Severity::Loss => {
+                context.output.line(format_args!("damage: {object}: {effect}"));
+                remedies.insert(remedy);
+            }
+            Severity::Notice => context.output.note(format_args!("notice: {object}: {effect}")),
+        }
+    }
+    for remedy in remedies {
+        context.output.line(format_args!("remedy: {remedy}"));
     }
     let read = if report.packs_read == 0 {
         "packs not read; `--read-data` reads them".to_owned()

@@ -40,7 +40,8 @@ use crate::repo::write::ChunkStore;
 
 /// Backs up a source and commits a snapshot of it.
 ///
-/// Errors: nothing is visible then. What was stored is used by the next run on this host.
+/// Errors: nothing is visible then. The next run on this host uses what was stored and what no
+/// collection took meanwhile.
 pub fn snapshot(
     repository: &Repository,
     options: &SnapshotOptions,
@@ -64,16 +65,14 @@ pub fn snapshot(
     let (tree, tally, produced) = match backed_up {
         Ok(done) => done,
         Err(error) => {
-            // Best effort: whatever is complete spares the next run its upload. The session's
-            // mark is unlocked with this process, so that the next run finds the session dead.
-            let _ignored = store.flush();
+            store.abandon();
             return Err(error);
         }
     };
     let checkpoints = pace.checkpoint_count();
     let parent = parent.as_ref();
     let draft = Draft { options, started, parent, tree, tally, produced, checkpoints };
-    commit(&store, draft)
+    commit(&store, draft).inspect_err(|_error| store.abandon())
 }
 
 fn back_up(

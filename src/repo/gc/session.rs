@@ -1,27 +1,22 @@
 //! A collection's own session: announced like a writer's, before anything is read.
 //! Spec: format-spec/09-session.md.
 
-use crate::format::envelope::ObjectKind;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::format::outcome::Commit;
-use crate::format::outcome::Fence;
-use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::format::outcome::Subject;
-use crate::format::session::Announcement;
 use crate::format::session::Purpose;
 use crate::id::SessionId;
+use crate::repo::announce::announce;
+use crate::repo::announce::decide;
+use crate::repo::announce::give_up;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::view::View;
-use crate::repo::objects;
 use crate::repo::register::Won;
-use crate::repo::register::create_register;
 use crate::repo::repository::Repository;
-use crate::repo::repository::create;
-use crate::repo::session::TOOL;
 use crate::store::Listed;
 use std::time::SystemTime;
 
@@ -42,22 +37,7 @@ impl<'a> CollectSession<'a> {
         let environment = repository.environment.as_ref();
         let session = SessionId::new(random(environment));
         let reference = SessionRef { client: repository.keys.client, epoch: chain.plan, session };
-        let key = reference.announcement_key();
-        let body = Announcement {
-            purpose: Purpose::Collect,
-            tool: TOOL.to_owned(),
-            started: environment.now().0,
-            nonce: random(environment),
-        };
-        let bytes = objects::seal(
-            ObjectKind::Session,
-            &repository.keys,
-            key.as_str(),
-            &body.encode(),
-            &repository.keys.signer,
-            environment,
-        )?;
-        create(repository.store.as_ref(), &key, &bytes)?;
+        announce(repository, reference, Purpose::Collect)?;
         let session = Self { repository, reference };
         if GcChain::load(repository)? == chain {
             return Ok(Some(session));
@@ -83,27 +63,12 @@ impl<'a> CollectSession<'a> {
             verdict: seen.verdict,
             nonce: random(self.repository.environment.as_ref()),
         };
-        Ok(self.decide(&Outcome::Commit(commit))? == Won::Mine)
+        let outcome = Outcome::Commit(commit);
+        Ok(decide(self.repository, self.reference, &outcome)? == Won::Mine)
     }
 
     /// Ends the session without making anything valid.
     pub(crate) fn give_up(&self) -> Result<(), RepoError> {
-        let nonce = random(self.repository.environment.as_ref());
-        let fence = Outcome::Fence(Fence { reason: FenceReason::Own, nonce });
-        self.decide(&fence).map(|_won| ())
-    }
-
-    fn decide(&self, outcome: &Outcome) -> Result<Won, RepoError> {
-        let repository = self.repository;
-        let key = self.reference.outcome_key();
-        let bytes = objects::seal(
-            ObjectKind::Outcome,
-            &repository.keys,
-            key.as_str(),
-            &outcome.encode(),
-            &repository.keys.signer,
-            repository.environment.as_ref(),
-        )?;
-        create_register(repository.store.as_ref(), &key, &bytes)
+        give_up(self.repository, self.reference).map(|_won| ())
     }
 }

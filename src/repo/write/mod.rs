@@ -126,6 +126,15 @@ impl ChunkStore {
         self.adopt_packs(&orphans)
     }
 
+    /// Stores what is open and ends the session without a commit; best effort, after an error.
+    pub(crate) fn abandon(&self) {
+        // What is complete spares the next run its upload.
+        let _ignored = self.flush();
+        if let Ok(session) = self.take_session() {
+            let _ignored = session.abandon();
+        }
+    }
+
     /// Says that the session lives, if nothing was stored for a while.
     pub(crate) fn beat(&self) -> Result<(), RepoError> {
         self.uploader.beat()
