@@ -756,6 +756,10 @@ def signed_records(add):
     accepted = record_statement("policy", policy_key, source="db", time="2023-11-14T22:13:20Z",
                                 policy={"keep": {"daily": 7}, "tags": [], "timezone": "UTC", "within": {"last": "2d"}})
     record("policy", policy_key, accepted, "a policy that is accepted for a source")
+    damage_key = f"records/damage/{CLIENT.hex()}/00000001"
+    packs = sorted([fixed("pack one").hex(), fixed("pack two").hex()])
+    record("damage", damage_key, record_statement("damage", damage_key, packs=packs), "two packs that were found damaged")
+    record("damage_none", damage_key, record_statement("damage", damage_key, packs=[]), "no packs", "STATEMENT-1")
     nested = record_statement("note", note_key, text="ü", list=[1, -1, True, {"a": "", "b": []}], object={"A": 1, "a": (1 << 64) - 1})
     nested["subject"] = [{"name": "x", "digest": {"sha256": fixed("subject").hex()}}]
     record("kind_unknown", note_key, nested, "a kind that this page does not describe")

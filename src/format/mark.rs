@@ -4,6 +4,7 @@
 use crate::format::FormatError;
 use crate::format::Rule;
 use crate::format::record::Record;
+use crate::id::PackId;
 use crate::id::RecordId;
 use crate::id::SnapshotId;
 use serde_json::Map;
@@ -61,6 +62,14 @@ pub struct Release {
     pub reason: Option<String>,
     /// When it was asked for, RFC 3339 in UTC.
     pub time: Option<String>,
+}
+
+/// Packs were read, and hold other bytes than their names say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Which; sorted, at least one.
+    pub packs: Vec<PackId>,
 }
 
 /// A policy is accepted for a source.
@@ -185,6 +194,25 @@ impl Release {
     }
 }
 
+impl Damage {
+    /// The word for the kind.
+    pub const KIND: &'static str = "damage";
+
+    /// Adds what it says to a statement.
+    pub fn write(&self, record: &mut Record) {
+        let Self { packs } = self;
+        let names = packs.iter().map(|pack| Value::from(pack.to_string())).collect();
+        record.predicate.insert(PACKS.to_owned(), Value::Array(names));
+    }
+
+    /// Takes a statement apart.
+    pub fn read(record: &Record) -> Result<Self, FormatError> {
+        let names = texts(record, PACKS)?;
+        let packs = names.iter().map(|name| name.parse().map_err(|_source| wrong()));
+        Ok(Self { packs: packs.collect::<Result<_, _>>()? })
+    }
+}
+
 impl Policy {
     /// The word for the kind.
     pub const KIND: &'static str = "policy";
@@ -219,6 +247,7 @@ pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
         Hold::KIND => Hold::read(record).map(|_valid| ()),
         Release::KIND => Release::read(record).map(|_valid| ()),
         Policy::KIND => Policy::read(record).map(|_valid| ()),
+        Damage::KIND => Damage::read(record).map(|_valid| ()),
         _unknown => Ok(()),
     }
 }
@@ -273,4 +302,5 @@ fn wrong() -> FormatError {
     FormatError::new("record", Rule::RecordJson, 2)
 }
 
+const PACKS: &str = "packs";
 const SNAPSHOTS: &str = "snapshots";

@@ -58,6 +58,6 @@ pub(crate) fn chain_words(error: &dyn std::error::Error) -> String {
     text
 }
 
-const LOSS_REMEDY: &str =
-    "restore the object from a copy of the repository, or back the source up again";
+const LOSS_REMEDY: &str = "restore the object from a copy of the repository, or run \
+     `sbf-repo check --read-data` and back the sources up again: what they still have is stored anew";
 const NOTICE_REMEDY: &str = "none is needed";

@@ -6,6 +6,7 @@ pub(crate) mod audit_objects;
 pub(crate) mod cache;
 pub(crate) mod closure;
 pub(crate) mod content_digest;
+pub(crate) mod damage;
 pub(crate) mod environment;
 pub(crate) mod error;
 pub(crate) mod first;

@@ -17,6 +17,7 @@ use crate::id::SessionId;
 use crate::repo::announce::announce;
 use crate::repo::announce::decide;
 use crate::repo::announce::give_up;
+use crate::repo::damage::damaged_packs;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
@@ -124,9 +125,13 @@ impl WriterSession {
         segments.retain(|segment| listed.contains(segment));
         let loaded =
             load_without(repository, &segments, &history.condemned, history.verdict.number)?;
-        // A pack that is gone or cut short gives nothing back: what it held is stored again.
+        // A pack that is gone, cut short or known to be damaged gives nothing back: what it held is
+        // stored again.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
-        loaded.index.leave_out(|pack| stored.get(&pack.reference()) == Some(&pack.length));
+        let damaged = damaged_packs(repository)?;
+        loaded.index.leave_out(|pack| {
+            stored.get(&pack.reference()) == Some(&pack.length) && !damaged.contains(&pack.id)
+        });
         let repository = repository.clone();
         let dead_marks = Vec::new();
         let session =

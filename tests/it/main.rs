@@ -12,6 +12,7 @@ mod forget_crash;
 mod forget_program;
 mod forget_races;
 mod full_disk;
+mod healing;
 mod malicious;
 mod malicious_target;
 mod memory;

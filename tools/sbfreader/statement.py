@@ -211,6 +211,8 @@ def decode_statement(data, repository, key):
         require(isinstance(predicate.get("policy"), dict), rule, "no policy")
     if word == "release":
         _require_sorted_texts(predicate, "holds", text, rule)
+    if word == "damage":
+        _require_sorted_texts(predicate, "packs", HEX32, rule)
     if word == "undo":
         require(HEX16(predicate.get("forget")), rule, "no forget")
     if word == "audit":

@@ -4,6 +4,8 @@ mod packs;
 mod sessions;
 mod trees;
 
+use crate::format::layout::SegmentRef;
+use crate::id::PackId;
 use crate::ops::check::packs::check_packs;
 use crate::ops::check::packs::read_packs;
 use crate::ops::check::sessions::check_collections;
@@ -19,7 +21,9 @@ use crate::ops::forget::record_finding;
 use crate::ops::progress::Progress;
 use crate::repo::audit_objects::FOLDERS;
 use crate::repo::audit_objects::open_any;
+use crate::repo::damage::note_damaged;
 use crate::repo::history::Chain;
+use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::history::is_missing;
 use crate::repo::marks::Marks;
@@ -28,6 +32,7 @@ use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::valid::load_valid;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -136,11 +141,13 @@ fn check_once(
     check_sessions(repository, &history, &mut report, progress)?;
     check_collections(repository, &mut report, progress)?;
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
+    check_segments(repository, &history, &mut report, progress)?;
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
     let mut bad = HashSet::new();
     check_packs(&reader, &history, &mut report, &mut bad, progress)?;
     if options.depth == Depth::ReadData {
-        read_packs(&reader, &history, options, &mut report, &mut bad, progress)?;
+        let damaged = read_packs(&reader, &history, options, &mut report, &mut bad, progress)?;
+        note_for_writers(repository, &damaged, &mut report, progress);
     }
     progress.begin("checking trees", 0, 0);
     TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;
@@ -189,6 +196,45 @@ fn check_objects(
         }
     }
     Ok(())
+}
+
+/// Finds segments that only the cache of this host still has: no other host can read with them.
+fn check_segments(
+    repository: &Repository,
+    history: &History,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> Result<(), OpError> {
+    let listed = repository.segment_lengths().during("cannot list the index")?;
+    let listed: HashSet<SegmentRef> =
+        listed.into_iter().map(|(segment, _length)| segment).collect();
+    for segment in history.segments.iter().filter(|segment| !listed.contains(segment)) {
+        let object = segment.key().to_string();
+        if report.findings.iter().all(|found| found.object != object) {
+            let effect = "it is missing; only the cache of this host has what it lists".to_owned();
+            report.note(Finding::loss("segment.missing", object, effect), progress);
+        }
+    }
+    Ok(())
+}
+
+/// Tells writers which packs are damaged, so that they store again what those held.
+fn note_for_writers(
+    repository: &Repository,
+    damaged: &BTreeSet<PackId>,
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) {
+    if damaged.is_empty() {
+        return;
+    }
+    if let Err(error) = note_damaged(repository, damaged) {
+        let effect = format!(
+            "it could not be recorded, so that backups do not store again what is lost: {}",
+            chain_words(&error)
+        );
+        report.note(Finding::notice("damage.unrecorded", "damage".to_owned(), effect), progress);
+    }
 }
 
 /// Finds records of snapshots that are missing; damaged ones were found with all objects.

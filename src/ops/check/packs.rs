@@ -3,6 +3,7 @@
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::id::ChunkId;
+use crate::id::PackId;
 use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
 use crate::ops::error::During as _;
@@ -22,6 +23,7 @@ use crate::units::to_u64;
 use rayon::ThreadPoolBuilder;
 use rayon::iter::IntoParallelRefIterator as _;
 use rayon::iter::ParallelIterator as _;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -70,7 +72,7 @@ pub(crate) fn check_packs(
     Ok(())
 }
 
-/// Reads every pack back.
+/// Reads every pack back; returns those that are damaged.
 pub(crate) fn read_packs(
     reader: &ChunkReader,
     history: &History,
@@ -78,7 +80,7 @@ pub(crate) fn read_packs(
     report: &mut CheckReport,
     bad: &mut HashSet<ChunkId>,
     progress: &dyn Progress,
-) -> Result<(), OpError> {
+) -> Result<BTreeSet<PackId>, OpError> {
     let work = distinct_packs(reader, &history.removed);
     let bytes = work.iter().map(|work| work.run.packs()[work.number].length).sum();
     progress.begin("reading packs", to_u64(work.len()), bytes);
@@ -99,6 +101,7 @@ pub(crate) fn read_packs(
         Ok((reference, verdict))
     };
     let verdicts: Result<Vec<_>, RepoError> = pool.install(|| work.par_iter().map(read).collect());
+    let mut damaged = BTreeSet::new();
     for (reference, verdict) in verdicts.during("cannot read the packs")? {
         report.packs_read += 1;
         report.bytes_read += verdict.stored_bytes;
@@ -109,9 +112,17 @@ pub(crate) fn read_packs(
             let effect = chain_words(problem);
             report.note(Finding::loss("pack.damaged", key, effect), progress);
         }
+        if verdict.problems.iter().any(holds_other_bytes) {
+            damaged.insert(reference.id);
+        }
         bad.extend(verdict.bad);
     }
-    Ok(())
+    Ok(damaged)
+}
+
+/// Whether a problem lies in the bytes of a pack, whoever reads it.
+fn holds_other_bytes(problem: &RepoError) -> bool {
+    matches!(problem, RepoError::WrongHash { .. } | RepoError::WrongChunk { .. })
 }
 
 /// A pack to read.

@@ -9,10 +9,12 @@ use crate::id::SnapshotId;
 use crate::localfs::FileKind;
 use crate::localfs::Stat;
 use crate::ops::words::parse_time;
+use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
+use crate::repo::tree::content::visit_extents;
 use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
 use crate::repo::write::ChunkStore;
@@ -91,6 +93,25 @@ impl<'a> Level<'a> {
 }
 
 impl ParentCursor<'_> {
+    /// Whether everything is stored that a content names.
+    ///
+    /// Where all packs are whole, whatever names a chunk was committed with it. Only where some are
+    /// not, the lists of long contents are read.
+    pub(crate) fn is_stored(&self, store: &ChunkStore, content: &Content) -> bool {
+        if let Content::List { node, .. } = content
+            && !self.reader.index.has_gaps()
+        {
+            return store.knows(node);
+        }
+        let visited = visit_extents(self.reader, content, &mut |extent| match extent {
+            Extent::Chunk { id, .. } if !store.knows(&id) => {
+                Err(RepoError::UnknownChunk { chunk: id })
+            }
+            Extent::Chunk { .. } | Extent::Hole { .. } => Ok(()),
+        });
+        visited.is_ok()
+    }
+
     /// The parent's entry of this name in the directory that is open.
     pub(crate) fn find(&mut self, name: &[u8]) -> Option<OwnedEntry> {
         self.levels.last_mut()?.as_mut()?.find(name)
@@ -135,17 +156,6 @@ impl ParentCursor<'_> {
             && metadata.modified == stat.modified
             && metadata.changed == stat.changed
             && stat.changed < self.trusted_before
-    }
-}
-
-/// Whether the index has what a file's entry names directly.
-pub(crate) fn is_stored(store: &ChunkStore, content: &Content) -> bool {
-    match content {
-        Content::Inline(extents) => extents.iter().all(|extent| match extent {
-            Extent::Chunk { id, .. } => store.knows(id),
-            Extent::Hole { .. } => true,
-        }),
-        Content::List { node, .. } => store.knows(node),
     }
 }
 

@@ -22,7 +22,6 @@ use crate::localfs::walk::WalkEvent;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::ParentCursor;
-use crate::ops::snapshot::parent::is_stored;
 use crate::ops::snapshot::read::FileRead;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::read::read_open;
@@ -235,7 +234,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         let known = found.is_some();
         if let Some(OwnedEntry { entry: parent, .. }) = found.filter(|_| unchanged)
             && let EntryKind::File(file) = &parent.node
-            && is_stored(self.store, &file.content)
+            && self.parent.as_ref().is_some_and(|tree| tree.is_stored(self.store, &file.content))
         {
             self.tally.run.files_unchanged += 1;
             self.progress.advance(1, size);

@@ -4,6 +4,7 @@ use crate::format::block::BlockCodec;
 use crate::format::layout::PackRef;
 use crate::format::pack::PackKind;
 use crate::id::ChunkId;
+use crate::id::PackId;
 use crate::repo::error::RepoError;
 use crate::repo::gc::live::Copy;
 use crate::repo::gc::live::LiveChunks;
@@ -12,6 +13,7 @@ use crate::repo::index::run::RunBlock;
 use crate::units::to_u32;
 use crate::units::to_usize32;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Every pack of the index once, although several segments may list it.
@@ -24,6 +26,7 @@ pub(crate) struct Census {
     places: Vec<Vec<BlockPlace>>,
     /// For each block whether it is a delta.
     deltas: Vec<bool>,
+    damaged: HashSet<PackId>,
 }
 
 /// A pack of the index.
@@ -35,6 +38,8 @@ pub(crate) struct PackFacts {
     pub(crate) length: u64,
     /// Whether it is stored with that length.
     pub(crate) is_stored: bool,
+    /// Whether somebody read it and found other bytes than its name says.
+    is_damaged: bool,
     /// Where it is listed: the run, and its first block there.
     run: usize,
     run_block: u32,
@@ -69,14 +74,20 @@ pub(crate) struct Needs {
 }
 
 impl Census {
-    /// Counts the packs of some runs; `stored` says which packs the store lists, how long.
-    pub(crate) fn new(runs: &[Arc<Run>], stored: &HashMap<PackRef, u64>) -> Self {
+    /// Counts the packs of some runs; `stored` says which packs the store lists, how long, and
+    /// `damaged` which hold other bytes than they should.
+    pub(crate) fn new(
+        runs: &[Arc<Run>],
+        stored: &HashMap<PackRef, u64>,
+        damaged: HashSet<PackId>,
+    ) -> Self {
         let mut census = Self {
             packs: Vec::new(),
             by_reference: HashMap::new(),
             runs: runs.to_vec(),
             places: Vec::new(),
             deltas: Vec::new(),
+            damaged,
         };
         for (number, run) in runs.iter().enumerate() {
             let places = census.add_run(number, run, stored);
@@ -112,6 +123,7 @@ impl Census {
                     kind: pack.header.kind,
                     length: pack.length,
                     is_stored: stored.get(&reference) == Some(&pack.length),
+                    is_damaged: self.damaged.contains(&pack.id),
                     run: number,
                     run_block,
                     first_block: self.deltas.len(),
@@ -143,6 +155,8 @@ impl Census {
     }
 
     /// The copies of a chunk in packs that are stored and that `accept` lets through, each once.
+    ///
+    /// Those in damaged packs only if there are no others: else the sound one might go.
     pub(crate) fn copies(&self, places: &[Copy], accept: impl Fn(usize) -> bool) -> Vec<CopyAt> {
         let mut copies: Vec<CopyAt> = Vec::new();
         for place in places {
@@ -152,6 +166,9 @@ impl Census {
             if self.packs[pack].is_stored && accept(pack) && !copies.contains(&copy) {
                 copies.push(copy);
             }
+        }
+        if copies.iter().any(|copy| !self.packs[copy.pack].is_damaged) {
+            copies.retain(|copy| !self.packs[copy.pack].is_damaged);
         }
         copies
     }

@@ -272,6 +272,7 @@ mod tests {
     use crate::repo::index::bytes::RunBytes;
     use crate::repo::index::run::Run;
     use std::collections::HashMap;
+    use std::collections::HashSet;
     use std::sync::Arc;
 
     const POLICY: RepackPolicy = RepackPolicy {
@@ -327,7 +328,7 @@ mod tests {
         for &id in needed {
             assert_eq!(live.mark(&chunk(id), MarkedAs::Bytes), Marked::First);
         }
-        let census = Census::new(&[run], &stored);
+        let census = Census::new(&[run], &stored, HashSet::new());
         let choice = choose(&census, &mut live, &POLICY).unwrap();
         assert_eq!(choice.fates, fates);
         let session = SessionRef {

@@ -13,6 +13,7 @@ use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::format::outcome::Subject;
 use crate::id::RecordId;
+use crate::repo::damage::damaged_packs;
 use crate::repo::error::RepoError;
 use crate::repo::gc::census::Census;
 use crate::repo::gc::chain::GcChain;
@@ -187,7 +188,7 @@ impl Collector<'_> {
             marker.add_checkpoint(&checkpoint)?;
         }
         marker.finish()?;
-        let census = Census::new(&runs, &stored);
+        let census = Census::new(&runs, &stored, damaged_packs(repository)?);
         let choice = choose::choose(&census, &mut live, &self.policy.repack)?;
         let (orphans, open) = unlisted(&view, &census, &stored);
         let mut tally = tally(&census, &choice, &self.policy.repack);

@@ -13,6 +13,7 @@ use crate::format::layout::PackRef;
 use crate::format::outcome::SegmentName;
 use crate::id::RecordId;
 use crate::id::SnapshotId;
+use crate::repo::damage::damaged_packs;
 use crate::repo::error::RepoError;
 use crate::repo::gc::census::Census;
 use crate::repo::gc::chain::GcChain;
@@ -135,7 +136,7 @@ impl Collector<'_> {
             marker.add_checkpoint(checkpoint)?;
         }
         marker.finish()?;
-        let census = Census::new(&runs, &stored);
+        let census = Census::new(&runs, &stored, damaged_packs(repository)?);
         let stays = census.packs.iter().map(|pack| !condemned.contains(&pack.reference)).collect();
         let mut rescue = Rescue { census: &census, stays };
         live.visit(&mut |_id, places, needed| {

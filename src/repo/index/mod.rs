@@ -14,6 +14,8 @@ use crate::repo::index::run::RunLocation;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 /// Where a chunk is: a block of one of the runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,18 +42,20 @@ pub(crate) struct Index {
     /// A run keeps its number for ever; one that no longer counts leaves its place empty.
     runs: RwLock<Vec<Option<Arc<Run>>>>,
     condemned: RwLock<HashSet<PackRef>>,
+    has_gaps: AtomicBool,
 }
 
 impl Index {
     /// An index of these runs.
     pub(crate) fn new(runs: Vec<Arc<Run>>, condemned: HashSet<PackRef>) -> Self {
         let runs = RwLock::new(runs.into_iter().map(Some).collect());
-        Self { runs, condemned: RwLock::new(condemned) }
+        Self { runs, condemned: RwLock::new(condemned), has_gaps: AtomicBool::new(false) }
     }
 
     /// Replaces everything that counts by what counts in `newer`.
     pub(crate) fn replace(&self, newer: Self) {
         let newer_runs = newer.runs();
+        self.has_gaps.fetch_or(newer.has_gaps(), Ordering::Relaxed);
         if let (Ok(mut runs), Ok(mut condemned)) = (self.runs.write(), self.condemned.write()) {
             runs.iter_mut().for_each(|run| *run = None);
             runs.extend(newer_runs.into_iter().map(Some));
@@ -64,8 +68,15 @@ impl Index {
         let runs = self.runs();
         let lost = runs.iter().flat_map(|run| run.packs()).filter(|pack| !is_stored(pack));
         if let Ok(mut condemned) = self.condemned.write() {
+            let before = condemned.len();
             condemned.extend(lost.map(IndexedPack::reference));
+            self.has_gaps.fetch_or(condemned.len() > before, Ordering::Relaxed);
         }
+    }
+
+    /// Whether packs were left out: a chunk that is stored may name some that are not.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.has_gaps.load(Ordering::Relaxed)
     }
 
     /// Adds the run of a segment that this process stored.
