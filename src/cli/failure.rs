@@ -173,7 +173,8 @@ fn judge(error: &OpError) -> Judgement {
         OpError::Restore { source, .. } => {
             let (exit, code, first) = judge_repo(source);
             let go_on = "run `sbf-repo restore --keep-going` for everything else";
-            (exit, code, if source.is_damage() { hint(go_on) } else { first })
+            let goes_on = source.is_damage() || source.is_read_failure();
+            (exit, code, if goes_on { hint(go_on) } else { first })
         }
         OpError::Local { .. } => (Exit::Failure, "local", None),
         OpError::Interrupted => (
@@ -291,6 +292,11 @@ fn judge_store(kind: StoreErrorKind) -> Judgement {
         StoreErrorKind::Unauthenticated => {
             (Exit::Store, "store.unauthenticated", hint("check the credentials of the store"))
         }
+        StoreErrorKind::Unreadable => (
+            Exit::Store,
+            "store.unreadable",
+            hint("look into the system's log for errors of the disk, and copy what can be read"),
+        ),
         StoreErrorKind::Throttled => {
             (Exit::Store, "store.throttled", hint("run the same command again later"))
         }
@@ -353,6 +359,7 @@ mod tests {
             (StoreErrorKind::Unauthenticated, 13),
             (StoreErrorKind::Throttled, 13),
             (StoreErrorKind::Unavailable, 13),
+            (StoreErrorKind::Unreadable, 13),
             (StoreErrorKind::Full, 1),
             (StoreErrorKind::AlreadyExists, 1),
             (StoreErrorKind::Other, 1),

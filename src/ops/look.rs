@@ -152,7 +152,7 @@ fn row(
 ) -> Result<SnapshotRow, OpError> {
     let manifest = match live.manifest(repository) {
         Ok(manifest) => Some(manifest),
-        Err(error) if error.is_damage() => {
+        Err(error) if repository.is_damage(&error) => {
             let object = format!("snapshot {}", live.snapshot);
             let effect = format!("its manifest cannot be read: {}", chain_words(&error));
             findings.push(Finding::loss("manifest.damaged", object, effect));
@@ -248,7 +248,7 @@ pub fn ls(
             None => {
                 levels.pop();
             }
-            Some(Err(error)) => note(&mut report, &path, error)?,
+            Some(Err(error)) => note(repository, &mut report, &path, error)?,
             Some(Ok(entry)) => {
                 if show_entry(&path, &entry, &mut report, show).is_break() {
                     return Ok(report);
@@ -257,7 +257,7 @@ pub fn ls(
                     push_name(&mut path, &entry.entry.name);
                     match Entries::of_listing(&reader, &directory.listing) {
                         Ok(entries) => levels.push((entries, path.len())),
-                        Err(error) => note(&mut report, &path, error)?,
+                        Err(error) => note(repository, &mut report, &path, error)?,
                     }
                 }
             }
@@ -287,8 +287,13 @@ fn push_name(path: &mut Vec<u8>, name: &[u8]) {
     path.extend_from_slice(name);
 }
 
-fn note(report: &mut LsReport, path: &[u8], error: RepoError) -> Result<(), OpError> {
-    if !error.is_damage() {
+fn note(
+    repository: &Repository,
+    report: &mut LsReport,
+    path: &[u8],
+    error: RepoError,
+) -> Result<(), OpError> {
+    if !repository.is_damage(&error) {
         return Err(error).during("cannot read a directory");
     }
     report.findings_count += 1;

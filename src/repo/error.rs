@@ -221,6 +221,12 @@ pub enum BlockError {
 }
 
 impl RepoError {
+    /// Whether bytes of an object could not be read, which is damage if others can.
+    pub(crate) fn is_read_failure(&self) -> bool {
+        matches!(self, Self::Store { source }
+            if source.kind == crate::store::StoreErrorKind::Unreadable)
+    }
+
     /// Whether stored bytes are damaged, as opposed to a failing store or a wrong call.
     pub fn is_damage(&self) -> bool {
         match self {

@@ -157,7 +157,7 @@ impl Located {
     ) -> Result<Repository, RepoError> {
         let store = self.store.as_ref();
         let config_key = layout::config_key();
-        let bytes = match store.read(&config_key, 65_536) {
+        let bytes = match store.read(&config_key, CONFIG_BYTES_MAX) {
             // An `init` that was cut off leaves keys and identities; sessions follow the config.
             Err(error) if error.kind == StoreErrorKind::NotFound => {
                 return Err(if store.list(layout::SESSIONS)?.is_empty() {
@@ -266,6 +266,13 @@ impl Repository {
         Ok(listed.into_iter().filter_map(parsed).collect())
     }
 
+    /// Whether an error means that stored bytes are damaged. Reads a small object if one object
+    /// could not be read: where that fails too, it is the store that failed.
+    pub(crate) fn is_damage(&self, error: &RepoError) -> bool {
+        let answers = || self.store.read(&layout::config_key(), CONFIG_BYTES_MAX).is_ok();
+        error.is_damage() || error.is_read_failure() && answers()
+    }
+
     /// The key of every object in a folder.
     pub(crate) fn list_keys(&self, folder: &str) -> Result<Vec<ObjectKey>, RepoError> {
         Ok(self.store.list(folder)?.into_iter().map(|listed| listed.key).collect())
@@ -340,6 +347,7 @@ pub(crate) fn is_transient(kind: StoreErrorKind) -> bool {
         | StoreErrorKind::Unauthenticated
         | StoreErrorKind::Full
         | StoreErrorKind::Corrupt
+        | StoreErrorKind::Unreadable
         | StoreErrorKind::Other => false,
     }
 }
@@ -372,6 +380,8 @@ fn credential_words(credential: &Credential) -> &'static str {
 
 /// Features that this program understands, beyond format 1 itself.
 const KNOWN_FEATURES: &[&str] = &[];
+/// Longest config that is read.
+const CONFIG_BYTES_MAX: u64 = 65_536;
 /// How often an object is tried whose creation had an unknown outcome.
 const CREATE_ATTEMPTS: u32 = 4;
 /// What an interrupted `init` may have left.

@@ -70,7 +70,7 @@ pub(crate) fn verify_pack(
             Ok(read) => bytes = read,
             Err(error) => {
                 let error = RepoError::from(error);
-                if !error.is_damage() {
+                if !repository.is_damage(&error) {
                     return Err(error);
                 }
                 verdict.problems.push(error);

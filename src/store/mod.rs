@@ -114,8 +114,10 @@ pub enum StoreErrorKind {
     Unavailable,
     /// No space or quota is left.
     Full,
-    /// The object's length is not what it must be.
+    /// The object's length is not what it must be, or no object can be what stands in its place.
     Corrupt,
+    /// Bytes of the object cannot be read. If others can, it is damaged; else the store failed.
+    Unreadable,
     /// Anything else.
     Other,
 }

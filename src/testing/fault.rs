@@ -51,6 +51,7 @@ struct State {
     crash: Option<InjectedFault>,
     on_operation: BTreeMap<u64, Fault>,
     on_change: BTreeMap<u64, Fault>,
+    on_key: BTreeMap<String, Fault>,
     drawn: Option<(FaultOdds, SplitMix)>,
     actions: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
     delayed: Vec<Delayed>,
@@ -105,6 +106,11 @@ impl<S: Store> FaultStore<S> {
     pub fn with_fault_on_change(self, k: u64, fault: Fault) -> Self {
         self.lock().on_change.insert(k, fault);
         self
+    }
+
+    /// Adds a fault at every later operation on `key`.
+    pub fn break_key(&self, key: &ObjectKey, fault: Fault) {
+        self.lock().on_key.insert(key.to_string(), fault);
     }
 
     /// Runs `action`, another process's work, just before operation `k`.
@@ -249,6 +255,7 @@ impl State {
         let operation = self.operations;
         self.operations += 1;
         let mut fault = self.on_operation.remove(&operation);
+        fault = fault.or_else(|| self.on_key.get(key).copied());
         if matches!(call, Call::Create | Call::Delete) {
             fault = fault.or(self.on_change.remove(&self.changes));
             self.changes += 1;

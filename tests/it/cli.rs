@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -180,6 +181,30 @@ fn damage_is_told_with_its_object() {
     let restored = desk.run(&["restore", "latest", "--target", "back"]);
     check(&restored, 5);
     assert!(err(&restored).contains("hint: "), "{}", err(&restored));
+}
+
+#[test]
+fn something_else_in_the_place_of_a_pack_costs_its_files_and_not_the_check() {
+    for put_other in [(|pack: &Path| symlink("elsewhere", pack).unwrap()) as fn(&Path), |pack| {
+        fs::create_dir(pack).unwrap()
+    }] {
+        let desk = Desk::with_repository();
+        desk.put("data/lost", &crate::support::bytes_of(1, 100_000, 256));
+        check(&desk.run(&["snapshot", "data"]), 0);
+        let mut packs = files_below(&desk.path("repo/packs"));
+        packs.sort_by_key(|pack| fs::metadata(pack).unwrap().len());
+        let pack = packs.pop().unwrap();
+        fs::remove_file(&pack).unwrap();
+        put_other(&pack);
+        let found = desk.json(&["check", "--read-data"], 5)["findings"].to_string();
+        assert!(found.contains(pack.file_name().unwrap().to_str().unwrap()), "{found}");
+        assert!(found.contains("/lost"), "{found}");
+        let restored = desk.run(&["restore", "latest", "--keep-going", "--target", "back"]);
+        check(&restored, 5);
+        let back = files_below(&desk.path("back"));
+        assert!(!back.iter().any(|path| path.ends_with("lost")), "{back:?}");
+        assert!(err(&restored).contains("lost: not restored"), "{}", err(&restored));
+    }
 }
 
 #[test]

@@ -24,9 +24,11 @@ use sbf_repo::key::ObjectKey;
 use sbf_repo::ops::check::Depth;
 use sbf_repo::ops::error::OpError;
 use sbf_repo::ops::restore::KeepGoing;
+use sbf_repo::testing::Fault;
 use sbf_repo::testing::FaultStore;
 use sbf_repo::testing::MemoryStore;
 use sbf_repo::testing::Store;
+use sbf_repo::testing::StoreErrorKind;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -280,4 +282,43 @@ fn the_files_of_a_damaged_pack_are_named_and_the_others_restored() {
     assert!(report.failed[0].object.ends_with("/lost"), "{:?}", report.failed);
     assert_eq!(files, expected);
     assert!(restore_files(&repository, snapshot, KeepGoing::Stop).is_err());
+}
+
+#[test]
+fn a_pack_with_a_bad_sector_costs_its_files_and_not_the_check() {
+    // One sector of one pack gave a read error: nothing else was checked or restored.
+    let memory = Arc::new(MemoryStore::new());
+    let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&memory);
+    let key = init(&shared, 1).unwrap();
+    let repository = open(&shared, &key, 2, None).unwrap();
+    let source = scratch();
+    write_files(source.path(), &[("lost", bytes_of(1, 30_000, 256))]);
+    back_up(&repository, "files", source.path()).unwrap();
+    write_files(source.path(), &[("kept", bytes_of(2, 10_000, 256)), ("d/kept", b"x".to_vec())]);
+    let snapshot = back_up(&repository, "files", source.path()).unwrap().snapshot.unwrap();
+    let objects = memory.objects();
+    let packs = objects.iter().filter(|(key, _)| key.is_under("packs"));
+    let (pack, _) = packs.max_by_key(|(_, body)| body.len()).unwrap();
+
+    let faulty = Arc::new(FaultStore::new(memory.snapshot()));
+    let shared: Arc<dyn Store> = Arc::<FaultStore<MemoryStore>>::clone(&faulty);
+    let repository = open(&shared, &key, 3, None).unwrap();
+    faulty.break_key(pack, Fault::Fail(StoreErrorKind::Unreadable));
+    let report = check_all(&repository, Depth::ReadData).unwrap();
+    let found = &report.findings;
+    let about = |text: &str| found.iter().filter(|found| found.object.contains(text)).count();
+    assert!(report.is_damaged());
+    assert_eq!((about(pack.as_str()), about("/lost"), about("kept")), (1, 2, 0), "{found:?}");
+    let (report, files) = restore_files(&repository, snapshot, KeepGoing::Continue).unwrap();
+    assert_eq!((report.failed_count, report.damaged_count), (1, 1), "{:?}", report.failed);
+    let mut expected = restored_form(source.path());
+    expected.remove(&source.path().strip_prefix("/").unwrap().join("lost"));
+    assert_eq!(files, expected);
+    assert!(restore_files(&repository, snapshot, KeepGoing::Stop).is_err());
+
+    for key in objects.keys() {
+        faulty.break_key(key, Fault::Fail(StoreErrorKind::Unreadable));
+    }
+    let error = check_all(&repository, Depth::ReadData).unwrap_err();
+    assert!(matches!(&error, OpError::Repo { source, .. } if !source.is_damage()), "{error:?}");
 }

@@ -89,7 +89,7 @@ impl<'a> TreeCheck<'a> {
     fn snapshot(&mut self, live: &LiveSnapshot, found: &mut Found<'_>) -> Result<(), OpError> {
         let manifest = match live.manifest(&self.reader.repository) {
             Ok(manifest) => manifest,
-            Err(error) if error.is_damage() => {
+            Err(error) if self.reader.repository.is_damage(&error) => {
                 found.note(b"/", &format!("its manifest is damaged: {}", chain_words(&error)));
                 return Ok(());
             }
@@ -118,7 +118,9 @@ impl<'a> TreeCheck<'a> {
                         }
                     }
                 }
-                Some(Err(error)) if error.is_damage() => found.lost(&level.path, &error),
+                Some(Err(error)) if self.reader.repository.is_damage(&error) => {
+                    found.lost(&level.path, &error)
+                }
                 Some(Err(error)) => return Err(error.into()),
                 None => {
                     if let Some(level) = open.pop() {
@@ -156,7 +158,7 @@ impl<'a> TreeCheck<'a> {
                 let (declared, counted) = (*totals, Totals::default());
                 Ok(Some(Level { entries, node, path, declared, counted, findings_before }))
             }
-            Err(error) if error.is_damage() => {
+            Err(error) if self.reader.repository.is_damage(&error) => {
                 found.lost(&path, &error);
                 Ok(None)
             }
@@ -193,7 +195,7 @@ impl<'a> TreeCheck<'a> {
                 self.progress.advance(1, 0);
                 match self.content(&file.content, file.size) {
                     Ok(()) => Ok(None),
-                    Err(error) if error.is_damage() => {
+                    Err(error) if self.reader.repository.is_damage(&error) => {
                         found.lost(&path, &error);
                         Ok(None)
                     }

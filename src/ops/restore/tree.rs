@@ -444,7 +444,7 @@ impl<'a> TreeRestore<'a> {
 
     /// Notes damage, or ends with it.
     fn damaged(&mut self, path: &[u8], effect: &str, error: RepoError) -> Result<(), OpError> {
-        if !error.is_damage() || self.options.keep_going == KeepGoing::Stop {
+        if !self.reader.repository.is_damage(&error) || self.options.keep_going == KeepGoing::Stop {
             return Err(OpError::Restore { path: path_words(path), source: Box::new(error) });
         }
         let effect = format!("{effect}: {}", chain_words(&error));

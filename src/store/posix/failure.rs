@@ -81,6 +81,7 @@ impl Failure {
             }
             // Part of the repository vanished under a create: not that the object is missing.
             (Operation::Create, _) if self.errno == Errno::NOENT => StoreErrorKind::Unavailable,
+            (Operation::Read, _) => read_kind(self.errno),
             _ => kind(self.errno),
         };
         StoreError::new(operation, key, location, kind, self)
@@ -112,6 +113,18 @@ fn kind(errno: Errno) -> StoreErrorKind {
     }
 }
 
+fn read_kind(errno: Errno) -> StoreErrorKind {
+    match errno {
+        // A link, a directory or a device stands where the object was, or where its directory was.
+        Errno::LOOP | Errno::ISDIR | Errno::NOTDIR | Errno::NXIO => StoreErrorKind::Corrupt,
+        // A bad sector, or the file system's own records or checksums are damaged.
+        Errno::IO | Errno::BADMSG => StoreErrorKind::Unreadable,
+        #[cfg(target_os = "linux")]
+        Errno::UCLEAN => StoreErrorKind::Unreadable,
+        _ => kind(errno),
+    }
+}
+
 fn is_full(errno: Errno) -> bool {
     kind(errno) == StoreErrorKind::Full
 }
@@ -132,5 +145,27 @@ fn step_words(step: Step) -> &'static str {
         Step::Inspect => "inspecting the file",
         Step::Walk => "listing a directory",
         Step::Unlink => "removing the name",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(operation: Operation, step: Step, errno: Errno, kind: StoreErrorKind) {
+        let error = Failure::new(step, errno).into_store_error(operation, "packs/a", "/r");
+        assert_eq!(error.kind, kind, "{operation:?} {step:?} {errno:?}");
+    }
+
+    #[test]
+    fn a_bad_sector_under_one_object_is_not_a_store_that_failed() {
+        check(Operation::Read, Step::Read, Errno::IO, StoreErrorKind::Unreadable);
+        check(Operation::Read, Step::Open, Errno::IO, StoreErrorKind::Unreadable);
+        check(Operation::Read, Step::Read, Errno::BADMSG, StoreErrorKind::Unreadable);
+        check(Operation::Read, Step::Open, Errno::STALE, StoreErrorKind::Unavailable);
+        check(Operation::Read, Step::Open, Errno::MFILE, StoreErrorKind::Unavailable);
+        check(Operation::List, Step::Walk, Errno::IO, StoreErrorKind::Unavailable);
+        check(Operation::Create, Step::Write, Errno::IO, StoreErrorKind::Unavailable);
     }
 }
