@@ -322,3 +322,25 @@ fn a_pack_with_a_bad_sector_costs_its_files_and_not_the_check() {
     let error = check_all(&repository, Depth::ReadData).unwrap_err();
     assert!(matches!(&error, OpError::Repo { source, .. } if !source.is_damage()), "{error:?}");
 }
+
+#[test]
+fn a_damaged_file_is_named_under_each_of_its_names() {
+    // The first name was told twice, and the others counted as restored.
+    let store = Arc::new(MemoryStore::new());
+    let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
+    let key = init(&shared, 1).unwrap();
+    let repository = open(&shared, &key, 2, None).unwrap();
+    let source = scratch();
+    write_files(source.path(), &[("d/a", bytes_of(1, 30_000, 256))]);
+    std::fs::hard_link(source.path().join("d/a"), source.path().join("z")).unwrap();
+    back_up(&repository, "files", source.path()).unwrap();
+    write_files(source.path(), &[("kept", bytes_of(2, 10_000, 256))]);
+    let snapshot = back_up(&repository, "files", source.path()).unwrap().snapshot.unwrap();
+    damage_longest_pack(&store);
+    let (report, files) = restore_files(&repository, snapshot, KeepGoing::Continue).unwrap();
+    let named = |end| report.failed.iter().filter(|found| found.object.ends_with(end)).count();
+    assert_eq!((named("/d/a"), named("/z")), (1, 1), "{:?}", report.failed);
+    assert_eq!((report.failed_count, report.damaged_count), (2, 2));
+    let kept: Vec<_> = files.keys().filter(|path| path.ends_with("kept")).collect();
+    assert_eq!((kept.len(), report.totals.files, report.totals.bytes), (1, 1, 10_000));
+}

@@ -34,6 +34,7 @@ pub(crate) enum FileError {
 #[derive(Debug)]
 pub(crate) struct FailedFile {
     pub(crate) path: Vec<u8>,
+    pub(crate) size: u64,
     pub(crate) error: FileError,
 }
 
@@ -188,8 +189,8 @@ fn fail(file: &FileTask, error: FileError, failed: &Mutex<Vec<FailedFile>>) {
     // Dropping it unlinks it: a file is complete or not there.
     let pending = file.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(pending);
-    let path = file.path();
-    failed.lock().unwrap_or_else(PoisonError::into_inner).push(FailedFile { path, error });
+    let failure = FailedFile { path: file.path(), size: file.size, error };
+    failed.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
 }
 
 /// A whole file that was put.

@@ -3,6 +3,7 @@
 //! Files are restored in windows of bounded size: the tree gives the files of a window, the index
 //! says which blocks hold them, and every block is opened once, wherever its chunks belong.
 
+mod after;
 mod dump;
 mod execute;
 mod pipe;
@@ -211,6 +212,13 @@ impl From<LocalError> for Finding {
     fn from(error: LocalError) -> Self {
         let object = path_words(error.path.as_os_str().as_bytes());
         let effect = format!("not restored: cannot {}: {}", error.call, error.source);
+        Self::not_written(object, effect)
+    }
+}
+
+impl Finding {
+    /// Says of an entry that the target does not take it.
+    fn not_written(object: String, effect: String) -> Self {
         let remedy = "make room or the rights for it, or choose another target".to_owned();
         Self { remedy, ..Self::notice("file.not_written", object, effect) }
     }

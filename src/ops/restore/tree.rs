@@ -5,11 +5,8 @@ use crate::format::content::Extent;
 use crate::format::tree::EntryKind;
 use crate::format::tree::FileEntry;
 use crate::format::tree::InodeNumber;
-use crate::format::tree::Metadata;
-use crate::format::tree::Owner;
 use crate::format::tree::Totals;
 use crate::localfs::LocalError;
-use crate::localfs::apply::EntryMetadata;
 use crate::localfs::apply::Target;
 use crate::localfs::apply::path::TargetPath;
 use crate::localfs::apply::special::Special;
@@ -22,6 +19,10 @@ use crate::ops::restore::FINDINGS_COUNT_MAX;
 use crate::ops::restore::KeepGoing;
 use crate::ops::restore::RestoreOptions;
 use crate::ops::restore::RestoreReport;
+use crate::ops::restore::after::After;
+use crate::ops::restore::after::Meta;
+use crate::ops::restore::after::lost_with_other_name;
+use crate::ops::restore::after::meta_of;
 use crate::ops::restore::execute::Executor;
 use crate::ops::restore::execute::FailedFile;
 use crate::ops::restore::execute::FileError;
@@ -35,14 +36,13 @@ use crate::ops::select::Found;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
+use crate::repo::tree::builder::totals_of;
 use crate::repo::tree::content::visit_extents;
 use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
 use rayon::ThreadPool;
 use rayon::ThreadPoolBuilder;
-use rustix::io::Errno;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::mem::Discriminant;
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -62,21 +62,18 @@ pub(crate) struct TreeRestore<'a> {
     /// What is made once the files of the window are there, in order.
     after: Vec<After>,
     links: HashMap<LinkKey, TargetPath>,
-    /// What failed: an older file of the name must not be linked in its place.
-    lost: HashSet<Vec<u8>>,
+    /// What failed, and how bad that is: an older file of the name must not be linked in its
+    /// place.
+    lost: HashMap<Vec<u8>, Severity>,
     report: RestoreReport,
+    /// What the tree held so far, restored or not.
+    seen: Totals,
     /// What the snapshot says there is: a tree that holds more is forged.
     declared: Totals,
 }
 
 /// An inode with several names; the kind, so that a forged tree cannot link one kind as another.
 type LinkKey = (InodeNumber, Discriminant<EntryKind>);
-
-enum After {
-    Symlink { directory: Arc<TargetPath>, name: Vec<u8>, target: Vec<u8>, meta: Meta },
-    HardLink { directory: Arc<TargetPath>, name: Vec<u8>, existing: TargetPath },
-    Directory { path: Arc<TargetPath>, meta: Meta },
-}
 
 /// A directory that is being walked.
 struct Level<'a> {
@@ -86,17 +83,6 @@ struct Level<'a> {
     shown: Vec<u8>,
     /// What the directory gets once it is full; nothing for the target itself.
     meta: Option<Meta>,
-}
-
-struct Meta {
-    metadata: Metadata,
-    owner: Owner,
-}
-
-impl Meta {
-    fn wanted(&self) -> EntryMetadata<'_> {
-        EntryMetadata { metadata: &self.metadata, owner: &self.owner }
-    }
 }
 
 impl<'a> TreeRestore<'a> {
@@ -120,8 +106,9 @@ impl<'a> TreeRestore<'a> {
             window: Window::default(),
             after: Vec::new(),
             links: HashMap::new(),
-            lost: HashSet::new(),
+            lost: HashMap::new(),
             report: RestoreReport::default(),
+            seen: Totals::default(),
             declared: Totals::default(),
         })
     }
@@ -136,7 +123,7 @@ impl<'a> TreeRestore<'a> {
                 self.walk(Level { entries, path: top, shown: Vec::new(), meta: None })?;
             }
             Found::Entry(entry) => {
-                self.declared = crate::repo::tree::builder::totals_of(&entry.entry.node);
+                self.declared = totals_of(&entry.entry.node);
                 if let EntryKind::Directory(directory) = &entry.entry.node {
                     let entries = Entries::of_listing(self.reader, &directory.listing)?;
                     let meta = Some(meta_of(entry));
@@ -209,7 +196,8 @@ impl<'a> TreeRestore<'a> {
         self.count(&entry)?;
         let directory = Arc::clone(parent);
         if let Some(existing) = self.first_name(&entry, parent)? {
-            self.after.push(After::HardLink { directory, name: entry.entry.name, existing });
+            let one = totals_of(&entry.entry.node);
+            self.after.push(After::HardLink { directory, name: entry.entry.name, existing, one });
             return Ok(None);
         }
         let meta = meta_of(&entry);
@@ -218,6 +206,7 @@ impl<'a> TreeRestore<'a> {
             EntryKind::Directory(inside) => {
                 let path = Arc::new(parent.join(&name)?);
                 if let Err(error) = self.target.make_directory(&path) {
+                    self.uncount(Totals { directories: 1, ..Totals::default() });
                     return self.refused(error).map(|()| None);
                 }
                 match Entries::of_listing(self.reader, &inside.listing) {
@@ -303,8 +292,8 @@ impl<'a> TreeRestore<'a> {
         let listed = self.list_chunks(file, &task)?;
         if let Err(error) = listed {
             task.failed.store(true, Ordering::Relaxed);
-            let path = task.path();
-            return self.failed(vec![FailedFile { path, error: FileError::Repo(error) }]);
+            let (path, size) = (task.path(), task.size);
+            return self.failed(vec![FailedFile { path, size, error: FileError::Repo(error) }]);
         }
         self.window.open_count += usize::from(shape != Shape::Whole);
         self.window.files.push(task);
@@ -361,7 +350,8 @@ impl<'a> TreeRestore<'a> {
             .make_directory(directory)
             .and_then(|handle| self.target.make_special((&handle, name), special, meta.wanted()));
         let Err(error) = made else { return Ok(()) };
-        self.lost.insert(directory.join(name)?.as_bytes().to_vec());
+        self.lost.insert(directory.join(name)?.as_bytes().to_vec(), Severity::Notice);
+        self.uncount(Totals { others: 1, ..Totals::default() });
         self.refused(error)
     }
 
@@ -370,10 +360,19 @@ impl<'a> TreeRestore<'a> {
         self.flush_files()?;
         // Links after files, directories after everything in them.
         for after in std::mem::take(&mut self.after) {
-            let Err(error) = self.make(&after) else { continue };
-            if let After::Symlink { directory, name, .. } = &after {
-                self.lost.insert(directory.join(name)?.as_bytes().to_vec());
+            if let After::HardLink { existing, .. } = &after
+                && let Some(severity) = self.lost.get(existing.as_bytes())
+            {
+                let finding = lost_with_other_name(&after.path()?, existing, *severity);
+                self.uncount(after.one());
+                self.note(finding);
+                continue;
             }
+            let Err(error) = after.make(&self.target) else { continue };
+            if let After::Symlink { .. } = &after {
+                self.lost.insert(after.path()?.as_bytes().to_vec(), Severity::Notice);
+            }
+            self.uncount(after.one());
             self.refused(error)?;
         }
         Ok(())
@@ -390,34 +389,17 @@ impl<'a> TreeRestore<'a> {
         self.failed(failed)
     }
 
-    fn make(&self, after: &After) -> Result<(), LocalError> {
-        let target = &self.target;
-        match after {
-            After::Symlink { directory, name, target: link, meta } => {
-                let directory = target.make_directory(directory)?;
-                target.make_symlink((&directory, name), link, meta.wanted())
-            }
-            After::HardLink { existing, .. } if self.lost.contains(existing.as_bytes()) => {
-                Err(LocalError::new(existing.as_bytes(), "link", Errno::NOENT))
-            }
-            After::HardLink { directory, name, existing } => {
-                let directory = target.make_directory(directory)?;
-                target.make_hard_link(existing, (&directory, name))
-            }
-            After::Directory { path, meta } => target.finish_directory(path, meta.wanted()),
-        }
-    }
-
     /// Counts an entry; a tree that holds more than its snapshot declares is forged.
     fn count(&mut self, entry: &OwnedEntry) -> Result<(), OpError> {
         let one = if matches!(entry.entry.node, EntryKind::Directory(_)) {
             // Its own totals are counted entry by entry.
             Totals { directories: 1, ..Totals::default() }
         } else {
-            crate::repo::tree::builder::totals_of(&entry.entry.node)
+            totals_of(&entry.entry.node)
         };
-        let totals = self.report.totals.plus(one);
-        self.report.totals = totals;
+        self.report.totals = self.report.totals.plus(one);
+        let totals = self.seen.plus(one);
+        self.seen = totals;
         let declared = self.declared;
         let more = totals.files > declared.files
             || totals.directories > declared.directories.saturating_add(1)
@@ -430,14 +412,29 @@ impl<'a> TreeRestore<'a> {
         Ok(())
     }
 
+    /// Takes back what was counted and is not restored.
+    fn uncount(&mut self, one: Totals) {
+        let Totals { files, directories, others, bytes } = &mut self.report.totals;
+        *files = files.saturating_sub(one.files);
+        *directories = directories.saturating_sub(one.directories);
+        *others = others.saturating_sub(one.others);
+        *bytes = bytes.saturating_sub(one.bytes);
+    }
+
     fn failed(&mut self, failed: Vec<FailedFile>) -> Result<(), OpError> {
-        for FailedFile { path, error } in failed {
-            self.report.totals.files = self.report.totals.files.saturating_sub(1);
-            match error {
-                FileError::Local(error) => self.refused(error)?,
-                FileError::Repo(error) => self.damaged(&path, "not restored", error)?,
-            }
-            self.lost.insert(path);
+        for FailedFile { path, size, error } in failed {
+            self.uncount(Totals { files: 1, bytes: size, ..Totals::default() });
+            let severity = match error {
+                FileError::Local(error) => {
+                    self.refused(error)?;
+                    Severity::Notice
+                }
+                FileError::Repo(error) => {
+                    self.damaged(&path, "not restored", error)?;
+                    Severity::Loss
+                }
+            };
+            self.lost.insert(path, severity);
         }
         Ok(())
     }
@@ -480,10 +477,6 @@ impl From<RepoError> for ListError {
     fn from(error: RepoError) -> Self {
         Self::Repo(error)
     }
-}
-
-fn meta_of(entry: &OwnedEntry) -> Meta {
-    Meta { metadata: entry.entry.metadata.clone(), owner: entry.owner() }
 }
 
 /// Most directories within each other; deeper ones end a forged tree.
