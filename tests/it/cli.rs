@@ -241,6 +241,37 @@ fn a_stream_of_the_same_name_is_stored_again() {
 }
 
 #[test]
+fn a_closed_standard_input_is_no_empty_stream() {
+    // A script without input made a snapshot of nothing, with success.
+    let desk = Desk::with_repository();
+    let mut command = Command::new("/bin/sh");
+    let program = desk.command(&["snapshot", "--stdin-name", "dump.sql"]);
+    command.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(program.get_program());
+    command.args(program.get_args()).env_clear();
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    check(&output, 1);
+    assert!(err(&output).contains("standard input"), "{}", err(&output));
+    assert!(desk.snapshots().is_empty());
+    check(&desk.run(&["snapshot", "--stdin-name", "empty"]), 0);
+}
+
+#[test]
+fn a_path_that_cannot_name_its_source_is_met_with_the_way_to_name_it() {
+    let desk = Desk::with_repository();
+    let long = format!("{0}/{0}", "x".repeat(150));
+    fs::create_dir_all(desk.path(&long)).unwrap();
+    fs::create_dir(desk.path("tab\t")).unwrap();
+    for path in [long.as_str(), "tab\t"] {
+        let output = desk.run(&["snapshot", path]);
+        check(&output, 2);
+        assert!(err(&output).contains("--source NAME"), "{}", err(&output));
+        assert!(!err(&output).contains('\t'), "{}", err(&output));
+        check(&desk.run(&["snapshot", "--source", "named", path]), 0);
+    }
+}
+
+#[test]
 fn quiet_commands_say_nothing_when_all_goes_well() {
     let desk = Desk::new();
     for arguments in [
@@ -396,7 +427,7 @@ fn an_interrupted_snapshot_says_that_the_next_one_goes_on() {
     assert!(desk.snapshots().is_empty());
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {

@@ -14,10 +14,14 @@ use crate::ops::snapshot::options::FilesSource;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::options::is_source_name;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::snapshot;
+use crate::ops::words::path_words;
 use crate::units::human_bytes;
 use clap::Args;
+use rustix::fs::FileType;
+use rustix::fs::OFlags;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
@@ -85,7 +89,10 @@ type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
 pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exit, Failure> {
     let host = arguments.host.clone().unwrap_or_else(environment::host);
     let (source, first) = source_of(&arguments)?;
-    let name = arguments.source.unwrap_or_else(|| format!("{host}:{first}"));
+    let name = match arguments.source {
+        Some(name) => name,
+        None => default_name(&host, &first)?,
+    };
     let mut options = SnapshotOptions::new(name, host);
     options.tags = arguments.tag;
     options.time = arguments.time;
@@ -102,6 +109,17 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     };
     context.progress.end();
     Ok(tell(context, &report))
+}
+
+/// The name of a source that was given none.
+fn default_name(host: &str, first: &str) -> Result<String, Failure> {
+    let name = format!("{host}:{first}");
+    if is_source_name(&name) {
+        return Ok(name);
+    }
+    let name = path_words(name.as_bytes());
+    let why = format!("`{name}` is too long for the name of a source, or holds `@` or controls");
+    Err(Failure::usage(why).with_hint("`--source NAME` gives the source a name of your choice"))
 }
 
 fn source_of(arguments: &SnapshotArguments) -> Result<(Source, String), Failure> {
@@ -126,8 +144,24 @@ fn source_of(arguments: &SnapshotArguments) -> Result<(Source, String), Failure>
         let why = "`--stdin-name` takes no paths but `-`".to_owned();
         return Err(Failure::usage(why).with_hint("`--from-command` runs a program after `--`"));
     }
+    if is_closed(&std::io::stdin()) {
+        let why = std::io::Error::other("it is closed");
+        let failure = Failure::local("read", Path::new("standard input"), why);
+        return Err(failure.with_hint("pipe the data into this command; nothing was stored"));
+    }
     let stream = StreamSource::new(name.clone(), Box::new(std::io::stdin()));
     Ok((Source::Stream(stream), name))
+}
+
+/// Whether the process was started without this stream. The runtime then opens the null device in
+/// its place, for reading and writing, and every read finds its end.
+fn is_closed(stream: &std::io::Stdin) -> bool {
+    let (Ok(stat), Ok(flags)) = (rustix::fs::fstat(stream), rustix::fs::fcntl_getfl(stream)) else {
+        return true;
+    };
+    let is_null = rustix::fs::stat("/dev/null").is_ok_and(|null| null.st_rdev == stat.st_rdev);
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    is_device && is_null && flags & OFlags::RWMODE == OFlags::RDWR
 }
 
 /// The absolute path, with `.` and trailing slashes taken away and links kept.

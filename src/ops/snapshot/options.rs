@@ -50,9 +50,12 @@ impl SnapshotOptions {
 
     pub(crate) fn check(&self, source: &Source) -> Result<(), OpError> {
         let usage = |why: String| Err(OpError::Usage { why });
-        let named = (1..=SOURCE_BYTES_MAX).contains(&self.source.len());
-        if !named || self.source.chars().any(|letter| letter == '@' || letter.is_control()) {
-            return usage(format!("`{}` cannot be the name of a source", self.source));
+        if !is_source_name(&self.source) {
+            let name = path_words(self.source.as_bytes());
+            return usage(format!(
+                "`{name}` cannot be the name of a source: 1 to {SOURCE_BYTES_MAX} bytes, without \
+                 `@` and control characters"
+            ));
         }
         if let Some(time) = &self.time
             && crate::ops::words::parse_time(time).is_none()
@@ -70,6 +73,12 @@ impl SnapshotOptions {
             }
         }
     }
+}
+
+/// Whether a source may have this name.
+pub(crate) fn is_source_name(name: &str) -> bool {
+    (1..=SOURCE_BYTES_MAX).contains(&name.len())
+        && !name.chars().any(|letter| letter == '@' || letter.is_control())
 }
 
 /// What is backed up.
