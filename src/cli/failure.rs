@@ -197,6 +197,11 @@ fn judge(error: &OpError) -> Judgement {
         OpError::NoSnapshot { .. } => {
             (Exit::Failure, "snapshot.none", hint("run `sbf-repo snapshots` to see what there is"))
         }
+        OpError::MayBeMeant { .. } => (
+            Exit::Damage,
+            "manifest.damaged",
+            hint("run `sbf-repo snapshots`, and give the id of another snapshot"),
+        ),
         OpError::Hidden { .. } => (Exit::Damage, "outcome.damaged", hint(DAMAGE_HINT)),
         OpError::Forgotten { snapshot } => {
             let text = format!("run `sbf-repo forget --undo {snapshot}` to bring it back");

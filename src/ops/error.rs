@@ -78,6 +78,14 @@ pub enum OpError {
         /// Why it cannot be read.
         why: String,
     },
+    /// A snapshot that may be the newest of those that fit has a damaged manifest.
+    #[error("the manifest of snapshot {snapshot}, which may be the one that is meant, is damaged")]
+    MayBeMeant {
+        /// The snapshot.
+        snapshot: String,
+        /// What is wrong with its manifest.
+        source: Box<RepoError>,
+    },
     /// The snapshot that fits was forgotten, and is still stored.
     #[error("snapshot {snapshot} was forgotten")]
     Forgotten {

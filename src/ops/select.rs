@@ -11,6 +11,7 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::words::parse_time;
 use crate::ops::words::path_words;
+use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::history::RepoErrorAt;
@@ -28,7 +29,8 @@ pub struct Selected {
     pub manifest: Manifest,
     /// The names that lead to what is meant; empty for everything.
     pub path: Vec<Vec<u8>>,
-    /// Outcomes that cannot be read: a newer snapshot may hide behind them.
+    /// Outcomes that cannot be read, behind which a newer snapshot may hide, and manifests that
+    /// cannot, of snapshots that were received earlier.
     pub findings: Vec<Finding>,
 }
 
@@ -111,8 +113,9 @@ impl Selector {
         history: &History,
     ) -> Result<Selected, OpError> {
         for Reading { which, path } in &self.readings {
-            if let Some((live, manifest)) = choose(repository, history, which)? {
-                let findings = history.unreadable.iter().map(hidden_by).collect();
+            if let Some((live, manifest, damaged)) = choose(repository, history, which)? {
+                let hidden = history.unreadable.iter().map(hidden_by);
+                let findings = hidden.chain(damaged).collect();
                 return Ok(Selected { live, manifest, path: path.clone(), findings });
             }
         }
@@ -210,7 +213,8 @@ fn hidden_by(unreadable: &RepoErrorAt) -> Finding {
     Finding::loss("outcome.damaged", key.to_string(), effect)
 }
 
-type Chosen = Option<(LiveSnapshot, Manifest)>;
+/// A snapshot, and what was found on the way to it.
+type Chosen = Option<(LiveSnapshot, Manifest, Vec<Finding>)>;
 
 fn choose(repository: &Repository, history: &History, which: &Which) -> Result<Chosen, OpError> {
     match which {
@@ -242,37 +246,80 @@ fn by_prefix(repository: &Repository, history: &History, digits: &str) -> Result
             return Err(OpError::Usage { why });
         }
     };
-    let manifest = read_manifest(repository, live)?;
-    Ok(Some((live.clone(), manifest)))
+    let manifest = live.manifest(repository).during("cannot read the snapshot's manifest")?;
+    Ok(Some((live.clone(), manifest, Vec::new())))
 }
 
 /// The newest snapshot by the time of its data.
 ///
-/// A damaged manifest among the candidates is an error: it may be the newest.
+/// A damaged manifest among the candidates is an error if it may be the newest: that of a
+/// snapshot which was not received before the one that is found.
 fn newest(
     repository: &Repository,
     mut candidates: Vec<&LiveSnapshot>,
     fits: &dyn Fn((i64, u32)) -> bool,
 ) -> Result<Chosen, OpError> {
     candidates.sort_by_key(|live| std::cmp::Reverse(live.received));
-    let mut best: Option<((i64, u32), &LiveSnapshot, Manifest)> = None;
+    let mut best: Option<(Age, &LiveSnapshot, Manifest)> = None;
+    let mut damaged = Vec::new();
     for live in candidates {
-        // No data is newer than its receipt, so that what was received earlier cannot win.
-        let received_last = live.received.saturating_add(CLOCK_DRIFT_SECONDS);
-        if live.received != 0 && best.as_ref().is_some_and(|best| best.0.0 > received_last) {
+        if best.as_ref().is_some_and(|best| is_older(live, best.0.data)) {
             break;
         }
-        let manifest = read_manifest(repository, live)?;
-        let time = data_time(live, &manifest);
-        if fits(time) && best.as_ref().is_none_or(|best| best.0 < time) {
-            best = Some((time, live, manifest));
+        match live.manifest(repository) {
+            Ok(manifest) => {
+                let age = Age::of(live, &manifest);
+                if fits(age.data) && best.as_ref().is_none_or(|best| best.0 < age) {
+                    best = Some((age, live, manifest));
+                }
+            }
+            Err(error) if repository.is_damage(&error) => damaged.push((live, error)),
+            Err(error) => return Err(error).during("cannot read the manifest of a snapshot"),
         }
     }
-    Ok(best.map(|(_time, live, manifest)| (live.clone(), manifest)))
+    let mut findings = Vec::new();
+    for (live, error) in damaged {
+        match &best {
+            Some((age, _, _)) if is_older(live, age.data) => {}
+            Some((_, best, _)) if live.received < best.received => {
+                findings.push(damaged_earlier(live, &error));
+            }
+            Some(_) | None => {
+                let (snapshot, source) = (live.snapshot.short(), error.into());
+                return Err(OpError::MayBeMeant { snapshot, source });
+            }
+        }
+    }
+    Ok(best.map(|(_age, live, manifest)| (live.clone(), manifest, findings)))
 }
 
-fn read_manifest(repository: &Repository, live: &LiveSnapshot) -> Result<Manifest, OpError> {
-    live.manifest(repository).during("cannot read the manifest of a snapshot that may be meant")
+/// How new a snapshot is; of those with data of one time, the one that came last is the newest.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    data: (i64, u32),
+    received: i64,
+    finished: Option<(i64, u32)>,
+}
+
+impl Age {
+    fn of(live: &LiveSnapshot, manifest: &Manifest) -> Self {
+        let finished = parse_time(&manifest.predicate.times.finished);
+        Self { data: data_time(live, manifest), received: live.received, finished }
+    }
+}
+
+/// Whether a snapshot's data is certainly older than this: no data is newer than its receipt.
+fn is_older(live: &LiveSnapshot, time: (i64, u32)) -> bool {
+    live.received != 0 && time.0 > live.received.saturating_add(CLOCK_DRIFT_SECONDS)
+}
+
+fn damaged_earlier(live: &LiveSnapshot, error: &RepoError) -> Finding {
+    let object = format!("snapshot {}", live.snapshot);
+    let effect = format!(
+        "it was received earlier and is passed over, as its manifest cannot be read: {}",
+        chain_words(error)
+    );
+    Finding::loss("manifest.damaged", object, effect)
 }
 
 /// The time of a snapshot's data; a time after its receipt does not count.

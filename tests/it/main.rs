@@ -26,6 +26,7 @@ mod reader;
 mod restore;
 mod retention;
 mod scratch;
+mod select;
 mod snapshot;
 mod store_conformance;
 mod store_posix;
