@@ -65,3 +65,19 @@ fn a_damaged_manifest_that_was_received_earlier_does_not_hide_the_latest() {
     assert!(words.contains(&id(&newer)[..8]) && words.contains("give the id"), "{words}");
     check(&desk.run(&["ls", &id(&third)]), 0);
 }
+
+#[test]
+fn of_snapshots_within_one_second_the_last_is_the_parent() {
+    // It was the one with the largest id.
+    let (desk, now) = (Desk::with_repository(), now());
+    let mut parent = serde_json::Value::Null;
+    for _ in 0..7 {
+        let made = snapshot_at(&desk, &["--time", "2026-01-01T00:00:00Z", "data"], now);
+        assert_eq!(made["parent"], parent);
+        parent = made["snapshot"].clone();
+        let latest = desk.run(&["ls", "latest", "--json"]);
+        check(&latest, 0);
+        let said = String::from_utf8(latest.stdout).unwrap();
+        assert!(said.contains(parent.as_str().unwrap()), "{said}");
+    }
+}

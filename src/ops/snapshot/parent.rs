@@ -34,10 +34,17 @@ pub(crate) struct Parent {
 impl Parent {
     /// The newest snapshot of files of this source; `None` if there is none that can be read.
     pub(crate) fn find(repository: &Repository, history: &History, source: &str) -> Option<Self> {
-        let newest = |live: &&LiveSnapshot| (live.client == repository.keys.client, live.received);
-        let live =
-            history.snapshots.iter().filter(|live| live.source == source).max_by_key(newest)?;
-        let manifest = live.manifest(repository).ok()?;
+        let rank = |live: &&LiveSnapshot| (live.client == repository.keys.client, live.received);
+        let of_source = history.snapshots.iter().filter(|live| live.source == source);
+        let newest = of_source.clone().map(|live| rank(&live)).max()?;
+        // Several may have been received within one second: what they say of their own time decides.
+        let read = |live: &LiveSnapshot| {
+            let manifest = live.manifest(repository).ok()?;
+            let finished = parse_time(&manifest.predicate.times.finished)?;
+            Some((finished, live.clone(), manifest))
+        };
+        let tied = of_source.filter(|live| rank(live) == newest).filter_map(read);
+        let (_finished, live, manifest) = tied.max_by_key(|(finished, _, _)| *finished)?;
         let (root, height) = manifest.root()?;
         let started = parse_time(&manifest.predicate.times.started)?;
         let trusted_before = before(started);
