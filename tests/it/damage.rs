@@ -316,6 +316,11 @@ fn a_pack_with_a_bad_sector_costs_its_files_and_not_the_check() {
     assert_eq!(files, expected);
     assert!(restore_files(&repository, snapshot, KeepGoing::Stop).is_err());
 
+    let manifest = objects.keys().find(|key| key.is_under("manifests")).unwrap();
+    faulty.break_key(manifest, Fault::Fail(StoreErrorKind::Unreadable));
+    let found = check_all(&repository, Depth::Structure).unwrap().findings;
+    assert!(found.iter().any(|found| found.object == manifest.as_str()), "{found:?}");
+
     for key in objects.keys() {
         faulty.break_key(key, Fault::Fail(StoreErrorKind::Unreadable));
     }

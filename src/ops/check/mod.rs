@@ -184,7 +184,7 @@ fn check_objects(
                 Ok(()) => {}
                 // Swept since it was listed; whatever needs it says so.
                 Err(error) if is_missing(&error) => {}
-                Err(error) if error.is_damage() => {
+                Err(error) if repository.is_damage(&error) => {
                     let effect = format!("it cannot be relied on: {}", chain_words(&error));
                     let finding = Finding::loss("object.damaged", key.to_string(), effect);
                     if report.findings.iter().all(|found| found.object != finding.object) {

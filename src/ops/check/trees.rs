@@ -119,7 +119,7 @@ impl<'a> TreeCheck<'a> {
                     }
                 }
                 Some(Err(error)) if self.reader.repository.is_damage(&error) => {
-                    found.lost(&level.path, &error)
+                    found.lost(&level.path, &error);
                 }
                 Some(Err(error)) => return Err(error.into()),
                 None => {
