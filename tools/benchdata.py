@@ -73,7 +73,7 @@ def _install_npm(work: pathlib.Path) -> pathlib.Path | None:
     return work / "node_modules"
 
 
-def _copy_capped(source: pathlib.Path, target: pathlib.Path, budget: int) -> int:
+def copy_capped(source: pathlib.Path, target: pathlib.Path, budget: int) -> int:
     """Copy `source` in name order until `budget` bytes are used up.
 
     Symbolic links stay links, special files and unreadable ones are left out.
@@ -133,7 +133,7 @@ def make_tree(data: pathlib.Path, cap: int = TREE_CAP, log=print) -> dict:
     for name, source, label in candidates:
         if not source or not os.path.isdir(source) or left <= 0:
             continue
-        used = _copy_capped(pathlib.Path(source), tree / name, left)
+        used = copy_capped(pathlib.Path(source), tree / name, left)
         left -= used
         parts.append({"part": name, "from": label, "bytes": used})
         log(f"  tree/{name}: {used / 1e6:.0f} MB")

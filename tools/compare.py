@@ -759,10 +759,10 @@ class Comparison:
         self.sizes: dict = {}
         self.verified: dict = {}
         self.remarks: list = []
-        self.tools, self.missing = self._find_tools()
+        self.tools, self.missing = self.find_tools()
         self.versions = {tool.name: tool.version() for tool in self.tools}
 
-    def _find_tools(self) -> tuple:
+    def find_tools(self) -> tuple:
         """The tools that can be run, and why the others cannot."""
         listing = self.options.cache / "peers.json"
         peers = json.loads(listing.read_text()) if listing.exists() else {}
