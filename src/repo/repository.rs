@@ -39,6 +39,7 @@ use crate::repo::state::StateDirectory;
 use crate::store::Listed;
 use crate::store::Store;
 use crate::store::StoreErrorKind;
+use crate::store::ordered::OrderedStore;
 use crate::store::posix::PosixStore;
 use crate::units::to_u64;
 use std::path::Path;
@@ -66,7 +67,7 @@ pub(crate) struct Located {
 impl Located {
     /// A repository in `store`.
     pub(crate) fn new(store: Arc<dyn Store>, environment: Arc<dyn Environment>) -> Self {
-        Self { store, environment }
+        Self { store: Arc::new(OrderedStore::new(store)), environment }
     }
 
     /// The repository in a directory that exists.
@@ -280,7 +281,7 @@ impl Repository {
 
     /// The same place, for what needs no keys.
     pub(crate) fn located(&self) -> Located {
-        Located::new(Arc::clone(&self.store), Arc::clone(&self.environment))
+        Located { store: Arc::clone(&self.store), environment: Arc::clone(&self.environment) }
     }
 
     /// A chunker of this profile.

@@ -8,6 +8,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
+pub(crate) mod ordered;
 pub(crate) mod posix;
 mod shared;
 pub(crate) mod vfs;

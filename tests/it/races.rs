@@ -231,6 +231,8 @@ fn operations(store: &Arc<Faulty>, key: &KeyFile) -> u64 {
 fn survives(calls: fn(Call) -> bool, faults: &[Fault]) {
     let (prepared, first, second) = repository(1);
     write(&shared(&prepared), &second, 30, 1).unwrap();
+    // The client has a head, which its next commit names once, however often it is listed.
+    write(&shared(&prepared), &first, 31, 2).unwrap();
     let counted = Arc::new(FaultStore::new(shared(&Arc::new(prepared.snapshot()))));
     operations(&counted, &first);
     let trace = counted.trace();
