@@ -84,7 +84,11 @@ impl WriterSession {
         // Leftovers of crashes take space and harm nobody: whether they go is not decisive.
         let _ignored = repository.store.sweep();
         let (mut dead, dead_marks) = close_dead_sessions(repository)?;
+        // This host's memory may have named one already: what is adopted twice is in a segment
+        // twice, which no reader accepts.
         dead.extend_from_slice(fenced);
+        dead.sort_unstable();
+        dead.dedup();
         for _attempt in 0..ANNOUNCE_ATTEMPTS {
             if let Some(session) = Self::announce(repository, &dead)? {
                 return Ok(Self { dead_marks, ..session });
