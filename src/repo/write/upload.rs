@@ -99,7 +99,9 @@ impl Uploader {
         }
         let flushed = self.shared.flush_if_full()?;
         let shared = Arc::clone(&self.shared);
-        running.push(thread::spawn(move || shared.store(draft)));
+        // Numbered here, so that packs are numbered in the order in which they are given.
+        let (session, sequence) = shared.lock().next_number();
+        running.push(thread::spawn(move || shared.store(session, sequence, draft)));
         Ok(flushed)
     }
 
@@ -154,12 +156,7 @@ impl Uploader {
 }
 
 impl Shared {
-    fn store(&self, draft: PackDraft) {
-        let (session, sequence) = {
-            let mut state = self.lock();
-            state.next_pack += 1;
-            (state.session, state.next_pack)
-        };
+    fn store(&self, session: SessionRef, sequence: u32, draft: PackDraft) {
         let PackDraft { id, sha256, header, header_length, blocks, bytes } = draft;
         let reference = PackRef { session, sequence, id };
         let stored = create(self.repository.store.as_ref(), &reference.key(), &bytes);
@@ -245,6 +242,12 @@ impl State {
             stored: Vec::new(),
             failed: None,
         }
+    }
+
+    /// The number of the next pack in its session.
+    fn next_number(&mut self) -> (SessionRef, u32) {
+        self.next_pack += 1;
+        (self.session, self.next_pack)
     }
 
     fn add(&mut self, pack: IndexedPack) {
