@@ -27,6 +27,7 @@ mod restore;
 mod retention;
 mod scratch;
 mod select;
+mod simulator;
 mod snapshot;
 mod store_conformance;
 mod store_posix;
