@@ -5,6 +5,7 @@ use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::repository::is_transient;
 use crate::store::Store;
+use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::units::MIB;
 
@@ -30,18 +31,15 @@ pub(crate) fn create_register(
     loop {
         attempt += 1;
         let Err(error) = store.create(key, body) else { return Ok(Won::Mine) };
-        match store.read(key, REGISTER_BYTES_MAX) {
-            Ok(found) => {
-                // What another process wrote must be durable before anything follows from it.
-                store.settle(key)?;
-                return Ok(if found == body { Won::Mine } else { Won::Theirs(found) });
-            }
-            Err(read) if read.kind == StoreErrorKind::NotFound => {
-                // It was there and a sweep took it before it was read: what decides it again counts
-                // for nothing, and whoever asked looks at the newest verdict.
-                let may_succeed =
+        match read_settled(store, key) {
+            Ok(Some(found)) if found == body => return Ok(Won::Mine),
+            Ok(Some(found)) => return Ok(Won::Theirs(found)),
+            // A register that was decided and is gone was swept since: its epoch is over, so that
+            // whoever creates it again finds that out from the newest verdict.
+            Ok(None) => {
+                let may_try =
                     is_transient(error.kind) || error.kind == StoreErrorKind::AlreadyExists;
-                if attempt >= REGISTER_ATTEMPTS || !may_succeed {
+                if attempt >= REGISTER_ATTEMPTS || !may_try {
                     return Err(error.into());
                 }
             }
@@ -50,5 +48,42 @@ pub(crate) fn create_register(
     }
 }
 
+/// The register's body, once it is durable; `None` if there is no register, or no longer.
+fn read_settled(store: &dyn Store, key: &ObjectKey) -> Result<Option<Vec<u8>>, StoreError> {
+    let is_missing = |error: &StoreError| error.kind == StoreErrorKind::NotFound;
+    // What another process wrote must be durable before anything follows from it.
+    let found = store.read(key, REGISTER_BYTES_MAX);
+    match found.and_then(|found| store.settle(key).map(|()| found)) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 const REGISTER_ATTEMPTS: u32 = 8;
 const REGISTER_BYTES_MAX: u64 = 64 * MIB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::testing::FaultStore;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_register_that_is_swept_while_it_is_read_is_created_again() {
+        let key = ObjectKey::new("outcomes/c/0/s").unwrap();
+        // Before it is read, and before it is made durable.
+        for call in [1, 2] {
+            let inner = Arc::new(MemoryStore::new());
+            inner.create(&key, b"a fence").unwrap();
+            let store = FaultStore::new(Arc::clone(&inner));
+            let swept = key.clone();
+            store.interleave_at(call, move || {
+                inner.remove(&swept);
+            });
+            let won = create_register(&store, &key, b"a commit").unwrap();
+            assert_eq!(won, Won::Mine, "swept before call {call}");
+        }
+    }
+}
