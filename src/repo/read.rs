@@ -162,21 +162,21 @@ impl ChunkReader {
         let kind_number = pack.header.kind.number();
         let place = block::associated_data(self.repository.id(), kind_number, sealed_uid, number);
         let raw_length = to_usize32(block.raw_length);
-        SCRATCH.with_borrow_mut(|(stored, decompressor)| {
-            self.repository.store.read_range(&reference.key(), block.range.clone(), stored)?;
-            aead::open(&key, &block::nonce(number), &place, stored)
-                .map_err(|source| wrong(source.into()))?;
-            match &block.codec {
-                BlockCodec::Zstd => decompressor
-                    .decompress(stored, raw_length, plaintext)
-                    .map_err(|source| wrong(source.into())),
-                // The frame of a delta is decoded below, once its bases were read.
-                BlockCodec::Raw | BlockCodec::Delta { .. } => {
-                    std::mem::swap(plaintext, stored);
-                    Ok(())
-                }
-            }
-        })?;
+        // Taken, not borrowed: whatever a store does within a read, it finds this free.
+        let taken = SCRATCH.take();
+        let (mut stored, mut decompressor) =
+            taken.unwrap_or_else(|| (Vec::new(), Decompressor::new()));
+        self.repository.store.read_range(&reference.key(), block.range.clone(), &mut stored)?;
+        aead::open(&key, &block::nonce(number), &place, &mut stored)
+            .map_err(|source| wrong(source.into()))?;
+        match &block.codec {
+            BlockCodec::Zstd => decompressor
+                .decompress(&stored, raw_length, plaintext)
+                .map_err(|source| wrong(source.into()))?,
+            // The frame of a delta is decoded below, once its bases were read.
+            BlockCodec::Raw | BlockCodec::Delta { .. } => std::mem::swap(plaintext, &mut stored),
+        }
+        SCRATCH.set(Some((stored, decompressor)));
         if let BlockCodec::Delta { bases } = &block.codec {
             let frame = std::mem::take(plaintext);
             let prefix = self
@@ -293,8 +293,7 @@ impl BlockCache {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<(Vec<u8>, Decompressor)> =
-        RefCell::new((Vec::new(), Decompressor::new()));
+    static SCRATCH: RefCell<Option<(Vec<u8>, Decompressor)>> = const { RefCell::new(None) };
 }
 
 const PACK_KEYS_COUNT_MAX: usize = 65_536;
