@@ -19,6 +19,7 @@ use sbf_repo::testing::Outcome;
 use sbf_repo::testing::SplitMix;
 use sbf_repo::testing::Store;
 use sbf_repo::testing::StoreError;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -201,10 +202,18 @@ impl Process {
         })
     }
 
-    /// Packs of one session are sent by several threads at once; here they go in order.
-    fn in_order(&self, key: &ObjectKey) -> Option<(String, u32)> {
-        let pack = PackRef::parse(key).ok()?;
+    /// Packs of one session are sent by several threads at once; here they go in order: each waits
+    /// until the thread that sent the one before has ended.
+    fn in_order(self: &Arc<Self>, key: &ObjectKey) {
+        let Ok(pack) = PackRef::parse(key) else { return };
         let session = pack.session.packs_prefix();
+        let sending = SENDING.take();
+        if sending.as_ref().is_some_and(|it| it.session == session && it.sequence == pack.sequence)
+        {
+            SENDING.set(sending);
+            return;
+        }
+        drop(sending);
         let mut sent = self.sent.lock().unwrap();
         for _wait in 0..ORDER_WAITS_MAX {
             let before = sent.get(&session).copied().unwrap_or_default();
@@ -213,7 +222,8 @@ impl Process {
             }
             sent = self.sent_more.wait_timeout(sent, ORDER_WAIT).unwrap().0;
         }
-        Some((session, pack.sequence))
+        let sending = Sending { process: Arc::clone(self), session, sequence: pack.sequence };
+        SENDING.set(Some(sending));
     }
 
     fn error(&self, call: Call, key: &str, kind: StoreErrorKind) -> StoreError {
@@ -232,16 +242,8 @@ impl Process {
 
 impl Store for View {
     fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError> {
-        let ordered = self.0.in_order(key);
-        let change = Change { key: key.clone(), body: Some(body.to_vec()) };
-        let answer = self.0.change(Call::Create, &change);
-        if let Some((session, sequence)) = ordered {
-            let mut sent = self.0.sent.lock().unwrap();
-            let newest = sent.entry(session).or_default();
-            *newest = sequence.max(*newest);
-            self.0.sent_more.notify_all();
-        }
-        answer
+        self.0.in_order(key);
+        self.0.change(Call::Create, &Change { key: key.clone(), body: Some(body.to_vec()) })
     }
 
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {
@@ -316,6 +318,27 @@ impl Environment for Surroundings {
             *byte = random.below(256).to_le_bytes()[0];
         }
     }
+}
+
+/// A pack that a thread sends until it ends.
+#[derive(Debug)]
+struct Sending {
+    process: Arc<Process>,
+    session: String,
+    sequence: u32,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let mut sent = self.process.sent.lock().unwrap();
+        let newest = sent.entry(std::mem::take(&mut self.session)).or_default();
+        *newest = self.sequence.max(*newest);
+        self.process.sent_more.notify_all();
+    }
+}
+
+thread_local! {
+    static SENDING: Cell<Option<Sending>> = const { Cell::new(None) };
 }
 
 fn shuffle(listed: &mut [Listed], seed: u64) {
