@@ -49,24 +49,37 @@ pub(crate) struct Draft<'a> {
     pub(crate) checkpoints: u32,
 }
 
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Its snapshot counts.
+    Committed(SnapshotReport),
+    /// It was fenced, or had a checkpoint, and something that its tree names is not known to be
+    /// there: the source must be read again.
+    Collected(OpError),
+}
+
 /// Waits until everything is durable, stores the manifest, and decides the session.
 ///
 /// A session that was fenced is followed by another one that adopts what it stored; if everything
 /// the tree names is still there, that one commits the same tree.
-pub(crate) fn commit(store: &ChunkStore, mut draft: Draft<'_>) -> Result<SnapshotReport, OpError> {
+pub(crate) fn commit(store: &ChunkStore, mut draft: Draft<'_>) -> Result<Ended, OpError> {
     let mut durable = store.finish().during("cannot store the data")?;
     let counters = store.counters();
     draft.tally.run.bytes_new = counters.new_bytes.load(Ordering::Relaxed);
     draft.tally.run.bytes_stored = counters.stored_bytes.load(Ordering::Relaxed);
     for attempt in 0..COMMIT_ATTEMPTS {
         if attempt > 0 || draft.checkpoints > 0 {
-            check_closure(&open_reader(store), draft.tree.node, draft.tree.height)
-                .during("something this run relied on was collected meanwhile; run it again")?;
+            let closed = check_closure(&open_reader(store), draft.tree.node, draft.tree.height)
+                .during("something this run relied on was collected meanwhile; run it again");
+            if let Err(error) = closed {
+                return Ok(Ended::Collected(error));
+            }
         }
         let session = store.take_session().during("cannot commit the snapshot")?;
         let reference = session.reference;
         if try_commit(session, store, &draft, durable)? {
-            return Ok(report(draft, reference.session.into()));
+            return Ok(Ended::Committed(report(draft, reference.session.into())));
         }
         store.reopen(Some(reference)).during("cannot begin another session")?;
         durable = store.finish().during("cannot store the data")?;

@@ -19,6 +19,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::commit::Draft;
+use crate::ops::snapshot::commit::Ended;
 use crate::ops::snapshot::commit::commit;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -40,6 +41,7 @@ use crate::repo::write::ChunkStore;
 
 /// Backs up a source and commits a snapshot of it.
 ///
+/// A source that can be read again is, if a collection gave up the run and took what it relied on.
 /// Errors: nothing is visible then. The next run on this host uses what was stored and what no
 /// collection took meanwhile.
 pub fn snapshot(
@@ -50,6 +52,31 @@ pub fn snapshot(
 ) -> Result<SnapshotReport, OpError> {
     options.check(&source)?;
     repository.check_makes_snapshots().during("cannot begin a session")?;
+    let mut source = source;
+    let mut attempt = 1;
+    loop {
+        let again = source.again();
+        match run(repository, options, source, progress)? {
+            Ended::Committed(report) => return Ok(report),
+            Ended::Collected(error) => match again {
+                Some(again) if attempt < RUNS_COUNT_MAX => source = again,
+                Some(_) | None => return Err(error),
+            },
+        }
+        attempt += 1;
+        progress.warn(
+            "a collection gave up this run, and removed what it relied on: it begins again, with what it stored",
+        );
+    }
+}
+
+/// Reads the source once.
+fn run(
+    repository: &Repository,
+    options: &SnapshotOptions,
+    source: Source,
+    progress: &dyn Progress,
+) -> Result<Ended, OpError> {
     let started = repository.environment.now();
     let session = WriterSession::open(repository).during("cannot begin a session")?;
     let parent = match &source {
@@ -72,7 +99,11 @@ pub fn snapshot(
     let checkpoints = pace.checkpoint_count();
     let parent = parent.as_ref();
     let draft = Draft { options, started, parent, tree, tally, produced, checkpoints };
-    commit(&store, draft).inspect_err(|_error| store.abandon())
+    let ended = commit(&store, draft);
+    if !matches!(ended, Ok(Ended::Committed(_))) {
+        store.abandon();
+    }
+    ended
 }
 
 fn back_up(
@@ -137,5 +168,7 @@ fn chunker(store: &ChunkStore, source: &Source) -> Result<Chunker, OpError> {
     repository.chunker(profile).during("cannot cut content")
 }
 
+/// How often a source is read: a collection that gives up every run is a mistake of its owner.
+const RUNS_COUNT_MAX: u32 = 4;
 /// Plaintext of the parent's tree that is kept.
 const PARENT_CACHE_BYTES: usize = 8 * 1_048_576;

@@ -94,6 +94,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// The same source, if it can be read once more.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Files(files) => Some(Self::Files(files.clone())),
+            Self::Command(command) => Some(Self::Command(command.clone())),
+            Self::Stream(_) => None,
+        }
+    }
+
     /// The chunker profile that fits.
     pub(crate) fn profile(&self) -> &'static str {
         match self {

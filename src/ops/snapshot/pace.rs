@@ -11,6 +11,9 @@ pub(crate) struct Pace<'a> {
     store: &'a ChunkStore,
     source: &'a str,
     interval_seconds: i64,
+    /// Whether the tree can be checked after a checkpoint, as it must be then: not by a key that
+    /// reads nothing, whose run stays one session.
+    may_check: bool,
     due_at: Cell<i64>,
     checkpoint_count: Cell<u32>,
 }
@@ -19,7 +22,8 @@ impl<'a> Pace<'a> {
     /// A run of `source` with a checkpoint every so many seconds.
     pub(crate) fn new(store: &'a ChunkStore, source: &'a str, interval_seconds: i64) -> Self {
         let due_at = Cell::new(store.repository.environment.now().0 + interval_seconds);
-        Self { store, source, interval_seconds, due_at, checkpoint_count: Cell::new(0) }
+        let may_check = store.repository.keys.newest().tree.is_some();
+        Self { store, source, interval_seconds, may_check, due_at, checkpoint_count: Cell::new(0) }
     }
 
     /// Whether a checkpoint is due; stores a heartbeat if the session was silent for long.
@@ -30,7 +34,7 @@ impl<'a> Pace<'a> {
         if self.due_at.get() - now > self.interval_seconds {
             self.due_at.set(now + self.interval_seconds);
         }
-        Ok(now >= self.due_at.get())
+        Ok(self.may_check && now >= self.due_at.get())
     }
 
     /// Commits what was uploaded. Nothing may be waiting for the workers.
