@@ -94,6 +94,18 @@ impl CheckReport {
         self.findings.iter().any(|finding| finding.severity == Severity::Loss)
     }
 
+    /// Drops losses that another check did not find: each may be what a collection took away.
+    fn keep_losses_of(&mut self, other: &Self) {
+        let count = self.findings.len();
+        self.findings.retain(|finding| {
+            let is_same =
+                |found: &Finding| (found.code, &found.object) == (finding.code, &finding.object);
+            finding.severity != Severity::Loss || other.findings.iter().any(is_same)
+        });
+        let dropped = crate::units::to_u64(count - self.findings.len());
+        self.findings_count = self.findings_count.saturating_sub(dropped);
+    }
+
     pub(crate) fn note(&mut self, finding: Finding, progress: &dyn Progress) {
         if finding.severity == Severity::Loss {
             progress.warn(&format!("{}: {}", finding.object, finding.effect));
@@ -114,14 +126,20 @@ pub fn check(
     progress: &dyn Progress,
 ) -> Result<CheckReport, OpError> {
     let mut attempt = 0;
+    let mut before: Option<CheckReport> = None;
     loop {
         attempt += 1;
-        let (verdict, report) = check_once(repository, options, progress)?;
+        let (verdict, mut report) = check_once(repository, options, progress)?;
         // A collection that ends meanwhile takes away what was about to be read.
         let chain = Chain::load(repository).during("cannot read the collections")?;
-        if !report.is_damaged() || chain.verdict == verdict || attempt >= ATTEMPTS_COUNT_MAX {
+        if !report.is_damaged() || chain.verdict == verdict {
             return Ok(report);
         }
+        if let Some(before) = before.filter(|_before| attempt >= ATTEMPTS_COUNT_MAX) {
+            report.keep_losses_of(&before);
+            return Ok(report);
+        }
+        before = Some(report);
     }
 }
 

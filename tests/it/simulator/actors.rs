@@ -17,7 +17,6 @@ use crate::support::words;
 use sbf_repo::KeyFile;
 use sbf_repo::RepoError;
 use sbf_repo::Repository;
-use sbf_repo::StoreErrorKind;
 use sbf_repo::id::SnapshotId;
 use sbf_repo::ops::check::Depth;
 use sbf_repo::ops::error::OpError;
@@ -162,11 +161,8 @@ impl Actor<'_> {
             Deed::Hold(snapshot) => self.rescue(&repository, *snapshot, true),
             Deed::Restore(snapshot) => self.restore(process, &repository, *snapshot),
             Deed::Check => {
-                let before = self.world.verdicts_count();
                 let report = check_all(&repository, Depth::ReadData)?;
-                let verdicts = self.world.verdicts_count() - before;
-                let is_outrun = verdicts >= CHECK_ATTEMPTS_COUNT;
-                if report.is_damaged() && !process.was_disturbed() && !is_outrun {
+                if report.is_damaged() && !process.was_disturbed() {
                     self.world.wrong(format!("a check finds {:?}", report.findings));
                 }
                 Ok(format!("{} findings", report.findings.len()))
@@ -271,15 +267,10 @@ fn is_excused(deed: &Deed, error: &OpError) -> bool {
         (Deed::Snapshot(..) | Deed::Prune(_), OpError::Repo { what, source }) => {
             let is_hurried =
                 matches!(source.as_ref(), RepoError::Fenced { .. } | RepoError::Unsettled { .. });
-            // Fenced, and what the run had found stored is gone: its user must run it again.
+            // Fenced, and what the run had found stored is gone; a stream cannot be read again.
+            let is_stream = matches!(deed, Deed::Snapshot(_, Content::Stream(_)));
             let is_collected = what.starts_with("something this run relied on was collected");
-            // Swept by the collection before, whose delete came late: the next prune goes on.
-            let is_late = matches!(
-                source.as_ref(),
-                RepoError::Store { source }
-                    if source.kind == StoreErrorKind::NotFound && source.key.starts_with("forget/")
-            );
-            is_hurried || is_collected || is_late
+            is_hurried || (is_stream && is_collected)
         }
         (
             Deed::Undo(_) | Deed::Hold(_) | Deed::Forget(..),
@@ -288,6 +279,3 @@ fn is_excused(deed: &Deed, error: &OpError) -> bool {
         _ => false,
     }
 }
-
-/// A check looks again that often while verdicts take away what it reads.
-const CHECK_ATTEMPTS_COUNT: usize = 3;

@@ -184,12 +184,6 @@ impl World {
         Ok(listed)
     }
 
-    /// How many collections were decided so far.
-    pub(crate) fn verdicts_count(&self) -> usize {
-        let objects = self.store.objects();
-        objects.keys().filter(|key| is_register(key) && key.as_str().ends_with("/verdict")).count()
-    }
-
     /// From here on nothing goes wrong.
     pub(crate) fn calm_down(&self) {
         let mut state = self.state.lock().unwrap();
