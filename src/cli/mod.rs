@@ -5,6 +5,7 @@ mod commands;
 mod context;
 mod environment;
 mod failure;
+mod keep;
 mod output;
 mod patterns;
 mod progress;

@@ -143,6 +143,8 @@ pub struct BaseCheckpoint {
     pub source: String,
     /// The chunks it keeps.
     pub roots: Vec<CheckpointRoot>,
+    /// When the store received its outcome, in seconds since 1970.
+    pub received: i64,
 }
 
 macro_rules! record {

@@ -6,16 +6,21 @@ use crate::format::Rule;
 use crate::format::record::Record;
 use crate::id::PackId;
 use crate::id::RecordId;
+use crate::id::SessionId;
 use crate::id::SnapshotId;
 use serde_json::Map;
 use serde_json::Value;
+use std::fmt;
+use std::str::FromStr;
 
-/// Snapshots shall no longer count.
+/// Snapshots, checkpoints or both shall no longer count; at least one of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Forget {
-    /// Which; sorted, at least one.
+    /// Which snapshots; sorted.
     pub snapshots: Vec<SnapshotId>,
+    /// Which checkpoints, by their sessions; sorted.
+    pub checkpoints: Vec<SessionId>,
     /// Why, for people.
     pub reason: Option<String>,
     /// When it was asked for, RFC 3339 in UTC.
@@ -92,8 +97,13 @@ impl Forget {
 
     /// Adds what it says to a statement.
     pub fn write(&self, record: &mut Record) {
-        let Self { snapshots, reason, time, source, policy } = self;
-        insert_snapshots(record, snapshots);
+        let Self { snapshots, checkpoints, reason, time, source, policy } = self;
+        if !snapshots.is_empty() {
+            insert_snapshots(record, snapshots);
+        }
+        if !checkpoints.is_empty() {
+            insert_names(record, CHECKPOINTS, checkpoints);
+        }
         insert_text(record, "reason", reason.as_deref());
         insert_text(record, "time", time.as_deref());
         insert_text(record, "source", source.as_deref());
@@ -104,8 +114,14 @@ impl Forget {
 
     /// Takes a statement apart.
     pub fn read(record: &Record) -> Result<Self, FormatError> {
+        let snapshots = some_snapshots(record)?;
+        let checkpoints = some_checkpoints(record)?;
+        if snapshots.is_empty() && checkpoints.is_empty() {
+            return Err(wrong());
+        }
         Ok(Self {
-            snapshots: snapshots(record)?,
+            snapshots,
+            checkpoints,
             reason: text(record, "reason")?,
             time: text(record, "time")?,
             source: text(record, "source")?,
@@ -201,15 +217,12 @@ impl Damage {
     /// Adds what it says to a statement.
     pub fn write(&self, record: &mut Record) {
         let Self { packs } = self;
-        let names = packs.iter().map(|pack| Value::from(pack.to_string())).collect();
-        record.predicate.insert(PACKS.to_owned(), Value::Array(names));
+        insert_names(record, PACKS, packs);
     }
 
     /// Takes a statement apart.
     pub fn read(record: &Record) -> Result<Self, FormatError> {
-        let names = texts(record, PACKS)?;
-        let packs = names.iter().map(|name| name.parse().map_err(|_source| wrong()));
-        Ok(Self { packs: packs.collect::<Result<_, _>>()? })
+        Ok(Self { packs: names(record, PACKS)? })
     }
 }
 
@@ -259,8 +272,12 @@ fn insert_text(record: &mut Record, name: &str, value: Option<&str>) {
 }
 
 fn insert_snapshots(record: &mut Record, snapshots: &[SnapshotId]) {
-    let names = snapshots.iter().map(|snapshot| Value::from(snapshot.to_string())).collect();
-    record.predicate.insert(SNAPSHOTS.to_owned(), Value::Array(names));
+    insert_names(record, SNAPSHOTS, snapshots);
+}
+
+fn insert_names(record: &mut Record, name: &str, ids: &[impl fmt::Display]) {
+    let names = ids.iter().map(|id| Value::from(id.to_string())).collect();
+    record.predicate.insert(name.to_owned(), Value::Array(names));
 }
 
 fn text(record: &Record, name: &str) -> Result<Option<String>, FormatError> {
@@ -280,14 +297,25 @@ fn texts(record: &Record, name: &str) -> Result<Vec<String>, FormatError> {
     if texts.is_empty() || !sorted { Err(wrong()) } else { Ok(texts) }
 }
 
-fn snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
-    let names = texts(record, SNAPSHOTS)?;
+/// A list of identifiers: sorted, each once, at least one.
+fn names<T: FromStr>(record: &Record, name: &str) -> Result<Vec<T>, FormatError> {
+    let names = texts(record, name)?;
     names.iter().map(|name| name.parse().map_err(|_source| wrong())).collect()
+}
+
+fn snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
+    names(record, SNAPSHOTS)
 }
 
 /// As [`snapshots`], or none if the member is left out.
 fn some_snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
     if record.predicate.contains_key(SNAPSHOTS) { snapshots(record) } else { Ok(Vec::new()) }
+}
+
+/// The checkpoints, or none if the member is left out.
+fn some_checkpoints(record: &Record) -> Result<Vec<SessionId>, FormatError> {
+    let is_there = record.predicate.contains_key(CHECKPOINTS);
+    if is_there { names(record, CHECKPOINTS) } else { Ok(Vec::new()) }
 }
 
 fn object(record: &Record, name: &str) -> Result<Option<Map<String, Value>>, FormatError> {
@@ -302,5 +330,6 @@ fn wrong() -> FormatError {
     FormatError::new("record", Rule::RecordJson, 2)
 }
 
+const CHECKPOINTS: &str = "checkpoints";
 const PACKS: &str = "packs";
 const SNAPSHOTS: &str = "snapshots";

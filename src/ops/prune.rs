@@ -2,6 +2,8 @@
 
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::forget::checkpoints::CheckpointRow;
+use crate::ops::forget::checkpoints::checkpoints;
 use crate::ops::progress::NoProgress;
 use crate::ops::progress::Progress;
 use crate::repo::error::RepoError;
@@ -109,6 +111,8 @@ pub struct PruneReport {
     pub waiting: Vec<WaitingSession>,
     /// Packs that could not be copied because they are damaged.
     pub damaged: Vec<String>,
+    /// Checkpoints that no snapshot followed, and that keep what they stored.
+    pub checkpoints: Vec<CheckpointRow>,
 }
 
 /// How far pruning got.
@@ -214,6 +218,7 @@ pub fn prune(
         fenced: summary.fenced.iter().map(|fenced| fenced.session.to_string()).collect(),
         waiting: waiting.into_iter().map(WaitingSession::from).collect(),
         damaged: summary.damaged,
+        checkpoints: checkpoints(repository)?,
     })
 }
 
@@ -235,7 +240,9 @@ pub fn plan_prune(
     };
     let survey = collector.survey(chain.plan + 1).during("cannot plan")?;
     let plan = Some(PrunePlan::from(survey.tally));
-    Ok(PruneReport { state: PruneState::Planned, unfinished, plan, ..PruneReport::default() })
+    let checkpoints = checkpoints(repository)?;
+    let state = PruneState::Planned;
+    Ok(PruneReport { state, unfinished, plan, checkpoints, ..PruneReport::default() })
 }
 
 /// Helps collection `number`, which runs, to its verdict; without the right to do so, it is left.

@@ -12,6 +12,7 @@ use crate::format::mark::Undo;
 use crate::format::record::Record;
 use crate::id::ClientId;
 use crate::id::RecordId;
+use crate::id::SessionId;
 use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
@@ -30,6 +31,7 @@ pub(crate) struct Marks {
     undone: Vec<Undo>,
     holds: BTreeMap<SnapshotId, Vec<HeldBy>>,
     forgotten: BTreeSet<SnapshotId>,
+    forgotten_checkpoints: BTreeSet<SessionId>,
     counting: BTreeSet<RecordId>,
     /// Records that could not be read or whose signature does not count, and numbers that are
     /// missing. None of them is obeyed.
@@ -78,7 +80,18 @@ impl Marks {
         &self.forgotten
     }
 
-    /// Forgets that count for at least one snapshot. A collection folds them whole: what one of
+    /// Checkpoints that a forget names. Nothing undoes that, and nothing holds them.
+    pub(crate) const fn forgotten_checkpoints(&self) -> &BTreeSet<SessionId> {
+        &self.forgotten_checkpoints
+    }
+
+    /// The checkpoints that some forgets name.
+    pub(crate) fn checkpoints_of(&self, forgets: &[RecordId]) -> BTreeSet<SessionId> {
+        let requests = forgets.iter().filter_map(|forget| self.requests.get(forget));
+        requests.flat_map(|request| &request.checkpoints).copied().collect()
+    }
+
+    /// Forgets that count for at least one snapshot or checkpoint. A collection folds them whole: what one of
     /// them names and something holds stays, and is forgotten by a new request only.
     pub(crate) const fn forgets(&self) -> &BTreeSet<RecordId> {
         &self.counting
@@ -164,8 +177,13 @@ impl Marks {
     /// Decides which forgets count.
     fn settle(&mut self) {
         let mut forgotten = BTreeSet::new();
+        let mut forgotten_checkpoints = BTreeSet::new();
         let mut counting = BTreeSet::new();
         for (id, forget) in &self.requests {
+            if !forget.checkpoints.is_empty() {
+                forgotten_checkpoints.extend(&forget.checkpoints);
+                counting.insert(*id);
+            }
             for snapshot in &forget.snapshots {
                 if !self.is_undone(*id, *snapshot) && !self.is_held(snapshot) {
                     forgotten.insert(*snapshot);
@@ -174,6 +192,7 @@ impl Marks {
             }
         }
         self.forgotten = forgotten;
+        self.forgotten_checkpoints = forgotten_checkpoints;
         self.counting = counting;
     }
 

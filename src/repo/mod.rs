@@ -19,6 +19,7 @@ pub(crate) mod keyring;
 pub(crate) mod mark_writer;
 pub(crate) mod marks;
 pub(crate) mod objects;
+pub(crate) mod open_sessions;
 pub(crate) mod packkey;
 pub(crate) mod policies;
 pub(crate) mod read;

@@ -1,6 +1,7 @@
 //! Integration tests, in one binary.
 
 mod architecture;
+mod checkpoints;
 mod cli;
 mod concurrent;
 mod constants;

@@ -285,7 +285,8 @@ fn what_a_checkpoint_holds_is_kept_until_a_snapshot_ends_it() {
     assert!(store.pack_bytes() < 1000, "{} bytes are left", store.pack_bytes());
 }
 
-fn with_checkpoints(
+/// Backs up a directory with a checkpoint wherever one may be.
+pub(crate) fn with_checkpoints(
     store: &Arc<dyn Store>,
     key: &KeyFile,
     seed: u64,

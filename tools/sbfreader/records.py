@@ -167,7 +167,7 @@ VERDICT = Struct("Verdict", number=U64, plan=ID32, previous=ID32, base=ID32, rem
                  forgotten=sorted_list(ID16, "forgotten snapshots"),
                  folded=sorted_list(FOLDED, "folded outcomes", key=lambda folded: folded.session), epoch_min=U64)
 BASE_SNAPSHOT = Struct("BaseSnapshot", snapshot=ID16, client=ID16, manifest=ID32, source=TEXT, received=I64)
-BASE_CHECKPOINT = Struct("BaseCheckpoint", session=ID16, client=ID16, source=TEXT, roots=List(CHECKPOINT_ROOT))
+BASE_CHECKPOINT = Struct("BaseCheckpoint", session=ID16, client=ID16, source=TEXT, roots=List(CHECKPOINT_ROOT), received=I64)
 BASE = Struct("Base", number=U64,
               snapshots=sorted_list(BASE_SNAPSHOT, "snapshots", key=lambda snapshot: snapshot.snapshot),
               checkpoints=List(BASE_CHECKPOINT), segments=sorted_list(SEGMENT_NAME, "segments"))

@@ -326,7 +326,7 @@ class Repository:
             except Missing:
                 continue  # swept since it was listed
             if signed:
-                requests[parse_key(key)[1]["record"]] = signed[0]["snapshots"]
+                requests[parse_key(key)[1]["record"]] = signed[0].get("snapshots", [])
         undos, holds, releases = [], [], []
         kinds = {"undo": undos, "hold": holds, "release": releases}
         for key in self.listed("records", "record"):

@@ -199,8 +199,12 @@ def decode_statement(data, repository, key):
     _require_sorted_members(predicate, rule)
     require(predicate.get("place") == key, rule, f"the place {predicate.get('place')!r}")
     require(predicate.get("repository") == repository.hex(), rule, f"the repository {predicate.get('repository')!r}")
-    if word in ("forget", "hold", "release") or (word in ("undo", "policy") and "snapshots" in predicate):
+    if word in ("hold", "release") or (word in ("forget", "undo", "policy") and "snapshots" in predicate):
         _require_sorted_texts(predicate, "snapshots", HEX16, rule)
+    if word == "forget":
+        require("snapshots" in predicate or "checkpoints" in predicate, rule, "neither snapshots nor checkpoints")
+        if "checkpoints" in predicate:
+            _require_sorted_texts(predicate, "checkpoints", HEX16, rule)
     if word in ("forget", "hold", "release"):
         for name in ("reason", "time", "until", "source"):
             require(name not in predicate or text(predicate[name]), rule, f"the {name}")

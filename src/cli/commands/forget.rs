@@ -1,9 +1,11 @@
 //! `forget`: snapshots that a policy does not keep, or that are named, no longer count.
 
+use crate::cli::commands::checkpoints::tell_forgotten;
 use crate::cli::commands::prune::tell as tell_prune;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::keep::KeepArguments;
 use crate::cli::output::Form;
 use crate::cli::output::Loudness;
 use crate::cli::progress::Reported;
@@ -16,12 +18,13 @@ use crate::ops::finding::Finding;
 use crate::ops::forget::ForgetOptions;
 use crate::ops::forget::ForgetPlan;
 use crate::ops::forget::SourcePlan;
+use crate::ops::forget::checkpoints::execute_checkpoints;
+use crate::ops::forget::checkpoints::plan_checkpoints;
 use crate::ops::forget::decide::Decision;
 use crate::ops::forget::execute;
 use crate::ops::forget::guard::Consent;
 use crate::ops::forget::guard::Refusal;
 use crate::ops::forget::plan;
-use crate::ops::forget::policy::Every;
 use crate::ops::forget::policy::Period;
 use crate::ops::forget::policy::Policy;
 use crate::ops::forget::policy::Zone;
@@ -54,7 +57,8 @@ use std::os::unix::ffi::OsStrExt as _;
 /// no longer count; they stay stored, and `--undo` brings them back, until a prune removes them.
 /// The first policy of a source takes `--accept-policy`. A source's last complete snapshot, more
 /// than a quarter of its snapshots under a changed policy, and anything while times contradict the
-/// order of receipt are forgotten with `--force` only.
+/// order of receipt are forgotten with `--force` only. `--checkpoints` forgets what long backups
+/// stored that never came to a snapshot.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArguments {
@@ -84,6 +88,12 @@ pub(crate) struct ForgetArguments {
     /// Let these forgotten snapshots count again
     #[arg(long, requires = "selectors", conflicts_with_all = ["simulate", "force"])]
     undo: bool,
+    /// Forget checkpoints that no snapshot of their client and source followed
+    ///
+    /// Runs that may go on keep theirs without `--force`; with it, one may fail and begin again.
+    /// What is forgotten so cannot be brought back; the next prune frees it.
+    #[arg(long, conflicts_with_all = ["selectors", "keep", "accept_policy", "undo", "simulate"])]
+    checkpoints: bool,
     /// Show what the policy would keep of snapshots made from now on; needs no repository
     #[arg(long)]
     simulate: bool,
@@ -95,90 +105,13 @@ pub(crate) struct ForgetArguments {
     every: String,
 }
 
-/// The policy.
-#[derive(Debug, Args)]
-#[group(id = "keep", multiple = true)]
-pub(crate) struct KeepArguments {
-    /// Keep the newest COUNT snapshots
-    #[arg(long, value_name = "COUNT")]
-    keep_last: Option<u32>,
-    /// Keep the newest snapshot of each of the newest COUNT hours that have one
-    #[arg(long, value_name = "COUNT")]
-    keep_hourly: Option<u32>,
-    /// As `--keep-hourly`, for days
-    #[arg(long, value_name = "COUNT")]
-    keep_daily: Option<u32>,
-    /// As `--keep-hourly`, for weeks, which begin on Monday
-    #[arg(long, value_name = "COUNT")]
-    keep_weekly: Option<u32>,
-    /// As `--keep-hourly`, for months
-    #[arg(long, value_name = "COUNT")]
-    keep_monthly: Option<u32>,
-    /// As `--keep-hourly`, for years
-    #[arg(long, value_name = "COUNT")]
-    keep_yearly: Option<u32>,
-    /// Keep all snapshots within TIME (as `7d`, `36h`, `1y6m`) before the newest one
-    #[arg(long, value_name = "TIME")]
-    keep_within: Option<String>,
-    /// Keep the newest snapshot of each hour within TIME before the newest one
-    #[arg(long, value_name = "TIME")]
-    keep_within_hourly: Option<String>,
-    /// As `--keep-within-hourly`, for days
-    #[arg(long, value_name = "TIME")]
-    keep_within_daily: Option<String>,
-    /// As `--keep-within-hourly`, for weeks
-    #[arg(long, value_name = "TIME")]
-    keep_within_weekly: Option<String>,
-    /// As `--keep-within-hourly`, for months
-    #[arg(long, value_name = "TIME")]
-    keep_within_monthly: Option<String>,
-    /// As `--keep-within-hourly`, for years
-    #[arg(long, value_name = "TIME")]
-    keep_within_yearly: Option<String>,
-    /// Keep all snapshots with this tag; may be repeated, and one of them is enough
-    #[arg(long, value_name = "WORD")]
-    keep_tag: Vec<String>,
-    /// Begin hours, days, weeks, months and years in this time zone, as `Europe/Berlin`
-    #[arg(long, value_name = "NAME", default_value = "UTC")]
-    timezone: String,
-}
-
-impl KeepArguments {
-    fn policy(&self) -> Result<Policy, Failure> {
-        let mut policy = Policy::new().with_zone(self.timezone.parse()?);
-        for (every, count) in [
-            (Every::Snapshot, self.keep_last),
-            (Every::Hour, self.keep_hourly),
-            (Every::Day, self.keep_daily),
-            (Every::Week, self.keep_weekly),
-            (Every::Month, self.keep_monthly),
-            (Every::Year, self.keep_yearly),
-        ] {
-            if let Some(count) = count {
-                policy = policy.with_count(every, count);
-            }
-        }
-        for (every, period) in [
-            (Every::Snapshot, &self.keep_within),
-            (Every::Hour, &self.keep_within_hourly),
-            (Every::Day, &self.keep_within_daily),
-            (Every::Week, &self.keep_within_weekly),
-            (Every::Month, &self.keep_within_monthly),
-            (Every::Year, &self.keep_within_yearly),
-        ] {
-            if let Some(period) = period {
-                policy = policy.with_period(every, period.parse()?);
-            }
-        }
-        policy.tags.clone_from(&self.keep_tag);
-        Ok(policy)
-    }
-}
-
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {
     if arguments.simulate {
         return run_simulation(context, arguments);
+    }
+    if arguments.checkpoints {
+        return run_checkpoints(context, arguments);
     }
     if arguments.undo {
         return run_undo(context, &selectors(&arguments.selectors)?);
@@ -372,6 +305,29 @@ fn run_some(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Fail
     let is_damaged = pruned.is_some_and(|pruned| !pruned.damaged.is_empty());
     let is_whole = plan.findings.is_empty() && !is_damaged;
     let exit = if is_whole { Exit::Success } else { Exit::Damage };
+    Ok(context.output.finish(&report, exit))
+}
+
+fn run_checkpoints(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {
+    let consent = if arguments.force { Consent::Force } else { Consent::None };
+    let repository = context.open()?;
+    let plan = plan_checkpoints(&repository, &arguments.source, consent)?;
+    let record = if arguments.dry_run {
+        None
+    } else {
+        execute_checkpoints(&repository, &plan, arguments.reason.clone())?
+    };
+    tell_forgotten(context, &plan, arguments.dry_run);
+    let pruned = pruned(context, &repository, arguments)?;
+    let report = json!({
+        "dry_run": arguments.dry_run,
+        "forgotten": plan.dropped,
+        "left": plan.left,
+        "record": record.map(|record| record.to_string()),
+        "prune": pruned,
+    });
+    let is_damaged = pruned.is_some_and(|pruned| !pruned.damaged.is_empty());
+    let exit = if is_damaged { Exit::Damage } else { Exit::Success };
     Ok(context.output.finish(&report, exit))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod check;
+pub(crate) mod checkpoints;
 pub(crate) mod dump;
 pub(crate) mod forget;
 pub(crate) mod hold;

@@ -1,5 +1,6 @@
 //! `prune`: deletes what no snapshot needs.
 
+use crate::cli::commands::checkpoints::tell_abandoned;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -74,6 +75,7 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
     {
         tell_plan(context, plan);
     }
+    tell_abandoned(context, &report.checkpoints);
     for session in &report.fenced {
         output.note(format_args!("session {} was given up", context.id(session)));
     }

@@ -1,6 +1,7 @@
 //! `forget`: a policy decides which snapshots of each source no longer count.
 //! What is forgotten stays stored until a collection removes it.
 
+pub mod checkpoints;
 pub mod decide;
 pub mod guard;
 pub mod policy;
@@ -177,6 +178,7 @@ pub fn execute(
                 time: Some(time.clone()),
                 source: Some(source.source.clone()),
                 policy: Some(plan.policy.clone()),
+                ..mark::Forget::default()
             };
             let record = store_forget(repository, &forget).during("cannot store the forget")?;
             records.insert(source.source.clone(), record);

@@ -1,10 +1,8 @@
 //! DRAIN: no verdict before every session that was announced before the plan has an outcome.
 
-use crate::format::envelope::ObjectKind;
 use crate::format::layout;
 use crate::format::layout::GcObject;
 use crate::format::layout::SessionRef;
-use crate::format::session::Announcement;
 use crate::format::session::Purpose;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
@@ -12,9 +10,9 @@ use crate::repo::gc::collector::Collector;
 use crate::repo::gc::collector::FenceAfter;
 use crate::repo::gc::collector::OpenSession;
 use crate::repo::gc::session::CollectSession;
-use crate::store::Listed;
-use std::collections::HashSet;
-use std::time::SystemTime;
+use crate::repo::open_sessions::Roster;
+use crate::repo::open_sessions::last_stored;
+use crate::repo::open_sessions::read_announcement;
 
 /// What DRAIN came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,20 +75,12 @@ impl Collector<'_> {
         number: u64,
         own: &CollectSession<'_>,
     ) -> Result<Vec<OpenSession>, RepoError> {
-        let store = self.repository.store.as_ref();
-        let announced = store.list(layout::SESSIONS)?;
-        let decided: HashSet<SessionRef> = store
-            .list(layout::OUTCOMES)?
-            .iter()
-            .filter_map(|listed| SessionRef::parse_outcome(&listed.key).ok())
-            .collect();
-        let now = own.announced_at(&announced);
+        let roster = Roster::load(self.repository)?;
+        let now = own.announced_at(&roster.announced);
         let mut open = Vec::new();
-        for listed in &announced {
-            let Ok(session) = SessionRef::parse_announcement(&listed.key) else { continue };
-            let is_open = session.epoch + 1 == number && !decided.contains(&session);
-            if is_open && session != own.reference {
-                let last = self.last_stored(session, listed)?;
+        for (session, listed) in roster.open() {
+            if session.epoch + 1 == number && session != own.reference {
+                let last = last_stored(self.repository, session, listed)?;
                 let idle =
                     now.zip(last).map(|(now, last)| now.duration_since(last).unwrap_or_default());
                 open.push(OpenSession { session, idle });
@@ -99,33 +89,9 @@ impl Collector<'_> {
         Ok(open)
     }
 
-    /// When the store last received something of a session.
-    fn last_stored(
-        &self,
-        session: SessionRef,
-        announced: &Listed,
-    ) -> Result<Option<SystemTime>, RepoError> {
-        let store = self.repository.store.as_ref();
-        let mut last = announced.received;
-        let prefixes =
-            [session.packs_prefix(), session.segments_prefix(), session.heartbeats_prefix()];
-        for prefix in prefixes {
-            let newest = store.list(&prefix)?.into_iter().filter_map(|listed| listed.received);
-            last = last.max(newest.max());
-        }
-        Ok(last)
-    }
-
     fn is_collection(&self, session: SessionRef) -> Result<bool, RepoError> {
-        let repository = self.repository;
-        let key = session.announcement_key();
-        let opened = repository.read_object(ObjectKind::Session, &key, key.as_str());
-        let body = opened.and_then(|(_bytes, opened)| {
-            repository.identities.by_client(repository.id(), session.client, opened)
-        });
-        match body {
-            Ok(body) => Ok(Announcement::decode(&body)
-                .is_ok_and(|announcement| announcement.purpose == Purpose::Collect)),
+        match read_announcement(self.repository, session) {
+            Ok(announcement) => Ok(announcement.purpose == Purpose::Collect),
             // Whatever it is for: as long as it may commit, it is waited for.
             Err(error) if error.is_damage() => Ok(false),
             Err(error) => Err(error),

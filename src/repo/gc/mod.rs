@@ -7,6 +7,7 @@
 pub(crate) mod audit;
 pub(crate) mod census;
 pub(crate) mod chain;
+pub(crate) mod checkpoints;
 pub(crate) mod choose;
 pub(crate) mod collector;
 pub(crate) mod drain;

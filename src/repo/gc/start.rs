@@ -3,6 +3,7 @@
 //! The order of the reads is the safety argument: outcomes, then base and roots, then the packs.
 
 use crate::format::envelope::ObjectKind;
+use crate::format::gc::BaseCheckpoint;
 use crate::format::gc::BaseSnapshot;
 use crate::format::gc::PackName;
 use crate::format::gc::Plan;
@@ -36,6 +37,7 @@ use crate::repo::marks::Marks;
 use crate::repo::read::ChunkReader;
 use crate::repo::register::Won;
 use crate::repo::repository::Repository;
+use crate::store::StoreErrorKind;
 use crate::units::to_u64;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -144,7 +146,11 @@ impl Collector<'_> {
         let plan = survey.plan(number);
         // Others stored them: durable before anything is gone for their sake.
         for &forget in &plan.forgets {
-            self.repository.store.settle(&layout::forget_key(forget))?;
+            match self.repository.store.settle(&layout::forget_key(forget)) {
+                // Folded before, and listed since its delete came late: it is gone now.
+                Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Started::Moved),
+                settled => settled?,
+            }
         }
         let body = self.maintenance.store_body(ObjectKind::GcPlan, number, &plan.encode())?;
         match self.maintenance.decide(number, Step::Plan, body)? {
@@ -176,27 +182,27 @@ impl Collector<'_> {
         let marks = Marks::load(repository)?;
         // After the outcomes: packs of sessions that were closed are all listed.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
-        let (forgets, roots) = roots(&view, &marks);
+        let Roots { forgets, snapshots, checkpoints } = Roots::new(&view, &marks);
         let reader = reader_of(repository, &view.segments())?;
         let runs = reader.index.runs();
         let mut live = LiveChunks::new(runs.clone());
         let mut marker = Marker::new(&reader, &mut live, &self.watch);
-        for snapshot in &roots {
+        for snapshot in &snapshots {
             marker.add_snapshot(snapshot)?;
         }
-        for checkpoint in view.checkpoints() {
-            marker.add_checkpoint(&checkpoint)?;
+        for checkpoint in &checkpoints {
+            marker.add_checkpoint(checkpoint)?;
         }
         marker.finish()?;
         let census = Census::new(&runs, &stored, damaged_packs(repository)?);
         let choice = choose::choose(&census, &mut live, &self.policy.repack)?;
         let (orphans, open) = unlisted(&view, &census, &stored);
         let mut tally = tally(&census, &choice, &self.policy.repack);
-        tally.snapshots = to_u64(roots.len());
-        tally.forgotten = to_u64(view.snapshots().len() - roots.len());
+        tally.snapshots = to_u64(snapshots.len());
+        tally.forgotten = to_u64(view.snapshots().len() - snapshots.len());
         (tally.orphaned_packs, tally.orphaned_bytes) = orphans.totals;
         (tally.open_packs, tally.open_bytes) = open.totals;
-        let orphans = orphans.packs;
+        let (orphans, roots) = (orphans.packs, snapshots);
         Ok(Survey { view, forgets, roots, reader, live, census, choice, orphans, tally })
     }
 
@@ -259,15 +265,28 @@ impl Survey {
     }
 }
 
-/// The forgets that are obeyed, and the snapshots that stay.
-fn roots(view: &View, marks: &Marks) -> (BTreeSet<RecordId>, Vec<BaseSnapshot>) {
-    let snapshots = view.snapshots();
-    // What keeps a snapshot is not fully known: then nothing is forgotten.
-    if marks.keeps_unknown {
-        return (BTreeSet::new(), snapshots);
+/// What is needed before anything is decided.
+struct Roots {
+    /// The forgets that are obeyed.
+    forgets: BTreeSet<RecordId>,
+    /// The snapshots that stay.
+    snapshots: Vec<BaseSnapshot>,
+    /// The checkpoints that stay.
+    checkpoints: Vec<BaseCheckpoint>,
+}
+
+impl Roots {
+    fn new(view: &View, marks: &Marks) -> Self {
+        let mut snapshots = view.snapshots();
+        // What keeps a snapshot is not fully known: then nothing is forgotten.
+        if marks.keeps_unknown {
+            let checkpoints = view.checkpoints(&BTreeSet::new());
+            return Self { forgets: BTreeSet::new(), snapshots, checkpoints };
+        }
+        snapshots.retain(|snapshot| !marks.forgotten().contains(&snapshot.snapshot));
+        let checkpoints = view.checkpoints(marks.forgotten_checkpoints());
+        Self { forgets: marks.forgets().clone(), snapshots, checkpoints }
     }
-    let stays = |snapshot: &BaseSnapshot| !marks.forgotten().contains(&snapshot.snapshot);
-    (marks.forgets().clone(), snapshots.into_iter().filter(stays).collect())
 }
 
 /// A reader of what these segments list.

@@ -12,6 +12,7 @@ use crate::format::layout::GcObject;
 use crate::format::layout::PackRef;
 use crate::format::outcome::SegmentName;
 use crate::id::RecordId;
+use crate::id::SessionId;
 use crate::id::SnapshotId;
 use crate::repo::damage::damaged_packs;
 use crate::repo::error::RepoError;
@@ -54,7 +55,7 @@ impl Collector<'_> {
         // After the plan: an undo or a hold that came since counts.
         let marks = Marks::load(repository)?;
         let (forgotten, snapshots) = split(&plan, view.snapshots(), &marks);
-        let checkpoints = view.checkpoints();
+        let checkpoints = view.checkpoints(&dropped_checkpoints(&plan, &marks));
         let condemned: BTreeSet<PackRef> = plan.condemned.iter().map(|&name| name.into()).collect();
         let considered: HashSet<SnapshotId> = plan.roots.iter().copied().collect();
         let is_new = |snapshot: &&BaseSnapshot| !considered.contains(&snapshot.snapshot);
@@ -196,6 +197,13 @@ impl Rescue<'_> {
             }
         }
     }
+}
+
+/// The checkpoints that go: those of the plan's forgets. Others may be named since, but their chunks
+/// were roots of the plan: they go with the next one.
+fn dropped_checkpoints(plan: &Plan, marks: &Marks) -> BTreeSet<SessionId> {
+    // What keeps snapshots is not fully known: then nothing is forgotten.
+    if marks.keeps_unknown { BTreeSet::new() } else { marks.checkpoints_of(&plan.forgets) }
 }
 
 /// The snapshots that go, and those that stay.

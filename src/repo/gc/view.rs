@@ -147,8 +147,8 @@ impl View {
         snapshots
     }
 
-    /// Checkpoints that no snapshot of the same client and source ended.
-    pub(crate) fn checkpoints(&self) -> Vec<BaseCheckpoint> {
+    /// Checkpoints that no snapshot of the same client and source ended, and that are not forgotten.
+    pub(crate) fn checkpoints(&self, forgotten: &BTreeSet<SessionId>) -> Vec<BaseCheckpoint> {
         let mut checkpoints = Vec::new();
         for checkpoint in &self.base.checkpoints {
             let BaseCheckpoint { client, source, .. } = checkpoint;
@@ -158,7 +158,7 @@ impl View {
                 checkpoints.push(checkpoint.clone());
             }
         }
-        for Committed { session, commit, digest, .. } in &self.commits {
+        for Committed { session, commit, digest, received } in &self.commits {
             let Subject::Checkpoint { source, roots } = &commit.subject else { continue };
             let client = session.client;
             let ended = self
@@ -166,10 +166,11 @@ impl View {
                 .any(|snapshot| self.saw(snapshot, session.session, *digest));
             if !ended {
                 let (source, roots) = (source.clone(), roots.clone());
-                let session = session.session;
-                checkpoints.push(BaseCheckpoint { session, client, source, roots });
+                let (session, received) = (session.session, *received);
+                checkpoints.push(BaseCheckpoint { session, client, source, roots, received });
             }
         }
+        checkpoints.retain(|checkpoint| !forgotten.contains(&checkpoint.session));
         checkpoints.sort_unstable_by_key(|checkpoint| checkpoint.session);
         checkpoints.dedup_by_key(|checkpoint| checkpoint.session);
         checkpoints
