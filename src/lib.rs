@@ -21,6 +21,7 @@ pub mod units;
 
 pub use ops::location::Location;
 pub use repo::environment::Environment;
+pub use repo::environment::ProcessName;
 pub use repo::environment::SystemEnvironment;
 pub use repo::error::BlockError;
 pub use repo::error::RepoError;

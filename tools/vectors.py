@@ -174,7 +174,7 @@ def layout(add):
 
 def envelopes(add):
     key = f"sessions/{CLIENT.hex()}/000000000003/{SESSION.hex()}"
-    body = records.ANNOUNCEMENT.encode(records.ANNOUNCEMENT(records.PURPOSE.Write, "sbf-repo 0.1.0", CREATED, fixed("nonce", 16)))
+    body = records.ANNOUNCEMENT.encode(records.ANNOUNCEMENT(records.PURPOSE.Write, "sbf-repo 0.1.0", "host", 4711, "home", CREATED, fixed("nonce", 16)))
     kind = envelope.KINDS["session"]
     signed = envelope.sign_body(kind, CLIENT_KEY, REPOSITORY, key, body)
     nonce = fixed("envelope nonce", 24)
@@ -691,8 +691,10 @@ def manifests(add):
 # 09-session.md
 
 def sessions(add):
-    value = records.ANNOUNCEMENT(records.PURPOSE.Collect, "sbf-repo 0.1.0", -1, fixed("nonce", 16))
-    add("session/announcement", "announcement", records.ANNOUNCEMENT.encode(value), "a collection that starts before 1970")
+    value = records.ANNOUNCEMENT(records.PURPOSE.Collect, "sbf-repo 0.1.0", "", 0, "", -1, fixed("nonce", 16))
+    add("session/announcement", "announcement", records.ANNOUNCEMENT.encode(value), "a collection that starts before 1970 and tells no host")
+    value = records.ANNOUNCEMENT(records.PURPOSE.Write, "sbf-repo 0.1.0", "host", 4194304, "home", CREATED, fixed("nonce", 16))
+    add("session/announcement_of_source", "announcement", records.ANNOUNCEMENT.encode(value), "a backup that tells host, process and source")
     add("session/heartbeat", "heartbeat", records.HEARTBEAT.encode(records.HEARTBEAT(251)), "number 251", number=251)
 
 

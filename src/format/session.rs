@@ -13,6 +13,12 @@ pub struct Announcement {
     pub purpose: Purpose,
     /// Name and version of the program.
     pub tool: String,
+    /// Name of the host it runs on; a hint for people, and empty if it is not told.
+    pub host: String,
+    /// Number of its process there; a hint for people, and 0 if it is not told.
+    pub process: u32,
+    /// What is being backed up; a hint for people, and empty if it is not told.
+    pub source: String,
     /// Seconds since 1970 by the client's clock; a hint for people.
     pub started: i64,
     /// Random, so that one's own object is recognised after an unknown outcome.

@@ -8,6 +8,7 @@ use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::format::session::Announcement;
 use crate::format::session::Purpose;
+use crate::repo::environment::ProcessName;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
@@ -17,16 +18,23 @@ use crate::repo::repository::Repository;
 use crate::repo::repository::create;
 
 /// Stores the announcement of a session of this client (W1): durable before anything is read.
+///
+/// `source` is what it backs up, if anything.
 pub(crate) fn announce(
     repository: &Repository,
     session: SessionRef,
     purpose: Purpose,
+    source: &str,
 ) -> Result<(), RepoError> {
     let environment = repository.environment.as_ref();
     let key = session.announcement_key();
+    let ProcessName { host, number } = environment.process();
     let body = Announcement {
         purpose,
         tool: TOOL.to_owned(),
+        host: cut(&host),
+        process: number,
+        source: cut(source),
         started: environment.now().0,
         nonce: random(environment),
     };
@@ -65,5 +73,11 @@ pub(crate) fn give_up(repository: &Repository, session: SessionRef) -> Result<Wo
     decide(repository, session, &Outcome::Fence(Fence { reason: FenceReason::Own, nonce }))
 }
 
+/// Names that people choose must not make the announcement longer than it may be.
+fn cut(name: &str) -> String {
+    name[..name.floor_char_boundary(NAME_BYTES_MAX)].to_owned()
+}
+
+const NAME_BYTES_MAX: usize = 255;
 /// Name and version of this program in announcements and manifests.
 pub(crate) const TOOL: &str = concat!("sbf-repo ", env!("CARGO_PKG_VERSION"));

@@ -1,6 +1,23 @@
-//! The clock and the randomness of a run, so that tests can repeat it.
+//! The clock and the randomness of a run, so that tests can repeat it; and which process it is.
 
 use std::fmt;
+
+/// A process, for people who wonder whose a session is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessName {
+    /// Name of its host; empty if it is not told.
+    pub host: String,
+    /// Its number on that host; 0 if it is not told.
+    pub number: u32,
+}
+
+impl ProcessName {
+    /// The process with this number on this host.
+    pub const fn new(host: String, number: u32) -> Self {
+        Self { host, number }
+    }
+}
 
 /// Where time and randomness come from.
 pub trait Environment: Send + Sync + fmt::Debug {
@@ -9,6 +26,11 @@ pub trait Environment: Send + Sync + fmt::Debug {
 
     /// Fills a buffer with bytes nobody can guess.
     fn fill_random(&self, buffer: &mut [u8]);
+
+    /// Which process this is, as announcements of sessions tell it.
+    fn process(&self) -> ProcessName {
+        ProcessName::default()
+    }
 }
 
 /// The operating system's clock and randomness.
@@ -35,6 +57,11 @@ impl Environment for SystemEnvironment {
     #[expect(clippy::expect_used, reason = "without randomness nothing here is safe")]
     fn fill_random(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the operating system gives random bytes");
+    }
+
+    fn process(&self) -> ProcessName {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        ProcessName::new(host, std::process::id())
     }
 }
 

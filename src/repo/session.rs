@@ -42,6 +42,8 @@ use std::collections::HashSet;
 pub(crate) struct WriterSession {
     pub(crate) repository: Repository,
     pub(crate) reference: SessionRef,
+    /// What it backs up, as it announced.
+    pub(crate) source: String,
     pub(crate) history: History,
     pub(crate) loaded: LoadedIndex,
     /// Segments of this client's dead sessions whose packs are all still there.
@@ -70,14 +72,15 @@ pub(crate) enum Committed {
 }
 
 impl WriterSession {
-    /// Announces a session and reads what is valid.
-    pub(crate) fn open(repository: &Repository) -> Result<Self, RepoError> {
-        Self::open_after(repository, &[])
+    /// Announces a session that backs up `source`, and reads what is valid.
+    pub(crate) fn open(repository: &Repository, source: &str) -> Result<Self, RepoError> {
+        Self::open_after(repository, source, &[])
     }
 
     /// As [`Self::open`]; also adopts what these fenced sessions of the same run stored.
     pub(crate) fn open_after(
         repository: &Repository,
+        source: &str,
         fenced: &[SessionRef],
     ) -> Result<Self, RepoError> {
         repository.check_writable()?;
@@ -90,20 +93,24 @@ impl WriterSession {
         dead.sort_unstable();
         dead.dedup();
         for _attempt in 0..ANNOUNCE_ATTEMPTS {
-            if let Some(session) = Self::announce(repository, &dead)? {
+            if let Some(session) = Self::announce(repository, source, &dead)? {
                 return Ok(Self { dead_marks, ..session });
             }
         }
         Err(RepoError::Unsettled { attempts: ANNOUNCE_ATTEMPTS })
     }
 
-    fn announce(repository: &Repository, dead: &[SessionRef]) -> Result<Option<Self>, RepoError> {
+    fn announce(
+        repository: &Repository,
+        source: &str,
+        dead: &[SessionRef],
+    ) -> Result<Option<Self>, RepoError> {
         let epoch = Chain::load(repository)?.plan;
         let session = SessionId::new(random(repository.environment.as_ref()));
         let reference = SessionRef { client: repository.keys.client, epoch, session };
         let state = repository.state.as_ref();
         let mark = state.map(|state| state.mark(session)).transpose()?;
-        announce(repository, reference, Purpose::Write)?;
+        announce(repository, reference, Purpose::Write, source)?;
         // W2: a plan that came between may not have this session in its roster.
         if Chain::load(repository)?.plan != epoch {
             give_up(repository, reference)?;
@@ -136,11 +143,17 @@ impl WriterSession {
         loaded.index.leave_out(|pack| {
             stored.get(&pack.reference()) == Some(&pack.length) && !damaged.contains(&pack.id)
         });
-        let repository = repository.clone();
-        let dead_marks = Vec::new();
-        let session =
-            Self { repository, reference, history, loaded, adopted, orphans, mark, dead_marks };
-        Ok(Some(session))
+        Ok(Some(Self {
+            repository: repository.clone(),
+            reference,
+            source: source.to_owned(),
+            history,
+            loaded,
+            adopted,
+            orphans,
+            mark,
+            dead_marks: Vec::new(),
+        }))
     }
 
     /// Commits: decides the session's register, once everything it names is durable.

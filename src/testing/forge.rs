@@ -74,7 +74,7 @@ pub fn forge_with_index(
     build: &mut Build<'_>,
     distort: &mut Distort<'_>,
 ) -> Result<SnapshotId, RepoError> {
-    let store = ChunkStore::new(WriterSession::open(repository)?)?;
+    let store = ChunkStore::new(WriterSession::open(repository, &template.predicate.source)?)?;
     let mut forge =
         Forge { tree: store.writer(PackKind::Tree)?, data: store.writer(PackKind::Data)? };
     let root = build(&mut forge)?;

@@ -312,7 +312,7 @@ class Example:
 
     def _announce(self, epoch, session):
         key = f"sessions/{CLIENT.hex()}/{epoch:012}/{session.hex()}"
-        body = records.ANNOUNCEMENT(records.PURPOSE.Write, "sbf-repo 0.1.0", CREATED, fixed(f"nonce {epoch}", 16))
+        body = records.ANNOUNCEMENT(records.PURPOSE.Write, "sbf-repo 0.1.0", "host", 4711, "home", CREATED, fixed(f"nonce {epoch}", 16))
         self.put(key, sealed("session", key, records.ANNOUNCEMENT.encode(body)))
 
     def _commit(self, epoch, session, value, segments, verdict):

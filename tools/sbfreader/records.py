@@ -139,7 +139,7 @@ SOURCE_BYTES_MAX = 255
 LIST_HEIGHT_MAX = 8
 
 PURPOSE = Enum(Write=None, Collect=None, Read=None)
-ANNOUNCEMENT = Struct("Announcement", purpose=PURPOSE, tool=TEXT, started=I64, nonce=ID16)
+ANNOUNCEMENT = Struct("Announcement", purpose=PURPOSE, tool=TEXT, host=TEXT, process=U32, source=TEXT, started=I64, nonce=ID16)
 HEARTBEAT = Struct("Heartbeat", number=U32)
 SOURCE = of_length(TEXT, 1, SOURCE_BYTES_MAX, "OUTCOME-1")
 CHECKPOINT_ROOT = Struct("CheckpointRoot", node=ID32, height=in_range(U8, 0, LIST_HEIGHT_MAX, "CONTENT-1"), kind=PACK_KIND)

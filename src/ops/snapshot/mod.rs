@@ -78,7 +78,8 @@ fn run(
     progress: &dyn Progress,
 ) -> Result<Ended, OpError> {
     let started = repository.environment.now();
-    let session = WriterSession::open(repository).during("cannot begin a session")?;
+    let session =
+        WriterSession::open(repository, &options.source).during("cannot begin a session")?;
     let parent = match &source {
         Source::Files(_) => Parent::find(repository, &session.history, &options.source),
         Source::Stream(_) | Source::Command(_) => None,

@@ -37,7 +37,7 @@ impl<'a> CollectSession<'a> {
         let environment = repository.environment.as_ref();
         let session = SessionId::new(random(environment));
         let reference = SessionRef { client: repository.keys.client, epoch: chain.plan, session };
-        announce(repository, reference, Purpose::Collect)?;
+        announce(repository, reference, Purpose::Collect, "")?;
         let session = Self { repository, reference };
         if GcChain::load(repository)? == chain {
             return Ok(Some(session));

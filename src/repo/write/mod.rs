@@ -38,6 +38,8 @@ pub(crate) struct ChunkStore {
     uploader: Uploader,
     counters: Counters,
     session: Mutex<Option<WriterSession>>,
+    /// What is backed up, for the announcements of the sessions to come.
+    source: String,
 }
 
 /// What was new in a session.
@@ -63,9 +65,11 @@ impl ChunkStore {
         let tree = Packer::new(PackKind::Tree, limits.tree_pack_bytes);
         let counters = Counters::default();
         let orphans = std::mem::take(&mut session.orphans);
+        let source = session.source.clone();
         let session = Mutex::new(Some(session));
         let fresh = shards;
-        let store = Self { repository, index, fresh, data, tree, uploader, counters, session };
+        let store =
+            Self { repository, index, fresh, data, tree, uploader, counters, session, source };
         store.adopt_packs(&orphans)?;
         Ok(store)
     }
@@ -117,7 +121,8 @@ impl ChunkStore {
     /// No thread may be writing meanwhile. Chunks that were known before may be gone now: see
     /// [`crate::repo::closure`].
     pub(crate) fn reopen(&self, fenced: Option<SessionRef>) -> Result<(), RepoError> {
-        let mut session = WriterSession::open_after(&self.repository, fenced.as_slice())?;
+        let mut session =
+            WriterSession::open_after(&self.repository, &self.source, fenced.as_slice())?;
         self.index.replace(std::mem::take(&mut session.loaded.index));
         self.uploader.restart(session.reference);
         self.settle_fresh();
