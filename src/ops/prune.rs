@@ -17,6 +17,7 @@ use crate::repo::gc::collector::FenceAfter;
 use crate::repo::gc::collector::OpenSession;
 use crate::repo::gc::collector::Policy;
 use crate::repo::gc::collector::Watch;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::start::Tally;
 use crate::repo::repository::Repository;
 use serde::Serialize;
@@ -238,7 +239,8 @@ pub fn plan_prune(
         Step::Start(_) => None,
         Step::Drain(number) | Step::Sweep(number) => Some(number),
     };
-    let survey = collector.survey(chain.plan + 1).during("cannot plan")?;
+    let pulse = Pulse::watched(&collector.watch);
+    let survey = collector.survey(chain.plan + 1, pulse).during("cannot plan")?;
     let plan = Some(PrunePlan::from(survey.tally));
     let checkpoints = checkpoints(repository)?;
     let state = PruneState::Planned;

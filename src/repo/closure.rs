@@ -13,15 +13,18 @@ use crate::repo::tree::reader::Entries;
 
 /// Checks that every chunk of a tree is in the index; reads every node of the tree.
 ///
+/// Calls `beat` with every entry: there may be many.
 /// Errors: [`RepoError::UnknownChunk`] for the first one that is not.
 pub(crate) fn check_closure(
     reader: &ChunkReader,
     node: ChunkId,
     height: u8,
+    beat: &dyn Fn() -> Result<(), RepoError>,
 ) -> Result<(), RepoError> {
     let mut open = vec![Listing::Node { node, height }];
     while let Some(listing) = open.pop() {
         for entry in Entries::of_listing(reader, &listing)? {
+            beat()?;
             match entry?.entry.node {
                 EntryKind::Directory(directory) => open.push(directory.listing),
                 EntryKind::File(file) => check_content(reader, &file.content)?,

@@ -134,8 +134,9 @@ impl WriterSession {
         let listed = repository.segment_lengths()?.into_iter().map(|(segment, _)| segment);
         let listed: HashSet<SegmentRef> = listed.collect();
         segments.retain(|segment| listed.contains(segment));
+        let epoch_min = history.verdict.number;
         let loaded =
-            load_without(repository, &segments, &history.condemned, history.verdict.number)?;
+            load_without(repository, &segments, &history.condemned, epoch_min, &|| Ok(()))?;
         // A pack that is gone, cut short or known to be damaged gives nothing back: what it held is
         // stored again.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
@@ -328,3 +329,5 @@ pub(crate) fn store_segment(
 }
 
 const ANNOUNCE_ATTEMPTS: u32 = 16;
+/// How long a session may be silent before it says that it lives.
+pub(crate) const HEARTBEAT_SECONDS: u64 = 300;

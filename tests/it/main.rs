@@ -14,6 +14,7 @@ mod forget_program;
 mod forget_races;
 mod full_disk;
 mod healing;
+mod heartbeats;
 mod malicious;
 mod malicious_target;
 mod memory;

@@ -70,7 +70,8 @@ pub(crate) fn commit(store: &ChunkStore, mut draft: Draft<'_>) -> Result<Ended, 
     draft.tally.run.bytes_stored = counters.stored_bytes.load(Ordering::Relaxed);
     for attempt in 0..COMMIT_ATTEMPTS {
         if attempt > 0 || draft.checkpoints > 0 {
-            let closed = check_closure(&open_reader(store), draft.tree.node, draft.tree.height)
+            let (node, height) = (draft.tree.node, draft.tree.height);
+            let closed = check_closure(&open_reader(store), node, height, &|| store.beat())
                 .during("something this run relied on was collected meanwhile; run it again");
             if let Err(error) = closed {
                 return Ok(Ended::Collected(error));

@@ -7,6 +7,7 @@ use crate::id::ClientId;
 use crate::id::SessionId;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::view::View;
 use crate::repo::history::is_missing;
 use crate::repo::marks::Marks;
@@ -50,7 +51,7 @@ fn load(repository: &Repository, chain: GcChain) -> Result<Vec<LiveCheckpoint>, 
     // Before and after: a run may be between two sessions while one of the lists is made.
     let mut writers = clients_that_write(repository)?;
     let marks = Marks::load(repository)?;
-    let view = View::load(repository, chain.plan + 1)?;
+    let view = View::load(repository, chain.plan + 1, Pulse::NONE)?;
     let checkpoints = view.checkpoints(marks.forgotten_checkpoints());
     if checkpoints.is_empty() {
         return Ok(Vec::new());

@@ -9,6 +9,7 @@ use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::collector::Collector;
 use crate::repo::gc::collector::FenceAfter;
 use crate::repo::gc::collector::OpenSession;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::session::CollectSession;
 use crate::repo::open_sessions::Roster;
 use crate::repo::open_sessions::last_stored;
@@ -77,9 +78,11 @@ impl Collector<'_> {
     ) -> Result<Vec<OpenSession>, RepoError> {
         let roster = Roster::load(self.repository)?;
         let now = own.announced_at(&roster.announced);
+        let pulse = Pulse::of_session(&self.watch, own);
         let mut open = Vec::new();
         for (session, listed) in roster.open() {
             if session.epoch + 1 == number && session != own.reference {
+                pulse.beat()?;
                 let last = last_stored(self.repository, session, listed)?;
                 let idle =
                     now.zip(last).map(|(now, last)| now.duration_since(last).unwrap_or_default());

@@ -9,6 +9,7 @@ use crate::format::layout::SegmentRef;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::gc::maintenance::Maintenance;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::start::reader_of;
 use crate::repo::objects;
 use crate::repo::register::Won;
@@ -23,8 +24,9 @@ pub(crate) fn store_inventory(
     repository: &Repository,
     maintenance: &Maintenance<'_>,
     base: &Base,
+    pulse: Pulse<'_>,
 ) -> Result<bool, RepoError> {
-    let packs = lines_of(repository, base)?;
+    let packs = lines_of(repository, base, pulse)?;
     for _attempt in 0..NUMBER_ATTEMPTS {
         let newest = repository.list_keys(layout::INVENTORY)?.into_iter().max();
         let number = newest.as_ref().and_then(layout::parse_inventory_key).unwrap_or(0);
@@ -48,10 +50,14 @@ pub(crate) fn store_inventory(
     Err(RepoError::Unsettled { attempts: NUMBER_ATTEMPTS })
 }
 
-fn lines_of(repository: &Repository, base: &Base) -> Result<Vec<InventoryLine>, RepoError> {
+fn lines_of(
+    repository: &Repository,
+    base: &Base,
+    pulse: Pulse<'_>,
+) -> Result<Vec<InventoryLine>, RepoError> {
     let segments: BTreeSet<SegmentRef> = base.segments.iter().map(|&name| name.into()).collect();
     let mut lines = Vec::new();
-    for run in reader_of(repository, &segments)?.index.runs() {
+    for run in reader_of(repository, &segments, pulse)?.index.runs() {
         lines.extend(run.packs().iter().map(|pack| {
             let key = pack.reference().key();
             let (sha256, id, length) = (pack.sha256, pack.id, pack.length);

@@ -12,10 +12,10 @@ use crate::format::tree::Listing;
 use crate::format::tree::TreeNode;
 use crate::id::ChunkId;
 use crate::repo::error::RepoError;
-use crate::repo::gc::collector::Watch;
 use crate::repo::gc::live::LiveChunks;
 use crate::repo::gc::live::Marked;
 use crate::repo::gc::live::MarkedAs;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::index::BlockHandle;
 use crate::repo::read::ChunkReader;
@@ -25,7 +25,7 @@ use crate::repo::tree::content::read_list_node;
 pub(crate) struct Marker<'a> {
     reader: &'a ChunkReader,
     live: &'a mut LiveChunks,
-    watch: &'a Watch<'a>,
+    pulse: Pulse<'a>,
     /// Nodes that are marked and not yet read.
     pending: Vec<Pending>,
     /// Chunks that are not yet marked: sorted before, so that the index is read in order.
@@ -50,16 +50,13 @@ enum Names {
 
 impl<'a> Marker<'a> {
     /// A marker that adds to `live`, whose runs are those of the reader's index.
-    pub(crate) fn new(
-        reader: &'a ChunkReader,
-        live: &'a mut LiveChunks,
-        watch: &'a Watch<'a>,
-    ) -> Self {
-        Self { reader, live, watch, pending: Vec::new(), chunks: Vec::new() }
+    pub(crate) fn new(reader: &'a ChunkReader, live: &'a mut LiveChunks, pulse: Pulse<'a>) -> Self {
+        Self { reader, live, pulse, pending: Vec::new(), chunks: Vec::new() }
     }
 
     /// Marks what a snapshot names, with those added before, once [`Self::finish`] runs.
     pub(crate) fn add_snapshot(&mut self, snapshot: &BaseSnapshot) -> Result<(), RepoError> {
+        self.pulse.beat()?;
         let manifest = LiveSnapshot::from(snapshot.clone()).manifest(&self.reader.repository)?;
         let Some((node, height)) = manifest.root() else { return Ok(()) };
         self.push(node, height, Names::Entries)
@@ -86,9 +83,7 @@ impl<'a> Marker<'a> {
             let mut batch = self.pending.split_off(rest);
             batch.sort_by_cached_key(|pending| self.place_of(pending));
             for pending in batch {
-                if (self.watch.is_cancelled)() {
-                    return Err(RepoError::Interrupted);
-                }
+                self.pulse.beat()?;
                 self.expand(pending)?;
             }
         }

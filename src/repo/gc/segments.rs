@@ -8,6 +8,7 @@ use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::repo::error::RepoError;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::start::reader_of;
 use crate::repo::index::load::load_segment;
 use crate::repo::index::run::Run;
@@ -36,11 +37,12 @@ pub(crate) fn settle_segments(
     session: SessionRef,
     segments: &BTreeSet<SegmentRef>,
     gone: &HashSet<PackRef>,
+    pulse: Pulse<'_>,
 ) -> Result<SettledSegments, RepoError> {
     let lengths: HashMap<SegmentRef, u64> = repository.segment_lengths()?.into_iter().collect();
     let mut changed = to_merge(segments, &lengths);
     if !gone.is_empty() {
-        let index = reader_of(repository, segments)?.index;
+        let index = reader_of(repository, segments, pulse)?.index;
         changed.extend(unclean(&index.runs(), gone));
     }
     let all = segments.iter().filter(|segment| !changed.contains(segment)).copied().collect();
@@ -48,6 +50,7 @@ pub(crate) fn settle_segments(
     let mut filling = Filling { repository, session, packs: Vec::new(), chunk_count: 0 };
     let mut seen: HashSet<PackRef> = HashSet::new();
     for &segment in segments.intersection(&changed.into_iter().collect()) {
+        pulse.beat()?;
         for pack in load_segment(repository, segment)?.packs {
             let reference = pack.reference();
             if !gone.contains(&reference) && seen.insert(reference) {

@@ -17,7 +17,10 @@ use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::view::View;
 use crate::repo::register::Won;
 use crate::repo::repository::Repository;
+use crate::repo::session::HEARTBEAT_SECONDS;
+use crate::repo::session::store_heartbeat;
 use crate::store::Listed;
+use std::cell::Cell;
 use std::time::SystemTime;
 
 /// An announced session of a collection.
@@ -25,6 +28,9 @@ use std::time::SystemTime;
 pub(crate) struct CollectSession<'a> {
     repository: &'a Repository,
     pub(crate) reference: SessionRef,
+    /// When it last gave a sign of life, in seconds since 1970.
+    seen_at: Cell<i64>,
+    heartbeats: Cell<u32>,
 }
 
 impl<'a> CollectSession<'a> {
@@ -38,7 +44,8 @@ impl<'a> CollectSession<'a> {
         let session = SessionId::new(random(environment));
         let reference = SessionRef { client: repository.keys.client, epoch: chain.plan, session };
         announce(repository, reference, Purpose::Collect, "")?;
-        let session = Self { repository, reference };
+        let seen_at = Cell::new(environment.now().0);
+        let session = Self { repository, reference, seen_at, heartbeats: Cell::new(0) };
         if GcChain::load(repository)? == chain {
             return Ok(Some(session));
         }
@@ -50,6 +57,18 @@ impl<'a> CollectSession<'a> {
     pub(crate) fn announced_at(&self, sessions: &[Listed]) -> Option<SystemTime> {
         let key = self.reference.announcement_key();
         sessions.iter().find(|listed| listed.key == key)?.received
+    }
+
+    /// Says that the session lives, if it did not do so for a while.
+    pub(crate) fn beat(&self) -> Result<(), RepoError> {
+        let now = self.repository.environment.now().0;
+        // A clock that was set back would put the next sign of life far away.
+        if now.abs_diff(self.seen_at.get()) < HEARTBEAT_SECONDS {
+            return Ok(());
+        }
+        self.seen_at.set(now);
+        self.heartbeats.set(self.heartbeats.get() + 1);
+        store_heartbeat(self.repository, self.reference, self.heartbeats.get())
     }
 
     /// Makes segments valid; says whether the session was decided so, and not fenced before.

@@ -25,6 +25,7 @@ use crate::repo::gc::collector::Collector;
 use crate::repo::gc::collector::FenceAfter;
 use crate::repo::gc::live::LiveChunks;
 use crate::repo::gc::mark::Marker;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::repack::Known;
 use crate::repo::gc::repack::Repacker;
 use crate::repo::gc::session::CollectSession;
@@ -130,7 +131,7 @@ impl Collector<'_> {
         session: &CollectSession<'_>,
     ) -> Result<Started, RepoError> {
         self.fence_idle(number, session)?;
-        let mut survey = self.survey(number)?;
+        let mut survey = self.survey(number, Pulse::of_session(&self.watch, session))?;
         if survey.view.chain != chain {
             return Ok(Started::Moved);
         }
@@ -174,19 +175,19 @@ impl Collector<'_> {
     }
 
     /// Looks at everything that plan `number` depends on; changes nothing.
-    pub(crate) fn survey(&self, number: u64) -> Result<Survey, RepoError> {
+    pub(crate) fn survey(&self, number: u64, pulse: Pulse<'_>) -> Result<Survey, RepoError> {
         let repository = self.repository;
         (self.watch.phase)("looking at what is needed");
         // Outcomes first: whoever is closed here has its commit among the roots.
-        let view = View::load(repository, number)?;
+        let view = View::load(repository, number, pulse)?;
         let marks = Marks::load(repository)?;
         // After the outcomes: packs of sessions that were closed are all listed.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
         let Roots { forgets, snapshots, checkpoints } = Roots::new(&view, &marks);
-        let reader = reader_of(repository, &view.segments())?;
+        let reader = reader_of(repository, &view.segments(), pulse)?;
         let runs = reader.index.runs();
         let mut live = LiveChunks::new(runs.clone());
-        let mut marker = Marker::new(&reader, &mut live, &self.watch);
+        let mut marker = Marker::new(&reader, &mut live, pulse);
         for snapshot in &snapshots {
             marker.add_snapshot(snapshot)?;
         }
@@ -194,8 +195,11 @@ impl Collector<'_> {
             marker.add_checkpoint(checkpoint)?;
         }
         marker.finish()?;
+        pulse.beat()?;
         let census = Census::new(&runs, &stored, damaged_packs(repository)?);
+        pulse.beat()?;
         let choice = choose::choose(&census, &mut live, &self.policy.repack)?;
+        pulse.beat()?;
         let (orphans, open) = unlisted(&view, &census, &stored);
         let mut tally = tally(&census, &choice, &self.policy.repack);
         tally.snapshots = to_u64(snapshots.len());
@@ -218,9 +222,10 @@ impl Collector<'_> {
         }
         (self.watch.phase)("copying what is needed of packs with waste");
         let policy = self.policy.repack;
+        let pulse = Pulse::of_session(&self.watch, session);
         let mut repacker = Repacker::new(reader, session.reference, &policy);
         for pack in wanted {
-            self.check_cancelled()?;
+            pulse.beat()?;
             let known = Known { census, needs: &choice.needs, live };
             match repacker.copy(known, pack) {
                 Ok(()) => {}
@@ -295,6 +300,7 @@ impl Roots {
 pub(crate) fn reader_of(
     repository: &Repository,
     segments: &BTreeSet<SegmentRef>,
+    pulse: Pulse<'_>,
 ) -> Result<ChunkReader, RepoError> {
     let listed = repository.segment_lengths()?.into_iter().map(|(segment, _length)| segment);
     let listed: BTreeSet<SegmentRef> = listed.collect();
@@ -302,7 +308,7 @@ pub(crate) fn reader_of(
         // This host's cache may still have it; nobody else can read what it lists.
         load_segment(repository, lost)?;
     }
-    let loaded = load_without(repository, segments, &HashSet::new(), 0)?;
+    let loaded = load_without(repository, segments, &HashSet::new(), 0, &|| pulse.beat())?;
     if let Some(RepoErrorAt { key, error }) = loaded.unreadable.into_iter().next() {
         let lost = |_shared| RepoError::WrongHash { key: key.to_string() };
         return Err(Arc::try_unwrap(error).unwrap_or_else(lost));

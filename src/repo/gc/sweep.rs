@@ -19,6 +19,7 @@ use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::collector::Collector;
 use crate::repo::gc::inventory::store_inventory;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::view::load_decision;
 use crate::repo::history::is_missing;
 use crate::repo::history::load_outcome;
@@ -49,7 +50,8 @@ impl Collector<'_> {
         // Another process may have written it: durable before anything is gone for its sake.
         store.settle(&layout::gc_key(number, GcObject::Verdict))?;
         let sweep = Sweep::load(self.repository, number)?;
-        if !store_inventory(self.repository, &self.maintenance, &sweep.base)? {
+        let pulse = Pulse::watched(&self.watch);
+        if !store_inventory(self.repository, &self.maintenance, &sweep.base, pulse)? {
             (self.watch.warn)("there are too many packs for an inventory");
         }
         self.sweep_packs(&sweep)?;

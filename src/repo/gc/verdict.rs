@@ -22,6 +22,7 @@ use crate::repo::gc::choose::bases_of;
 use crate::repo::gc::collector::Collector;
 use crate::repo::gc::live::LiveChunks;
 use crate::repo::gc::mark::Marker;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::segments::settle_segments;
 use crate::repo::gc::session::CollectSession;
 use crate::repo::gc::start::pack_name;
@@ -46,9 +47,10 @@ impl Collector<'_> {
     ) -> Result<(), RepoError> {
         (self.watch.phase)("deciding what goes");
         let repository = self.repository;
+        let pulse = Pulse::of_session(&self.watch, session);
         let plan = load_plan(repository, number)?;
         let plan_digest = register_body(repository, number, GcObject::Plan, Step::Plan)?;
-        let view = View::load(repository, number)?;
+        let view = View::load(repository, number, pulse)?;
         if view.chain.verdict >= number {
             return session.give_up();
         }
@@ -60,10 +62,12 @@ impl Collector<'_> {
         let considered: HashSet<SnapshotId> = plan.roots.iter().copied().collect();
         let is_new = |snapshot: &&BaseSnapshot| !considered.contains(&snapshot.snapshot);
         let new: Vec<&BaseSnapshot> = snapshots.iter().filter(is_new).collect();
-        let kept = self.rescue(number, &view, &condemned, &new, &checkpoints)?;
+        let roots = Roots { snapshots: &new, checkpoints: &checkpoints };
+        let kept = self.rescue(number, &view, &condemned, roots, pulse)?;
         let removed: BTreeSet<PackRef> = condemned.difference(&kept).copied().collect();
         let gone: HashSet<PackRef> = removed.union(&view.removed).copied().collect();
-        let segments = settle_segments(repository, session.reference, &view.segments(), &gone)?;
+        let listed = view.segments();
+        let segments = settle_segments(repository, session.reference, &listed, &gone, pulse)?;
         let mut names: Vec<SegmentName> =
             segments.all.iter().map(|&segment| segment.into()).collect();
         names.sort_unstable();
@@ -97,13 +101,13 @@ impl Collector<'_> {
         number: u64,
         view: &View,
         condemned: &BTreeSet<PackRef>,
-        new: &[&BaseSnapshot],
-        checkpoints: &[BaseCheckpoint],
+        roots: Roots<'_>,
+        pulse: Pulse<'_>,
     ) -> Result<BTreeSet<PackRef>, RepoError> {
         if condemned.is_empty() {
             return Ok(BTreeSet::new());
         }
-        match self.needed_of(view, condemned, new, checkpoints) {
+        match self.needed_of(view, condemned, roots, pulse) {
             Err(error) if error.is_damage() => {
                 if GcChain::load(self.repository)?.verdict >= number {
                     return Err(error);
@@ -121,22 +125,23 @@ impl Collector<'_> {
         &self,
         view: &View,
         condemned: &BTreeSet<PackRef>,
-        new: &[&BaseSnapshot],
-        checkpoints: &[BaseCheckpoint],
+        roots: Roots<'_>,
+        pulse: Pulse<'_>,
     ) -> Result<BTreeSet<PackRef>, RepoError> {
         let repository = self.repository;
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
-        let reader = reader_of(repository, &view.segments())?;
+        let reader = reader_of(repository, &view.segments(), pulse)?;
         let runs = reader.index.runs();
         let mut live = LiveChunks::new(runs.clone());
-        let mut marker = Marker::new(&reader, &mut live, &self.watch);
-        for snapshot in new {
+        let mut marker = Marker::new(&reader, &mut live, pulse);
+        for snapshot in roots.snapshots {
             marker.add_snapshot(snapshot)?;
         }
-        for checkpoint in checkpoints {
+        for checkpoint in roots.checkpoints {
             marker.add_checkpoint(checkpoint)?;
         }
         marker.finish()?;
+        pulse.beat()?;
         let census = Census::new(&runs, &stored, damaged_packs(repository)?);
         let stays = census.packs.iter().map(|pack| !condemned.contains(&pack.reference)).collect();
         let mut rescue = Rescue { census: &census, stays };
@@ -150,6 +155,13 @@ impl Collector<'_> {
         let kept = packs.filter(|(pack, stays)| **stays && condemned.contains(&pack.reference));
         Ok(kept.map(|(pack, _stays)| pack.reference).collect())
     }
+}
+
+/// What is needed and was not walked for the plan.
+#[derive(Clone, Copy)]
+struct Roots<'a> {
+    snapshots: &'a [&'a BaseSnapshot],
+    checkpoints: &'a [BaseCheckpoint],
 }
 
 /// Which packs stay.

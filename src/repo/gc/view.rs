@@ -21,6 +21,7 @@ use crate::id::SessionId;
 use crate::id::SnapshotId;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
+use crate::repo::gc::pulse::Pulse;
 use crate::repo::history::heads;
 use crate::repo::history::is_missing;
 use crate::repo::history::load_base;
@@ -64,10 +65,14 @@ impl View {
     /// Reads the base and all outcomes of epochs below `epoch_end`.
     ///
     /// Errors: whatever cannot be read; [`RepoError::Unsettled`] if the base moved every time.
-    pub(crate) fn load(repository: &Repository, epoch_end: u64) -> Result<Self, RepoError> {
+    pub(crate) fn load(
+        repository: &Repository,
+        epoch_end: u64,
+        pulse: Pulse<'_>,
+    ) -> Result<Self, RepoError> {
         for _attempt in 0..SETTLE_ATTEMPTS {
             let chain = GcChain::load(repository)?;
-            match Self::load_at(repository, chain, epoch_end) {
+            match Self::load_at(repository, chain, epoch_end, pulse) {
                 Ok(view) if GcChain::load(repository)?.verdict == chain.verdict => {
                     return Ok(view);
                 }
@@ -79,7 +84,12 @@ impl View {
         Err(RepoError::Unsettled { attempts: SETTLE_ATTEMPTS })
     }
 
-    fn load_at(repository: &Repository, chain: GcChain, epoch_end: u64) -> Result<Self, RepoError> {
+    fn load_at(
+        repository: &Repository,
+        chain: GcChain,
+        epoch_end: u64,
+        pulse: Pulse<'_>,
+    ) -> Result<Self, RepoError> {
         let mut view = Self {
             chain,
             verdict: VerdictSeen::NONE,
@@ -101,6 +111,7 @@ impl View {
             if session.epoch < view.epoch_min || session.epoch >= epoch_end {
                 continue;
             }
+            pulse.beat()?;
             let (outcome, digest) = load_outcome(repository, session)?;
             match outcome {
                 Outcome::Commit(commit) => {

@@ -31,17 +31,19 @@ pub(crate) fn load_index(
     history: &History,
 ) -> Result<LoadedIndex, RepoError> {
     let epoch_min = history.verdict.number;
-    load_without(repository, &history.segments, &history.removed, epoch_min)
+    load_without(repository, &history.segments, &history.removed, epoch_min, &|| Ok(()))
 }
 
 /// Loads the index of these segments, without what lies in some packs.
 ///
-/// Cached runs of other segments of an epoch below `epoch_min` go: those never count again.
+/// Cached runs of other segments of an epoch below `epoch_min` go: those never count again. Calls
+/// `beat` before each segment that is read: there may be many.
 pub(crate) fn load_without(
     repository: &Repository,
     segments: &BTreeSet<SegmentRef>,
     excluded: &HashSet<PackRef>,
     epoch_min: u64,
+    beat: &dyn Fn() -> Result<(), RepoError>,
 ) -> Result<LoadedIndex, RepoError> {
     let is_dead =
         |segment: &SegmentRef| segment.session.epoch < epoch_min && !segments.contains(segment);
@@ -64,6 +66,7 @@ pub(crate) fn load_without(
     let mut unreadable = Vec::new();
     let mut batch = Batch::default();
     for segment in missing {
+        beat()?;
         match load_segment(repository, segment) {
             Ok(loaded) => batch.add(segment, loaded),
             Err(error) if error.is_damage() => {

@@ -13,6 +13,7 @@ use crate::repo::index::load::session_run;
 use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
 use crate::repo::repository::create;
+use crate::repo::session::HEARTBEAT_SECONDS;
 use crate::repo::session::store_heartbeat;
 use crate::repo::session::store_segment;
 use crate::repo::write::pack::PackDraft;
@@ -139,7 +140,8 @@ impl Uploader {
         let now = self.shared.repository.environment.now().0;
         let (session, number) = {
             let mut state = self.shared.lock();
-            if now.saturating_sub(state.stored_at) < HEARTBEAT_SECONDS {
+            // A clock that was set back would put the next sign of life far away.
+            if now.abs_diff(state.stored_at) < HEARTBEAT_SECONDS {
                 return Ok(());
             }
             state.stored_at = now;
@@ -258,5 +260,3 @@ impl State {
 
 /// Packs on their way to the store at one time.
 const UPLOADS_COUNT_MAX: usize = 2;
-/// How long a session may be silent before it says that it lives.
-const HEARTBEAT_SECONDS: i64 = 300;
