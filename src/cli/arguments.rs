@@ -11,6 +11,7 @@ use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
+use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
 use clap::Args;
@@ -78,6 +79,7 @@ pub(crate) enum Command {
     Stats,
     Check(CheckArguments),
     Prune(PruneArguments),
+    Session(SessionArguments),
     Key(KeyArguments),
     Cache(CacheArguments),
 }

@@ -212,6 +212,13 @@ fn judge(error: &OpError) -> Judgement {
             "forget.too_late",
             hint("another copy of the repository may still have it"),
         ),
+        OpError::Committed { .. } => (
+            Exit::Failure,
+            "session.committed",
+            hint(
+                "`sbf-repo session list` shows what has not ended; `sbf-repo forget` drops a snapshot",
+            ),
+        ),
         OpError::NoPath { snapshot, .. } => {
             let text = format!("run `sbf-repo ls {snapshot}` to see what is in it");
             (Exit::Failure, "path.none", Some(text))

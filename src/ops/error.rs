@@ -100,6 +100,14 @@ pub enum OpError {
         /// The collection's number.
         collection: u64,
     },
+    /// A session that was to be aborted had committed before.
+    #[error("session {session} is not aborted: it has committed {what}")]
+    Committed {
+        /// The session.
+        session: String,
+        /// What it committed.
+        what: String,
+    },
     /// A path is not in a snapshot.
     #[error("snapshot {snapshot} has no `{path}`")]
     NoPath {

@@ -14,6 +14,7 @@ pub mod progress;
 pub mod prune;
 pub mod restore;
 pub mod select;
+pub mod session;
 pub mod snapshot;
 pub mod stats;
 pub(crate) mod words;

@@ -76,6 +76,12 @@ impl Identities {
         self.certificates.get(&key).map(|certificate| certificate.role)
     }
 
+    /// The role for which the key of a client was certified.
+    pub(crate) fn role_of_client(&self, client: ClientId) -> Option<Role> {
+        let of_client = |found: &&Certificate| found.subject == Subject::Client(client);
+        self.certificates.values().find(of_client).map(|certificate| certificate.role)
+    }
+
     /// Counts an object, and the numbers that are missing before it.
     fn count_up_to(&mut self, key: &ObjectKey) {
         self.count += 1;

@@ -1,5 +1,6 @@
 //! Repositories: keys, sessions and outcomes, the index, writing and reading.
 
+pub(crate) mod abort;
 pub(crate) mod amendments;
 pub(crate) mod announce;
 pub(crate) mod audit_objects;

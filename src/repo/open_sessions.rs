@@ -1,4 +1,4 @@
-//! Sessions that have no outcome and may still commit: whose they are, and what they last stored.
+//! Sessions that have no outcome and may still commit: whose they are, and what they stored.
 //! Spec: format-spec/09-session.md.
 
 use crate::format::envelope::ObjectKind;
@@ -10,6 +10,7 @@ use crate::repo::history::Chain;
 use crate::repo::history::is_missing;
 use crate::repo::repository::Repository;
 use crate::store::Listed;
+use crate::units::to_u64;
 use std::collections::HashSet;
 use std::time::SystemTime;
 
@@ -19,8 +20,46 @@ pub(crate) struct Undecided {
     pub(crate) session: SessionRef,
     /// What it announced; `None` if that cannot be read.
     pub(crate) announcement: Option<Announcement>,
-    /// When the store last received something of it, by its own clock, if it has one.
-    pub(crate) last_stored: Option<SystemTime>,
+    pub(crate) traces: Traces,
+}
+
+/// What a session left in the store, with times by the store's clock, if it has one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traces {
+    /// When its announcement was received.
+    pub(crate) announced: Option<SystemTime>,
+    /// When a pack or segment was last received.
+    pub(crate) stored: Option<SystemTime>,
+    /// When a heartbeat was last received.
+    pub(crate) heartbeat: Option<SystemTime>,
+    pub(crate) pack_count: u64,
+    pub(crate) pack_bytes: u64,
+}
+
+impl Traces {
+    /// Looks for them; `announced` is when the announcement was received.
+    pub(crate) fn find(
+        repository: &Repository,
+        session: SessionRef,
+        announced: Option<SystemTime>,
+    ) -> Result<Self, RepoError> {
+        let newest = |listed: &[Listed]| listed.iter().filter_map(|listed| listed.received).max();
+        let packs = repository.store.list(&session.packs_prefix())?;
+        let segments = repository.store.list(&session.segments_prefix())?;
+        let heartbeats = repository.store.list(&session.heartbeats_prefix())?;
+        Ok(Self {
+            announced,
+            stored: newest(&packs).max(newest(&segments)),
+            heartbeat: newest(&heartbeats),
+            pack_count: to_u64(packs.len()),
+            pack_bytes: packs.iter().map(|listed| listed.length).sum(),
+        })
+    }
+
+    /// When the store last received anything.
+    pub(crate) fn last(&self) -> Option<SystemTime> {
+        self.announced.max(self.stored).max(self.heartbeat)
+    }
 }
 
 /// Announcements, and the sessions among them without outcome.
@@ -47,6 +86,16 @@ impl Roster {
             (!self.decided.contains(&session)).then_some((session, listed))
         })
     }
+
+    /// The sessions whose ids begin with these digits: open ones, or else those with an outcome.
+    pub(crate) fn named(&self, digits: &str) -> Vec<SessionRef> {
+        let fits = |session: &SessionRef| session.session.to_string().starts_with(digits);
+        let open: Vec<_> = self.open().map(|(session, _listed)| session).filter(fits).collect();
+        if !open.is_empty() {
+            return open;
+        }
+        self.decided.iter().copied().filter(fits).collect()
+    }
 }
 
 /// Every session that may still commit, by client and age.
@@ -65,10 +114,10 @@ pub(crate) fn open_sessions(repository: &Repository) -> Result<Vec<Undecided>, R
             Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };
-        let last_stored = last_stored(repository, session, listed)?;
-        open.push(Undecided { session, announcement, last_stored });
+        let traces = Traces::find(repository, session, listed.received)?;
+        open.push(Undecided { session, announcement, traces });
     }
-    open.sort_by_key(|open| (open.session.client, open.last_stored));
+    open.sort_by_key(|open| (open.session.client, open.traces.announced, open.session.session));
     Ok(open)
 }
 
@@ -82,19 +131,4 @@ pub(crate) fn read_announcement(
     let body = repository.identities.by_client(repository.id(), session.client, opened)?;
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     Announcement::decode(&body).map_err(decode)
-}
-
-/// When the store last received something of a session.
-pub(crate) fn last_stored(
-    repository: &Repository,
-    session: SessionRef,
-    announced: &Listed,
-) -> Result<Option<SystemTime>, RepoError> {
-    let mut last = announced.received;
-    let prefixes = [session.packs_prefix(), session.segments_prefix(), session.heartbeats_prefix()];
-    for prefix in prefixes {
-        let listed = repository.store.list(&prefix)?;
-        last = last.max(listed.into_iter().filter_map(|listed| listed.received).max());
-    }
-    Ok(last)
 }

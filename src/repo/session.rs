@@ -109,7 +109,7 @@ impl WriterSession {
         let session = SessionId::new(random(repository.environment.as_ref()));
         let reference = SessionRef { client: repository.keys.client, epoch, session };
         let state = repository.state.as_ref();
-        let mark = state.map(|state| state.mark(session)).transpose()?;
+        let mark = state.map(|state| state.mark(session, Purpose::Write)).transpose()?;
         announce(repository, reference, Purpose::Write, source)?;
         // W2: a plan that came between may not have this session in its roster.
         if Chain::load(repository)?.plan != epoch {
@@ -198,7 +198,10 @@ impl WriterSession {
 /// closed it.
 ///
 /// A session of epoch E stands in the roster of plan E + 1 and in no other.
-fn counts_still(repository: &Repository, session: SessionRef) -> Result<bool, RepoError> {
+pub(crate) fn counts_still(
+    repository: &Repository,
+    session: SessionRef,
+) -> Result<bool, RepoError> {
     if Chain::load(repository)?.verdict <= session.epoch {
         return Ok(true);
     }
@@ -220,7 +223,7 @@ fn close_dead_sessions(
     let prefix = format!("{}/{}", layout::SESSIONS, repository.keys.client);
     for listed in repository.store.list(&prefix)? {
         let Ok(session) = SessionRef::parse_announcement(&listed.key) else { continue };
-        let Owner::Dead(mark) = state.owner(session.session) else { continue };
+        let Owner::Dead(mark) = state.owner(session.session, Purpose::Write) else { continue };
         let fenced = match give_up(repository, session)? {
             Won::Mine => true,
             Won::Theirs(bytes) => {

@@ -1,6 +1,7 @@
 //! The client's memory: which of its sessions are running on this host.
 //! A session's file is locked while its process lives; the kernel unlocks it when the process ends.
 
+use crate::format::session::Purpose;
 use crate::id::RepoId;
 use crate::id::SessionId;
 use crate::repo::error::RepoError;
@@ -48,8 +49,12 @@ impl StateDirectory {
     }
 
     /// Marks a session as running here.
-    pub(crate) fn mark(&self, session: SessionId) -> Result<SessionMark, RepoError> {
-        let folder = self.path.join(SESSIONS);
+    pub(crate) fn mark(
+        &self,
+        session: SessionId,
+        purpose: Purpose,
+    ) -> Result<SessionMark, RepoError> {
+        let folder = self.path.join(folder_of(purpose));
         let wrong = |call, path: &Path, source| RepoError::Local {
             call,
             path: path.display().to_string(),
@@ -73,13 +78,39 @@ impl StateDirectory {
     }
 
     /// Finds out whether the process of a session lives.
-    pub(crate) fn owner(&self, session: SessionId) -> Owner {
-        let path = self.path.join(SESSIONS).join(session.to_string());
-        let Ok(file) = OpenOptions::new().write(true).open(&path) else { return Owner::Unknown };
-        match file.try_lock() {
-            Ok(()) => Owner::Dead(SessionMark { path, _file: file }),
-            Err(_busy) => Owner::Alive,
-        }
+    pub(crate) fn owner(&self, session: SessionId, purpose: Purpose) -> Owner {
+        owner_of(self.path.join(folder_of(purpose)).join(session.to_string()))
+    }
+
+    /// The sessions for this purpose whose processes ended without closing them.
+    pub(crate) fn dead(&self, purpose: Purpose) -> Vec<(SessionId, SessionMark)> {
+        let entries = std::fs::read_dir(self.path.join(folder_of(purpose)));
+        let names = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        let dead = names.filter_map(|path| {
+            let session = path.file_name()?.to_str()?.parse().ok()?;
+            match owner_of(path) {
+                Owner::Dead(mark) => Some((session, mark)),
+                Owner::Alive | Owner::Unknown => None,
+            }
+        });
+        dead.collect()
+    }
+}
+
+fn owner_of(path: PathBuf) -> Owner {
+    let Ok(file) = OpenOptions::new().write(true).open(&path) else { return Owner::Unknown };
+    match file.try_lock() {
+        Ok(()) => Owner::Dead(SessionMark { path, _file: file }),
+        Err(_busy) => Owner::Alive,
+    }
+}
+
+/// What a writer left is adopted, what a collection left is not: they stand apart.
+const fn folder_of(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Write => "sessions",
+        Purpose::Collect => "collections",
+        Purpose::Read => "readers",
     }
 }
 
@@ -89,5 +120,3 @@ impl SessionMark {
         let _ignored = std::fs::remove_file(&self.path);
     }
 }
-
-const SESSIONS: &str = "sessions";

@@ -26,7 +26,7 @@ fn fill(folder: &Path, seed: u64, count: u64) {
 }
 
 /// Starts a snapshot; with a `host`, as a process of another host that has the same key.
-fn start(scratch: &Scratch, folder: &Path, source: &str, host: Option<&str>) -> Child {
+pub(crate) fn start(scratch: &Scratch, folder: &Path, source: &str, host: Option<&str>) -> Child {
     let mut command = scratch.command(&["snapshot", folder.to_str().unwrap(), "--source", source]);
     if let Some(host) = host {
         command.env("SBF_REPO_STATE_DIR", scratch.path(&format!("state-{host}")));
@@ -96,7 +96,7 @@ fn two_processes_back_up_the_same_tree_at_once() {
 }
 
 /// How many objects a folder of the repository holds.
-fn count(scratch: &Scratch, folder: &str) -> usize {
+pub(crate) fn count(scratch: &Scratch, folder: &str) -> usize {
     let mut count = 0;
     let mut folders = vec![scratch.path("repository").join(folder)];
     while let Some(folder) = folders.pop() {
@@ -115,7 +115,7 @@ fn count(scratch: &Scratch, folder: &str) -> usize {
 /// Backs up a stream that does not end; killed once a folder holds more than it did.
 ///
 /// Returns the process once it has got there: it waits for more of the stream, so it cannot end.
-fn start_endless(scratch: &Scratch, bytes: &[u8], folder: &str) -> Child {
+pub(crate) fn start_endless(scratch: &Scratch, bytes: &[u8], folder: &str) -> Child {
     let before = count(scratch, folder);
     let mut command = scratch.command(&["snapshot", "--stdin-name", "dump", "--source", "dump"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

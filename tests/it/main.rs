@@ -29,6 +29,8 @@ mod restore;
 mod retention;
 mod scratch;
 mod select;
+mod session_program;
+mod sessions;
 mod simulator;
 mod snapshot;
 mod store_conformance;

@@ -321,7 +321,8 @@ fn two_large(desk: &Desk) -> (Kept, Kept) {
     (gone, large(11, "small"))
 }
 
-fn key_of(desk: &Desk, role: Role) -> KeyFile {
+/// Another key of this role.
+pub(crate) fn key_of(desk: &Desk, role: Role) -> KeyFile {
     let mut made = None;
     let options = AddOptions::new(role, format!("{role:?}"), FirstSecret::KeyFile);
     let seed = 1000 + u64::try_from(desk.count("keys")).unwrap();

@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod ls;
 pub(crate) mod prune;
 pub(crate) mod restore;
+pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
@@ -35,6 +36,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Prune(arguments) => prune::run(context, &arguments),
         Command::Stats => stats::run(context),
         Command::Check(arguments) => check::run(context, &arguments),
+        Command::Session(arguments) => session::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
     }

@@ -92,8 +92,8 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
         PruneState::Planned => output.note(format_args!("nothing was changed")),
         PruneState::Nothing => output.note(format_args!("there is nothing to delete")),
         PruneState::Waiting => output.note(format_args!(
-            "nothing is deleted before they end; run `sbf-repo prune` again then, or with \
-             `--fence-now` if they are dead"
+            "nothing is deleted before they end: run `sbf-repo prune` again then; `sbf-repo session \
+             list` shows whose they are, `sbf-repo session abort` ends one that is dead"
         )),
         PruneState::Done => output.note(format_args!(
             "deleted {} of {} in {}",

@@ -82,7 +82,9 @@ pub(crate) fn check_sessions(
     for session in open {
         let key = session.announcement_key();
         let effect = "a run that has not ended, or was cut off".to_owned();
-        report.note(Finding::notice("session.open", key.to_string(), effect), progress);
+        let remedy = "`sbf-repo session list` tells whose it is".to_owned();
+        let found = Finding::notice("session.open", key.to_string(), effect);
+        report.note(Finding { remedy, ..found }, progress);
     }
     for MissingCommit { head, named_by } in missing_commits(repository, history).during(what)? {
         let object = format!("{}/{}/…/{}", layout::OUTCOMES, named_by.client, head.session);

@@ -8,6 +8,7 @@ use crate::repo::gc::chain::Step;
 use crate::repo::gc::choose::RepackPolicy;
 use crate::repo::gc::drain::Drained;
 use crate::repo::gc::maintenance::Maintenance;
+use crate::repo::gc::session::close_dead_collections;
 use crate::repo::gc::start::Started;
 use crate::repo::gc::start::Tally;
 use crate::repo::repository::Repository;
@@ -103,6 +104,7 @@ impl<'a> Collector<'a> {
         self.repository.check_prunable()?;
         // Leftovers of crashes take space and harm nobody: whether they go is not decisive.
         let _ignored = self.repository.store.sweep();
+        close_dead_collections(self.repository)?;
         let mut has_started = false;
         for _step in 0..STEPS_COUNT_MAX {
             let chain = GcChain::load(self.repository)?;

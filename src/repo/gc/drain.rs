@@ -12,7 +12,7 @@ use crate::repo::gc::collector::OpenSession;
 use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::session::CollectSession;
 use crate::repo::open_sessions::Roster;
-use crate::repo::open_sessions::last_stored;
+use crate::repo::open_sessions::Traces;
 use crate::repo::open_sessions::read_announcement;
 
 /// What DRAIN came to.
@@ -83,7 +83,7 @@ impl Collector<'_> {
         for (session, listed) in roster.open() {
             if session.epoch + 1 == number && session != own.reference {
                 pulse.beat()?;
-                let last = last_stored(self.repository, session, listed)?;
+                let last = Traces::find(self.repository, session, listed.received)?.last();
                 let idle =
                     now.zip(last).map(|(now, last)| now.duration_since(last).unwrap_or_default());
                 open.push(OpenSession { session, idle });

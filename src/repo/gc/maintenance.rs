@@ -69,12 +69,12 @@ impl<'a> Maintenance<'a> {
     }
 
     /// Gives up a session, unless it was decided before.
-    pub(crate) fn fence(&self, session: SessionRef, number: u64) -> Result<(), RepoError> {
+    pub(crate) fn fence(&self, session: SessionRef, number: u64) -> Result<Won, RepoError> {
         let nonce = random(self.repository.environment.as_ref());
         let fence = Outcome::Fence(Fence { reason: FenceReason::Collection { number }, nonce });
         let key = session.outcome_key();
         let bytes = self.seal(ObjectKind::Outcome, key.as_str(), &fence.encode())?;
-        create_register(self.repository.store.as_ref(), &key, &bytes).map(|_won| ())
+        create_register(self.repository.store.as_ref(), &key, &bytes)
     }
 
     /// The stored bytes of a clear object that is signed as it stands.

@@ -1,4 +1,5 @@
-//! A collection's own session: announced like a writer's, before anything is read.
+//! A collection's own session: announced like a writer's, before anything is read; and those of
+//! collections that died.
 //! Spec: format-spec/09-session.md.
 
 use crate::format::layout::SegmentRef;
@@ -17,10 +18,13 @@ use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::view::View;
 use crate::repo::register::Won;
 use crate::repo::repository::Repository;
+use crate::repo::roster::announced;
 use crate::repo::session::HEARTBEAT_SECONDS;
 use crate::repo::session::store_heartbeat;
+use crate::repo::state::SessionMark;
 use crate::store::Listed;
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::SystemTime;
 
 /// An announced session of a collection.
@@ -31,6 +35,8 @@ pub(crate) struct CollectSession<'a> {
     /// When it last gave a sign of life, in seconds since 1970.
     seen_at: Cell<i64>,
     heartbeats: Cell<u32>,
+    /// Until the session is decided.
+    mark: RefCell<Option<SessionMark>>,
 }
 
 impl<'a> CollectSession<'a> {
@@ -43,9 +49,12 @@ impl<'a> CollectSession<'a> {
         let environment = repository.environment.as_ref();
         let session = SessionId::new(random(environment));
         let reference = SessionRef { client: repository.keys.client, epoch: chain.plan, session };
+        let state = repository.state.as_ref();
+        let mark = state.map(|state| state.mark(session, Purpose::Collect)).transpose()?;
         announce(repository, reference, Purpose::Collect, "")?;
         let seen_at = Cell::new(environment.now().0);
-        let session = Self { repository, reference, seen_at, heartbeats: Cell::new(0) };
+        let (heartbeats, mark) = (Cell::new(0), RefCell::new(mark));
+        let session = Self { repository, reference, seen_at, heartbeats, mark };
         if GcChain::load(repository)? == chain {
             return Ok(Some(session));
         }
@@ -83,11 +92,45 @@ impl<'a> CollectSession<'a> {
             nonce: random(self.repository.environment.as_ref()),
         };
         let outcome = Outcome::Commit(commit);
-        Ok(decide(self.repository, self.reference, &outcome)? == Won::Mine)
+        let won = decide(self.repository, self.reference, &outcome)?;
+        self.forget();
+        Ok(won == Won::Mine)
     }
 
     /// Ends the session without making anything valid.
     pub(crate) fn give_up(&self) -> Result<(), RepoError> {
-        give_up(self.repository, self.reference).map(|_won| ())
+        give_up(self.repository, self.reference)?;
+        self.forget();
+        Ok(())
     }
+
+    /// The session is decided: whether its process lives is nobody's concern.
+    fn forget(&self) {
+        if let Some(mark) = self.mark.take() {
+            mark.clear();
+        }
+    }
+}
+
+/// Fences this client's collections whose processes ended on this host without an outcome: nobody
+/// goes on with what they stored.
+pub(crate) fn close_dead_collections(repository: &Repository) -> Result<(), RepoError> {
+    let Some(state) = &repository.state else { return Ok(()) };
+    let dead = state.dead(Purpose::Collect);
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let announced = announced(repository)?;
+    for (session, mark) in dead {
+        match announced.iter().find(|announced| announced.session == session) {
+            Some(reference) if reference.client == repository.keys.client => {
+                give_up(repository, *reference)?;
+                mark.clear();
+            }
+            // Another key on this host has to sign that.
+            Some(_reference) => {}
+            None => mark.clear(),
+        }
+    }
+    Ok(())
 }
