@@ -5,9 +5,7 @@ use crate::format::layout::PackRef;
 use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::id::PackId;
-use crate::repo::error::RepoError;
 use crate::repo::gc::live::Copy;
-use crate::repo::gc::live::LiveChunks;
 use crate::repo::index::run::Run;
 use crate::repo::index::run::RunBlock;
 use crate::units::to_u32;
@@ -60,17 +58,6 @@ pub(crate) struct CopyAt {
     pub(crate) pack: usize,
     pub(crate) block: usize,
     pub(crate) length: u32,
-}
-
-/// How much of each block and pack is needed, when each chunk is needed once.
-#[derive(Debug)]
-pub(crate) struct Needs {
-    /// For each pack the bytes of needed chunks that no other pack has.
-    alone: Vec<u64>,
-    /// For each block the plaintext bytes of chunks that are kept there.
-    pub(crate) live_bytes: Vec<u32>,
-    /// For each pack whether a needed chunk of it is kept elsewhere.
-    pub(crate) is_double: Vec<bool>,
 }
 
 impl Census {
@@ -178,6 +165,11 @@ impl Census {
         self.deltas[block]
     }
 
+    /// How many blocks all packs have.
+    pub(crate) const fn block_count(&self) -> usize {
+        self.deltas.len()
+    }
+
     /// Whether there is any delta.
     pub(crate) fn has_deltas(&self) -> bool {
         self.deltas.contains(&true)
@@ -195,71 +187,5 @@ impl Census {
             places.extend(here);
         }
         places
-    }
-
-    /// Decides for each needed chunk which copy is kept.
-    ///
-    /// Errors: [`RepoError::UnknownChunk`] for a needed chunk that no stored pack has.
-    pub(crate) fn needs(&self, live: &LiveChunks) -> Result<Needs, RepoError> {
-        let mut needs = Needs {
-            alone: vec![0; self.packs.len()],
-            live_bytes: vec![0; self.deltas.len()],
-            is_double: vec![false; self.packs.len()],
-        };
-        let mut lost = None;
-        live.visit(&mut |id, places, needed| {
-            if !needed {
-                return;
-            }
-            let copies = self.copies(places, |_pack| true);
-            match copies.as_slice() {
-                [] => lost = lost.or(Some(*id)),
-                [first, rest @ ..] if rest.iter().all(|copy| copy.pack == first.pack) => {
-                    needs.alone[first.pack] += u64::from(first.length);
-                }
-                [_, ..] => {}
-            }
-        });
-        if let Some(chunk) = lost {
-            return Err(RepoError::UnknownChunk { chunk });
-        }
-        live.visit(&mut |_id, places, needed| {
-            if !needed {
-                return;
-            }
-            let copies = self.copies(places, |_pack| true);
-            let Some(kept) = self.kept_copy(&needs.alone, &copies) else { return };
-            let live_bytes = &mut needs.live_bytes[kept.block];
-            *live_bytes = live_bytes.saturating_add(kept.length);
-            for copy in copies {
-                needs.is_double[copy.pack] |= copy.pack != kept.pack;
-            }
-        });
-        Ok(needs)
-    }
-
-    /// The copy of a needed chunk that is kept: in a plain block, if one has it, since deltas need
-    /// plain bases; else where most stays anyway.
-    fn kept_copy(&self, alone: &[u64], copies: &[CopyAt]) -> Option<CopyAt> {
-        let rank = |copy: &&CopyAt| {
-            let reference = std::cmp::Reverse(self.packs[copy.pack].reference);
-            let block = std::cmp::Reverse(copy.block);
-            (!self.is_delta(copy.block), alone[copy.pack], reference, block)
-        };
-        copies.iter().max_by_key(rank).copied()
-    }
-}
-
-impl Needs {
-    /// Whether a copy of a chunk in this block is the one that is kept.
-    pub(crate) fn keeps(&self, census: &Census, id: &ChunkId, block: usize) -> bool {
-        let copies = census.copies(&census.places_of(id), |_pack| true);
-        census.kept_copy(&self.alone, &copies).is_some_and(|kept| kept.block == block)
-    }
-
-    /// Whether a pack has a chunk that is kept there.
-    pub(crate) fn is_needed(&self, pack: &PackFacts) -> bool {
-        let blocks = pack.first_block..pack.first_block + pack.block_count;
-        self.live_bytes[blocks].iter().any(|&bytes| bytes > 0)
     }
 }

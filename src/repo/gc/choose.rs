@@ -5,10 +5,10 @@ use crate::format::layout::PackRef;
 use crate::format::pack::PackKind;
 use crate::repo::error::RepoError;
 use crate::repo::gc::census::Census;
-use crate::repo::gc::census::Needs;
 use crate::repo::gc::live::LiveChunks;
 use crate::repo::gc::live::Marked;
 use crate::repo::gc::live::MarkedAs;
+use crate::repo::gc::needs::Needs;
 use crate::repo::index::run::RunBlock;
 use crate::units::to_u64;
 
@@ -75,62 +75,72 @@ pub(crate) fn choose(
     live: &mut LiveChunks,
     policy: &RepackPolicy,
 ) -> Result<Choice, RepoError> {
-    let needs = settle_bases(census, live)?;
-    let mut fates = Vec::with_capacity(census.packs.len());
-    for (number, pack) in census.packs.iter().enumerate() {
-        fates.push(match (needs.is_needed(pack), needs.is_double[number]) {
-            (true, _) => Fate::Kept,
-            (false, _) if !pack.is_stored => Fate::Absent,
-            (false, true) => Fate::Double,
-            (false, false) => Fate::Dead,
-        });
-    }
-    let mut choice = Choice { needs, fates };
-    choice.select_repacks(census, policy);
-    Ok(choice)
-}
-
-/// Marks the bases of every delta in a pack that stays, needed or not: what the index lists must
-/// be readable for the next writer that uses it.
-fn settle_bases(census: &Census, live: &mut LiveChunks) -> Result<Needs, RepoError> {
     loop {
-        let needs = census.needs(live)?;
-        let mut changed = false;
-        if census.has_deltas() {
-            for (number, pack) in census.packs.iter().enumerate() {
-                if !needs.is_needed(pack) {
-                    continue;
-                }
-                for base in bases_of(census, number) {
-                    match live.mark(&base, MarkedAs::Bytes) {
-                        Marked::First => changed = true,
-                        Marked::Again => {}
-                        Marked::Unknown => return Err(RepoError::UnknownChunk { chunk: base }),
-                    }
-                    // Only a plain copy serves as a base.
-                    let copies = census.copies(&census.places_of(&base), |_pack| true);
-                    if copies.iter().all(|copy| census.is_delta(copy.block)) {
-                        return Err(RepoError::UnknownChunk { chunk: base });
-                    }
-                }
-            }
-        }
-        if !changed {
-            return Ok(needs);
+        let choice = Choice::new(census, Needs::new(census, live, policy)?, policy);
+        if !choice.mark_bases(census, live)? {
+            return Ok(choice);
         }
     }
 }
 
 /// The bases of all deltas of a pack.
 pub(crate) fn bases_of(census: &Census, pack: usize) -> Vec<crate::id::ChunkId> {
-    let bases = |(_number, block): (usize, RunBlock)| match block.codec {
+    census.blocks_of(pack).flat_map(|(_number, block)| bases_in(block)).collect()
+}
+
+fn bases_in(block: RunBlock) -> Vec<crate::id::ChunkId> {
+    match block.codec {
         BlockCodec::Delta { bases } => bases,
         BlockCodec::Raw | BlockCodec::Zstd => Vec::new(),
-    };
-    census.blocks_of(pack).flat_map(bases).collect()
+    }
 }
 
 impl Choice {
+    fn new(census: &Census, needs: Needs, policy: &RepackPolicy) -> Self {
+        let mut fates = Vec::with_capacity(census.packs.len());
+        for (number, pack) in census.packs.iter().enumerate() {
+            fates.push(match (needs.is_needed(pack), needs.is_double[number]) {
+                (true, _) => Fate::Kept,
+                (false, _) if !pack.is_stored => Fate::Absent,
+                (false, true) => Fate::Double,
+                (false, false) => Fate::Dead,
+            });
+        }
+        let mut choice = Self { needs, fates };
+        choice.select_repacks(census, policy);
+        choice
+    }
+
+    /// Marks the bases of every delta that stays, needed or not: what the index lists must be
+    /// readable for the next writer that uses it. Says whether one was not marked before.
+    fn mark_bases(&self, census: &Census, live: &mut LiveChunks) -> Result<bool, RepoError> {
+        let mut changed = false;
+        if !census.has_deltas() {
+            return Ok(changed);
+        }
+        for (number, fate) in self.fates.iter().enumerate() {
+            let stays = |(at, _block): &(usize, RunBlock)| match fate {
+                Fate::Kept => true,
+                Fate::Repacked => self.needs.live_bytes[*at] > 0,
+                Fate::Dead | Fate::Double | Fate::Absent => false,
+            };
+            let blocks = census.blocks_of(number).filter(stays);
+            for base in blocks.flat_map(|(_at, block)| bases_in(block)) {
+                match live.mark(&base, MarkedAs::Bytes) {
+                    Marked::First => changed = true,
+                    Marked::Again => {}
+                    Marked::Unknown => return Err(RepoError::UnknownChunk { chunk: base }),
+                }
+                // Only a plain copy serves as a base.
+                let copies = census.copies(&census.places_of(&base), |_pack| true);
+                if copies.iter().all(|copy| census.is_delta(copy.block)) {
+                    return Err(RepoError::UnknownChunk { chunk: base });
+                }
+            }
+        }
+        Ok(changed)
+    }
+
     /// The packs of one fate.
     pub(crate) fn packs_of(&self, fate: Fate) -> impl Iterator<Item = usize> {
         let fates = self.fates.iter().enumerate();
@@ -141,7 +151,13 @@ impl Choice {
     /// theirs may be the only good copies.
     pub(crate) fn keep_with_doubles(&mut self, pack: usize) {
         for (number, fate) in self.fates.iter_mut().enumerate() {
-            if number == pack || *fate == Fate::Double {
+            let goes_without = match fate {
+                Fate::Double => true,
+                // Of its chunks, those that are kept elsewhere were not copied.
+                Fate::Repacked => self.needs.is_double[number],
+                Fate::Kept | Fate::Dead | Fate::Absent => false,
+            };
+            if number == pack || goes_without {
                 *fate = Fate::Kept;
             }
         }
@@ -315,9 +331,8 @@ mod tests {
         }
     }
 
-    /// What becomes of packs, each with its blocks, if these chunks are needed.
-    #[track_caller]
-    fn check(packs: Vec<Vec<BlockEntry>>, needed: &[u8], fates: &[Fate]) {
+    /// The census of packs, each with its blocks, and what is needed of them.
+    fn census_of(packs: Vec<Vec<BlockEntry>>, needed: &[u8]) -> (Census, LiveChunks) {
         let packs = (1..).zip(packs).map(|(number, blocks)| (0, pack(number, blocks))).collect();
         let repository = RepoId::new([7; 16]);
         let bytes = Run::build(repository, &[], packs);
@@ -328,7 +343,13 @@ mod tests {
         for &id in needed {
             assert_eq!(live.mark(&chunk(id), MarkedAs::Bytes), Marked::First);
         }
-        let census = Census::new(&[run], &stored, HashSet::new());
+        (Census::new(&[run], &stored, HashSet::new()), live)
+    }
+
+    /// What becomes of packs, each with its blocks, if these chunks are needed.
+    #[track_caller]
+    fn check(packs: Vec<Vec<BlockEntry>>, needed: &[u8], fates: &[Fate]) {
+        let (census, mut live) = census_of(packs, needed);
         let choice = choose(&census, &mut live, &POLICY).unwrap();
         assert_eq!(choice.fates, fates);
         let session = SessionRef {
@@ -372,5 +393,103 @@ mod tests {
             vec![block(&[8], &[])],
         ];
         check(chain, &[1], &[Fate::Kept, Fate::Kept, Fate::Kept]);
+    }
+
+    #[test]
+    fn beside_a_damaged_pack_every_copy_of_what_it_has_stays() {
+        // Chunk 1 is kept in the first pack, so that nobody copies it out of the second.
+        let packs = vec![vec![block(&[1, 2, 3, 8, 9], &[])], vec![block(&[1, 4, 10, 11], &[])]];
+        let (census, mut live) = census_of(packs, &[1, 2, 3, 4]);
+        let mut choice = choose(&census, &mut live, &NO_WASTE).unwrap();
+        assert_eq!(choice.fates, [Fate::Repacked, Fate::Repacked]);
+        choice.keep_with_doubles(0);
+        assert_eq!(choice.fates, [Fate::Kept, Fate::Kept]);
+    }
+
+    /// What a collection with this choice leaves: packs that stay, and one with all copies.
+    fn leave(
+        packs: &[Vec<BlockEntry>],
+        census: &Census,
+        live: &LiveChunks,
+        choice: &Choice,
+    ) -> Vec<Vec<BlockEntry>> {
+        let (mut left, mut copied, mut loose) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, blocks) in packs.iter().enumerate() {
+            match choice.fates[number] {
+                Fate::Kept => left.push(blocks.clone()),
+                Fate::Dead | Fate::Double | Fate::Absent => {}
+                Fate::Repacked => {
+                    for ((at, known), entry) in census.blocks_of(number).zip(blocks) {
+                        let bytes = choice.needs.live_bytes[at];
+                        if bytes == 0 {
+                            continue;
+                        }
+                        if !is_split(PackKind::Data, &known, bytes, &NO_WASTE) {
+                            copied.push(entry.clone());
+                            continue;
+                        }
+                        let ids = entry.chunks.iter().map(|chunk| chunk.id);
+                        loose.extend(
+                            ids.filter(|id| live.is_live(id) && choice.needs.keeps(census, id, at)),
+                        );
+                    }
+                }
+            }
+        }
+        let loose: Vec<u8> = loose.iter().map(|id| id.as_bytes()[0]).collect();
+        copied.extend(loose.chunks(4).map(|chunks| block(chunks, &[])));
+        if !copied.is_empty() {
+            left.push(copied);
+        }
+        left
+    }
+
+    const NO_WASTE: RepackPolicy = RepackPolicy {
+        unused_max: UnusedMax::Bytes(0),
+        repack_bytes_max: u64::MAX,
+        splits_data: true,
+    };
+
+    /// Chunks that stand in several packs, in random packs, with and without deltas.
+    fn random_packs(next: &mut impl FnMut(u64) -> u64) -> Vec<Vec<BlockEntry>> {
+        let mut below = |bound: u64| u8::try_from(next(bound)).unwrap();
+        let mut packs = Vec::new();
+        for _pack in 0..2 + below(6) {
+            let mut blocks = Vec::new();
+            for _block in 0..=below(2) {
+                let mut chunks: Vec<u8> = (0..=below(7)).map(|_| 1 + below(24)).collect();
+                chunks.sort_unstable();
+                chunks.dedup();
+                let bases = if below(6) == 0 { vec![101 + below(4)] } else { Vec::new() };
+                blocks.push(block(&chunks, &bases));
+            }
+            packs.push(blocks);
+        }
+        packs.extend((101..=104).map(|base| vec![block(&[base], &[])]));
+        packs
+    }
+
+    #[test]
+    fn what_one_collection_leaves_the_next_one_leaves_too() {
+        for seed in 0..4000_u64 {
+            let mut state = seed;
+            let mut next = |bound: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+                (state >> 33) % bound
+            };
+            let packs = random_packs(&mut next);
+            let stored = packs.iter().flatten().flat_map(|block| &block.chunks);
+            let mut needed: Vec<u8> = stored.map(|chunk| chunk.id.as_bytes()[0]).collect();
+            needed.sort_unstable();
+            needed.dedup();
+            needed.retain(|&id| id < 100 && next(3) > 0);
+            let (census, mut live) = census_of(packs.clone(), &needed);
+            let choice = choose(&census, &mut live, &NO_WASTE).unwrap();
+            let left = leave(&packs, &census, &live, &choice);
+            let (census, mut live) = census_of(left, &needed);
+            let again = choose(&census, &mut live, &NO_WASTE).unwrap();
+            let is_kept = |fate: &Fate| *fate == Fate::Kept;
+            assert!(again.fates.iter().all(is_kept), "seed {seed}: {:?}", again.fates);
+        }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod inventory;
 pub(crate) mod live;
 pub(crate) mod maintenance;
 pub(crate) mod mark;
+pub(crate) mod needs;
 pub(crate) mod pulse;
 pub(crate) mod repack;
 pub(crate) mod segments;

@@ -226,6 +226,9 @@ impl Collector<'_> {
         let mut repacker = Repacker::new(reader, session.reference, &policy);
         for pack in wanted {
             pulse.beat()?;
+            if choice.fates[pack] != Fate::Repacked {
+                continue;
+            }
             let known = Known { census, needs: &choice.needs, live };
             match repacker.copy(known, pack) {
                 Ok(()) => {}
