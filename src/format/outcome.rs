@@ -29,7 +29,7 @@ pub enum Outcome {
 pub struct Commit {
     /// What is committed.
     pub subject: Subject,
-    /// Segments that become valid: the session's own and those it adopts.
+    /// Segments that become valid: the session's own.
     pub segments: Vec<SegmentName>,
     /// The heads of the same client that the session saw, sorted by session.
     pub heads: Vec<Head>,

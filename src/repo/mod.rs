@@ -17,6 +17,7 @@ pub(crate) mod history;
 pub(crate) mod identities;
 pub(crate) mod index;
 pub(crate) mod keyring;
+pub(crate) mod leftovers;
 pub(crate) mod mark_writer;
 pub(crate) mod marks;
 pub(crate) mod objects;

@@ -4,6 +4,7 @@
 
 use crate::crypto::hash::digest;
 use crate::format::envelope::ObjectKind;
+use crate::format::index::IndexedPack;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
@@ -25,8 +26,9 @@ use crate::repo::history::History;
 use crate::repo::history::load_verdict;
 use crate::repo::history::open_outcome;
 use crate::repo::index::load::LoadedIndex;
-use crate::repo::index::load::load_segment;
 use crate::repo::index::load::load_without;
+use crate::repo::leftovers::Leftovers;
+use crate::repo::leftovers::Present;
 use crate::repo::objects;
 use crate::repo::register::Won;
 use crate::repo::repository::Repository;
@@ -46,10 +48,8 @@ pub(crate) struct WriterSession {
     pub(crate) source: String,
     pub(crate) history: History,
     pub(crate) loaded: LoadedIndex,
-    /// Segments of this client's dead sessions whose packs are all still there.
-    pub(crate) adopted: Vec<SegmentRef>,
-    /// Packs of dead sessions that no segment lists.
-    pub(crate) orphans: Vec<PackRef>,
+    /// What this client's dead sessions stored.
+    pub(crate) leftovers: Leftovers,
     mark: Option<SessionMark>,
     /// Marks of dead sessions whose uploads are adopted: the next run must find them, too, if
     /// this one does not get to its commit.
@@ -87,8 +87,7 @@ impl WriterSession {
         // Leftovers of crashes take space and harm nobody: whether they go is not decisive.
         let _ignored = repository.store.sweep();
         let (mut dead, dead_marks) = close_dead_sessions(repository)?;
-        // This host's memory may have named one already: what is adopted twice is in a segment
-        // twice, which no reader accepts.
+        // This host's memory may have named one already.
         dead.extend_from_slice(fenced);
         dead.sort_unstable();
         dead.dedup();
@@ -126,34 +125,36 @@ impl WriterSession {
             give_up(repository, reference)?;
             return Err(RepoError::PlanUnreadable { number: epoch });
         }
-        let (adopted, orphans) = adopt(repository, &history, dead)?;
-        let mut segments = history.segments.clone();
-        segments.extend(adopted.iter().copied());
         // A segment that only this host's cache still has helps no other host to restore; one that
         // a sweep took meanwhile is no damage: what is not known is stored again.
         let listed = repository.segment_lengths()?.into_iter().map(|(segment, _)| segment);
         let listed: HashSet<SegmentRef> = listed.collect();
+        let mut segments = history.segments.clone();
         segments.retain(|segment| listed.contains(segment));
         let epoch_min = history.verdict.number;
         let loaded =
             load_without(repository, &segments, &history.condemned, epoch_min, &|| Ok(()))?;
         // A pack that is gone, cut short or known to be damaged gives nothing back: what it held is
         // stored again.
-        let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
+        let mut stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
         let damaged = damaged_packs(repository)?;
-        loaded.index.leave_out(|pack| {
-            stored.get(&pack.reference()) == Some(&pack.length) && !damaged.contains(&pack.id)
-        });
+        stored.retain(|pack, _length| !damaged.contains(&pack.id));
+        let is_stored = |pack: &IndexedPack| stored.get(&pack.reference()) == Some(&pack.length);
+        loaded.index.leave_out(is_stored);
+        let present = Present { packs: &stored, segments: &listed };
+        let leftovers = Leftovers::find(repository, &history, &loaded.index, dead, present)?;
+        let repository = repository.clone();
+        let dead_marks = Vec::new();
+        let source = source.to_owned();
         Ok(Some(Self {
-            repository: repository.clone(),
+            repository,
             reference,
-            source: source.to_owned(),
+            source,
             history,
             loaded,
-            adopted,
-            orphans,
+            leftovers,
             mark,
-            dead_marks: Vec::new(),
+            dead_marks,
         }))
     }
 
@@ -165,8 +166,7 @@ impl WriterSession {
     ) -> Result<Committed, RepoError> {
         let repository = &self.repository;
         let AllDurable { segments } = durable;
-        let names: BTreeSet<_> =
-            segments.into_iter().chain(self.adopted.iter().copied()).map(Into::into).collect();
+        let names: BTreeSet<_> = segments.into_iter().map(Into::into).collect();
         let commit = Commit {
             subject,
             segments: names.into_iter().collect(),
@@ -238,56 +238,6 @@ fn close_dead_sessions(
         }
     }
     Ok((dead, marks))
-}
-
-/// W6: own packs of fenced sessions, if they are still listed after the announcement, the newest
-/// plan does not condemn them and no verdict removed them.
-fn adopt(
-    repository: &Repository,
-    history: &History,
-    dead: &[SessionRef],
-) -> Result<(Vec<SegmentRef>, Vec<PackRef>), RepoError> {
-    let mut adopted = Vec::new();
-    let mut orphans = Vec::new();
-    for session in dead {
-        let removed = removed_since(repository, history, session.epoch)?;
-        let listed: HashSet<PackRef> = repository
-            .store
-            .list(&session.packs_prefix())?
-            .iter()
-            .filter_map(|listed| PackRef::parse(&listed.key).ok())
-            .filter(|pack| !history.condemned.contains(pack) && !removed.contains(pack))
-            .collect();
-        let mut indexed = HashSet::new();
-        for object in repository.store.list(&session.segments_prefix())? {
-            let Ok(segment) = SegmentRef::parse(&object.key) else { continue };
-            // A segment that does not open adopts nothing: its packs are looked at one by one.
-            let Ok(loaded) = load_segment(repository, segment) else { continue };
-            let packs: Vec<PackRef> =
-                loaded.packs.iter().map(crate::format::index::IndexedPack::reference).collect();
-            if packs.iter().all(|pack| listed.contains(pack)) {
-                adopted.push(segment);
-                indexed.extend(packs);
-            }
-        }
-        orphans.extend(listed.difference(&indexed));
-    }
-    Ok((adopted, orphans))
-}
-
-/// Packs that a verdict after an epoch removed: one that is there again, since a request came twice,
-/// may still be deleted by whoever carries that verdict out.
-fn removed_since(
-    repository: &Repository,
-    history: &History,
-    epoch: u64,
-) -> Result<HashSet<PackRef>, RepoError> {
-    let mut removed = HashSet::new();
-    for number in epoch + 1..=history.verdict.number {
-        let (verdict, _digest) = load_verdict(repository, number)?;
-        removed.extend(verdict.removed.into_iter().map(PackRef::from));
-    }
-    Ok(removed)
 }
 
 /// Stores a heartbeat of a session.

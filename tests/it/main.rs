@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod adoption;
 mod architecture;
 mod checkpoints;
 mod cli;

@@ -82,7 +82,7 @@ impl Collector<'_> {
     }
 
     /// Segments that the new base replaced, and those of closed sessions without any pack: those
-    /// of a fenced session may be adopted as long as their packs are there.
+    /// of a fenced session say what is in packs that may be adopted as long as they are there.
     fn sweep_segments(&self, sweep: &Sweep) -> Result<(), RepoError> {
         let listed = self.repository.segment_lengths()?;
         let kept: HashSet<SegmentRef> =
@@ -105,7 +105,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Segments that folded commits listed, their own or adopted.
+    /// Segments that folded commits listed.
     fn segments_of_commits(&self, sweep: &Sweep) -> Result<HashSet<SegmentRef>, RepoError> {
         let mut segments = HashSet::new();
         for &session in &sweep.folded {

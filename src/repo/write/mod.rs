@@ -15,6 +15,7 @@ use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::repo::error::RepoError;
 use crate::repo::index::Index;
+use crate::repo::leftovers::Leftovers;
 use crate::repo::repository::Repository;
 use crate::repo::session::AllDurable;
 use crate::repo::session::WriterSession;
@@ -64,13 +65,13 @@ impl ChunkStore {
         let data = Packer::new(PackKind::Data, limits.data_pack_bytes);
         let tree = Packer::new(PackKind::Tree, limits.tree_pack_bytes);
         let counters = Counters::default();
-        let orphans = std::mem::take(&mut session.orphans);
+        let leftovers = std::mem::take(&mut session.leftovers);
         let source = session.source.clone();
         let session = Mutex::new(Some(session));
         let fresh = shards;
         let store =
             Self { repository, index, fresh, data, tree, uploader, counters, session, source };
-        store.adopt_packs(&orphans)?;
+        store.adopt(leftovers)?;
         Ok(store)
     }
 
@@ -126,9 +127,9 @@ impl ChunkStore {
         self.index.replace(std::mem::take(&mut session.loaded.index));
         self.uploader.restart(session.reference);
         self.settle_fresh();
-        let orphans = std::mem::take(&mut session.orphans);
+        let leftovers = std::mem::take(&mut session.leftovers);
         *self.session.lock().map_err(|_poisoned| RepoError::WorkerLost)? = Some(session);
-        self.adopt_packs(&orphans)
+        self.adopt(leftovers)
     }
 
     /// Stores what is open and ends the session without a commit; best effort, after an error.
@@ -161,19 +162,14 @@ impl ChunkStore {
         self.uploader.finish()
     }
 
-    /// Takes over packs that a dead session of this client stored and no segment lists.
-    fn adopt_packs(&self, orphans: &[crate::format::layout::PackRef]) -> Result<(), RepoError> {
-        for pack in orphans {
-            // A pack that does not open adopts nothing; the next prune removes it.
-            if let Ok(indexed) = salvage::read_pack_index(&self.repository, *pack) {
-                let chunks = indexed.blocks.iter().flat_map(|block| &block.chunks);
-                for chunk in chunks {
-                    self.claim(&chunk.id);
-                }
-                self.uploader.add_indexed(indexed)?;
+    /// Takes over packs that dead sessions of this client stored.
+    fn adopt(&self, leftovers: Leftovers) -> Result<(), RepoError> {
+        leftovers.adopt(&self.repository, &mut |pack| {
+            for chunk in pack.blocks.iter().flat_map(|block| &block.chunks) {
+                self.claim(&chunk.id);
             }
-        }
-        Ok(())
+            self.uploader.add_indexed(pack)
+        })
     }
 
     /// Says whether a chunk is new; a chunk is new once.
