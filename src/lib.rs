@@ -20,6 +20,12 @@ pub mod testing;
 pub mod units;
 
 pub use ops::location::Location;
+#[cfg(feature = "cloud")]
+pub use repo::bucket::CloudLocation;
+#[cfg(feature = "cloud")]
+pub use repo::bucket::CloudSettings;
+#[cfg(feature = "cloud")]
+pub use repo::bucket::Limits;
 pub use repo::environment::Environment;
 pub use repo::environment::ProcessName;
 pub use repo::environment::SystemEnvironment;

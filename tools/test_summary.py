@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts what `cargo test -- --show-output` ran and skipped: test_summary.py LOG SKIPS.
+"""Counts what `cargo test -- --show-output` ran and skipped: test_summary.py SKIPS LOG….
 
 A test that cannot show its claim on this machine prints a line that starts with `skip:` and why. Each such test must be
 named in SKIPS, one a line, what stands after `#` being the reason. The last line printed is `N passed, N failed, N skipped`.
@@ -9,9 +9,11 @@ import re
 import sys
 
 
-def main(log_path, skips_path):
-    with open(log_path, encoding="utf-8", errors="replace") as file:
-        lines = file.read().splitlines()
+def main(skips_path, *log_paths):
+    lines = []
+    for path in log_paths:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines += file.read().splitlines()
     with open(skips_path, encoding="utf-8") as file:
         allowed = {line.split("#")[0].strip() for line in file} - {""}
     totals, skipped = count(lines)

@@ -2,6 +2,7 @@
 
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
+use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
 use crate::cli::commands::forget::ForgetArguments;
 use crate::cli::commands::hold::HoldArguments;
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct GlobalArguments {
-    /// The repository: a directory, or `file://` and its path
+    /// The repository: a directory, or `s3://BUCKET/PREFIX`, `gs://…`, `az://…`
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(crate) repo: Option<String>,
     /// Open the repository with this key file
@@ -80,6 +81,7 @@ pub(crate) enum Command {
     Check(CheckArguments),
     Prune(PruneArguments),
     Session(SessionArguments),
+    Doctor(DoctorArguments),
     Key(KeyArguments),
     Cache(CacheArguments),
 }
@@ -92,6 +94,8 @@ Environment (an option on the command line comes first):
           the key file
   SBF_REPO_PASSWORD, SBF_REPO_PASSWORD_FILE, SBF_REPO_PASSWORD_COMMAND
           the passphrase, a file that holds it, or a shell command that prints it
+  AWS_…, GOOGLE_…, AZURE_…
+          credentials and settings of buckets, as their services define them
   SBF_REPO_CACHE_DIR
           a disposable cache; /var/cache/sbf-repo for root, else $XDG_CACHE_HOME/sbf-repo
   SBF_REPO_STATE_DIR

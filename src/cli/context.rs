@@ -17,6 +17,7 @@ use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Repository;
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) output: Arc<Output>,
     pub(crate) progress: TerminalProgress,
     started: Instant,
+    /// What was opened, to say at the end what that took.
+    opened: OnceCell<Repository>,
 }
 
 impl Context {
@@ -43,14 +46,30 @@ impl Context {
         };
         let output = Arc::new(Output::new(form, loudness));
         let progress = TerminalProgress::new(Arc::clone(&output), stop);
-        Self { global, output, progress, started: Instant::now() }
+        Self { global, output, progress, started: Instant::now(), opened: OnceCell::new() }
     }
 
     /// Opens the repository.
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let options = self.open_options()?;
         let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
-        Ok(location::open(&options, &credential)?)
+        let repository = location::open(&options, &credential)?;
+        Ok(self.opened.get_or_init(|| repository).clone())
+    }
+
+    /// Says, if everything is to be told, what was asked of a store over a network.
+    pub(crate) fn tell_traffic(&self) {
+        let Some(traffic) = self.opened.get().and_then(Repository::traffic) else { return };
+        self.output.detail(format_args!(
+            "{} requests: {} creates, {} reads, {} listings, {} deletes; {} sent, {} received",
+            traffic.requests,
+            traffic.creates,
+            traffic.reads,
+            traffic.lists,
+            traffic.deletes,
+            crate::units::human_bytes(traffic.sent_bytes),
+            crate::units::human_bytes(traffic.received_bytes),
+        ));
     }
 
     /// Finds the snapshot that a selector means.
@@ -78,6 +97,11 @@ impl Context {
         }
         if let Some(state) = environment::state_directory() {
             options = options.with_state(state);
+        }
+        #[cfg(feature = "cloud")]
+        {
+            options.cloud.variables = environment::cloud_variables();
+            options.cloud.home = environment::path("HOME");
         }
         Ok(options)
     }

@@ -14,6 +14,19 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
     variable(name).map(PathBuf::from)
 }
 
+/// The variables that say something about buckets; those that are not UTF-8 say nothing.
+#[cfg(feature = "cloud")]
+pub(crate) fn cloud_variables() -> Vec<(String, String)> {
+    use crate::ops::location::VARIABLE_PREFIXES;
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let is_known = |(name, value): &(String, String)| {
+        VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !value.is_empty()
+    };
+    std::env::vars_os().filter_map(text).filter(is_known).collect()
+}
+
 /// The user who called `sudo`.
 pub(crate) fn sudo_user() -> Option<String> {
     variable("SUDO_USER")?.into_string().ok()

@@ -283,6 +283,11 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::Unsettled { .. } => {
             (Exit::Failure, "repository.unsettled", hint("run the same command again"))
         }
+        RepoError::StoreInconsistent { .. } => (
+            Exit::Store,
+            "store.inconsistent",
+            hint("choose another store, or another way to reach this one"),
+        ),
         RepoError::WorkerLost => (Exit::Failure, "worker.lost", None),
         RepoError::Local { .. } => (
             Exit::Failure,
@@ -321,7 +326,12 @@ fn judge_store(kind: StoreErrorKind) -> Judgement {
             hint("make room in the store, then run the same command again: it goes on"),
         ),
         StoreErrorKind::AlreadyExists => (Exit::Failure, "store.exists", None),
-        StoreErrorKind::Other => (Exit::Failure, "store.other", None),
+        StoreErrorKind::Unsupported => (
+            Exit::Store,
+            "store.unsupported",
+            hint("run `sbf-repo doctor` to see what the store can do"),
+        ),
+        StoreErrorKind::Other => (Exit::Store, "store.other", None),
     }
 }
 
@@ -374,7 +384,8 @@ mod tests {
             (StoreErrorKind::Unreadable, 13),
             (StoreErrorKind::Full, 1),
             (StoreErrorKind::AlreadyExists, 1),
-            (StoreErrorKind::Other, 1),
+            (StoreErrorKind::Unsupported, 13),
+            (StoreErrorKind::Other, 13),
         ] {
             assert_eq!(Failure::from(store(kind)).exit.code(), exit, "{kind:?}");
         }

@@ -39,6 +39,7 @@ pub fn run() -> ExitCode {
     let context = Context::new(global, stop);
     let result = commands::run(&context, command);
     context.progress.end();
+    context.tell_traffic();
     let exit = match result {
         Ok(exit) => exit,
         Err(failure) => context.output.fail(&failure.after(stop.signal())),

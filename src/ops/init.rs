@@ -4,12 +4,15 @@ use crate::format::keyslot::LABEL_BYTES_MAX;
 use crate::format::keyslot::PassphraseCost;
 use crate::id::RepoId;
 use crate::id::SlotId;
+use crate::ops::doctor::ProbeReport;
+use crate::ops::doctor::probe_new;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::location;
 use crate::ops::location::OpenOptions;
 use crate::repo::first::InitOptions;
 use crate::repo::first::InitPlan;
+use crate::repo::mode::mode_of;
 use crate::repo::slots::KeyFile;
 use crate::repo::slots::NewSecret;
 use crate::repo::slots::Passphrase;
@@ -32,6 +35,8 @@ pub struct InitReport {
     pub repository: RepoId,
     /// Its first slot.
     pub slot: SlotId,
+    /// What its store was found to do.
+    pub probe: ProbeReport,
 }
 
 /// Makes a repository.
@@ -47,8 +52,11 @@ pub fn init(
     check_label(&init.label)?;
     let environment = options.environment.as_ref();
     let located = location::locate_new(options)?;
-    let plan = InitPlan::new(init, environment);
-    let report = InitReport { repository: plan.repository, slot: plan.slot };
+    located.check_absent().during("cannot create the repository")?;
+    let probe = probe_new(&located, &options.location)?;
+    let mut plan = InitPlan::new(init, environment);
+    plan.store = mode_of(&probe);
+    let report = InitReport { repository: plan.repository, slot: plan.slot, probe };
     let made = match secret {
         FirstSecret::Passphrase(passphrase, cost) => {
             if passphrase.is_empty() {
@@ -57,7 +65,6 @@ pub fn init(
             located.init(&plan, NewSecret::Passphrase(passphrase, *cost))
         }
         FirstSecret::KeyFile => {
-            located.check_absent().during("cannot create the repository")?;
             let file = KeyFile::generate(plan.repository, plan.slot, environment);
             keep(&file)?;
             located.init(&plan, NewSecret::KeyFile(&file))

@@ -2,6 +2,10 @@
 
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+#[cfg(feature = "cloud")]
+use crate::repo::bucket::CloudLocation;
+#[cfg(feature = "cloud")]
+use crate::repo::bucket::CloudSettings;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::environment::Environment;
 use crate::repo::repository::Located;
@@ -13,12 +17,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(feature = "cloud")]
+pub use crate::repo::bucket::VARIABLE_PREFIXES;
+
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
     /// A directory.
     Local(PathBuf),
+    /// A bucket of S3, Google Cloud Storage or Azure.
+    #[cfg(feature = "cloud")]
+    Cloud(CloudLocation),
 }
 
 impl FromStr for Location {
@@ -32,10 +42,18 @@ impl FromStr for Location {
         if let Some(path) = text.strip_prefix("file://") {
             return Ok(Self::Local(PathBuf::from(path)));
         }
-        match text.split_once("://") {
-            Some((scheme, _)) => Err(usage(format!("`{scheme}://` is no store of this version"))),
-            None => Ok(Self::Local(PathBuf::from(text))),
+        if !text.contains("://") {
+            return Ok(Self::Local(PathBuf::from(text)));
         }
+        #[cfg(feature = "cloud")]
+        let located = text
+            .parse::<CloudLocation>()
+            .map(Self::Cloud)
+            .map_err(|error| usage(error.to_string()));
+        #[cfg(not(feature = "cloud"))]
+        let located =
+            Err(usage("this program was built without stores but directories".to_owned()));
+        located
     }
 }
 
@@ -43,6 +61,8 @@ impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => write!(formatter, "{}", path.display()),
+            #[cfg(feature = "cloud")]
+            Self::Cloud(location) => write!(formatter, "{location}"),
         }
     }
 }
@@ -59,12 +79,22 @@ pub struct OpenOptions {
     pub state: Option<PathBuf>,
     /// Clock and randomness.
     pub environment: Arc<dyn Environment>,
+    /// How buckets are reached.
+    #[cfg(feature = "cloud")]
+    pub cloud: CloudSettings,
 }
 
 impl OpenOptions {
     /// Opens `location` with this clock and randomness, without cache or memory.
     pub fn new(location: Location, environment: Arc<dyn Environment>) -> Self {
-        Self { location, cache: None, state: None, environment }
+        Self {
+            location,
+            cache: None,
+            state: None,
+            environment,
+            #[cfg(feature = "cloud")]
+            cloud: CloudSettings::default(),
+        }
     }
 
     /// Keeps disposable things in `path`.
@@ -91,14 +121,22 @@ pub fn open(options: &OpenOptions, credential: &Credential) -> Result<Repository
 
 /// Finds a repository's store without opening it.
 pub(crate) fn locate(options: &OpenOptions) -> Result<Located, OpError> {
-    let Location::Local(path) = &options.location;
     let environment = Arc::clone(&options.environment);
-    Located::at_path(path, environment).during("cannot open the repository")
+    let located = match &options.location {
+        Location::Local(path) => Located::at_path(path, environment),
+        #[cfg(feature = "cloud")]
+        Location::Cloud(location) => Located::in_bucket(location, &options.cloud, environment),
+    };
+    located.during("cannot open the repository")
 }
 
 /// Prepares the store of a new repository.
 pub(crate) fn locate_new(options: &OpenOptions) -> Result<Located, OpError> {
-    let Location::Local(path) = &options.location;
     let environment = Arc::clone(&options.environment);
-    Located::create_at_path(path, environment).during("cannot create the repository")
+    let located = match &options.location {
+        Location::Local(path) => Located::create_at_path(path, environment),
+        #[cfg(feature = "cloud")]
+        Location::Cloud(location) => Located::new_in_bucket(location, &options.cloud, environment),
+    };
+    located.during("cannot create the repository")
 }

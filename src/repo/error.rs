@@ -26,6 +26,18 @@ pub enum RepoError {
         /// The place.
         location: String,
     },
+    /// A store shows what is gone, or hides what is there: no backup may rely on it.
+    #[error(
+        "{location} cannot hold a repository: of the objects that it acknowledged, {missed_by_listings} were missing in listings, and of those that it deleted, {kept_after_delete} were still there"
+    )]
+    StoreInconsistent {
+        /// The store.
+        location: String,
+        /// How many.
+        missed_by_listings: u32,
+        /// How many.
+        kept_after_delete: u32,
+    },
     /// No slot opens with what was given.
     #[error("the {secret} opens none of the {slots} key slots of this repository")]
     WrongKey {
@@ -252,6 +264,7 @@ impl RepoError {
             }
             Self::NoRepository { .. }
             | Self::NotEmpty { .. }
+            | Self::StoreInconsistent { .. }
             | Self::WrongKey { .. }
             | Self::KeyFile
             | Self::RoleLacks { .. }

@@ -63,6 +63,8 @@ pub(crate) struct InitPlan {
     pub(crate) repository: RepoId,
     pub(crate) slot: SlotId,
     pub(crate) options: InitOptions,
+    /// How the store is used.
+    pub(crate) store: StoreMode,
 }
 
 impl InitPlan {
@@ -72,6 +74,7 @@ impl InitPlan {
             repository: RepoId::new(random(environment)),
             slot: SlotId::new(random(environment)),
             options,
+            store: StoreMode::Registers,
         }
     }
 }
@@ -142,7 +145,7 @@ pub(crate) fn first_config(plan: &InitPlan, created: i64, authority: [u8; 32]) -
             tree_pack_bytes: TREE_PACK_BYTES,
             compression_level: plan.options.compression_level,
         },
-        store: StoreMode::Registers,
+        store: plan.store,
     }
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod abort;
 pub(crate) mod amendments;
 pub(crate) mod announce;
 pub(crate) mod audit_objects;
+#[cfg(feature = "cloud")]
+pub(crate) mod bucket;
 pub(crate) mod cache;
 pub(crate) mod closure;
 pub(crate) mod content_digest;
@@ -20,6 +22,7 @@ pub(crate) mod keyring;
 pub(crate) mod leftovers;
 pub(crate) mod mark_writer;
 pub(crate) mod marks;
+pub(crate) mod mode;
 pub(crate) mod objects;
 pub(crate) mod open_sessions;
 pub(crate) mod packkey;

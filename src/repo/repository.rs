@@ -10,6 +10,7 @@ use crate::format::FormatError;
 use crate::format::Rule;
 use crate::format::config::ChunkerProfile;
 use crate::format::config::Config;
+use crate::format::config::StoreMode;
 use crate::format::envelope::ObjectKind;
 use crate::format::keyslot::Role;
 use crate::format::keyslot::SLOT_BYTES_MAX;
@@ -102,6 +103,16 @@ impl Located {
         Ok(Self::new(Arc::new(PosixStore::create(path)?), environment))
     }
 
+    /// Its store.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Clock and randomness.
+    pub(crate) fn environment(&self) -> &dyn Environment {
+        self.environment.as_ref()
+    }
+
     /// Checks that there is no repository yet.
     pub(crate) fn check_absent(&self) -> Result<(), RepoError> {
         if self.holds_config()? {
@@ -181,6 +192,9 @@ impl Located {
         }
         amendments::apply(store, &mut config)?;
         check_features(&config.features.read, "read")?;
+        if config.store == StoreMode::NoRegisters {
+            store.give_up_conditions();
+        }
         let identities = Identities::load(store, repository, &authority)?;
         Ok(Repository {
             store: Arc::clone(&self.store),
@@ -245,6 +259,11 @@ impl Located {
 pub(crate) type StoredSlot = (ObjectKey, Result<Slot, RepoError>);
 
 impl Repository {
+    /// What was asked of the store so far, if it is asked over a network.
+    pub(crate) fn traffic(&self) -> Option<crate::store::Traffic> {
+        self.store.traffic()
+    }
+
     /// The repository's name.
     pub fn id(&self) -> RepoId {
         self.keys.repository
@@ -349,6 +368,7 @@ pub(crate) fn is_transient(kind: StoreErrorKind) -> bool {
         | StoreErrorKind::Full
         | StoreErrorKind::Corrupt
         | StoreErrorKind::Unreadable
+        | StoreErrorKind::Unsupported
         | StoreErrorKind::Other => false,
     }
 }
@@ -386,4 +406,4 @@ const CONFIG_BYTES_MAX: u64 = 65_536;
 /// How often an object is tried whose creation had an unknown outcome.
 const CREATE_ATTEMPTS: u32 = 4;
 /// What an interrupted `init` may have left.
-const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
+pub(crate) const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];

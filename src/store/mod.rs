@@ -6,10 +6,13 @@
     expect(unreachable_pub, reason = "public where `testing` shows it")
 )]
 
+#[cfg(feature = "cloud")]
+pub(crate) mod cloud;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 pub(crate) mod ordered;
 pub(crate) mod posix;
+pub(crate) mod probe;
 mod shared;
 pub(crate) mod vfs;
 
@@ -56,7 +59,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn delete(&self, key: &ObjectKey) -> Result<(), StoreError>;
 
     /// Makes everything durable that this process saw in the store, also what others wrote,
-    /// before it acts destructively on it. A no-op where a visible object is durable.
+    /// before it acts destructively on it. A no-op where a visible object is durable; elsewhere
+    /// [`StoreErrorKind::NotFound`] if there is none.
     fn settle(&self, key: &ObjectKey) -> Result<(), StoreError>;
 
     /// Removes what processes that ended left half-written; returns how much there was.
@@ -65,6 +69,20 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn sweep(&self) -> Result<u64, StoreError> {
         Ok(0)
     }
+
+    /// What was asked of the store so far, if it is asked over a network.
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
+
+    /// What the store says about itself; what it does not say is `None`.
+    fn features(&self) -> Result<StoreFeatures, StoreError> {
+        Ok(StoreFeatures::default())
+    }
+
+    /// Creates objects from now on without the condition that none has their key, where a store
+    /// refuses conditions ([`StoreErrorKind::Unsupported`]): what was there before may be replaced.
+    fn give_up_conditions(&self) {}
 
     /// Where the store is, for messages: a path or a URL without credentials.
     fn location(&self) -> String;
@@ -79,6 +97,34 @@ pub struct Listed {
     pub length: u64,
     /// When the store received it, by the store's clock; a hint, never a reason to delete.
     pub received: Option<SystemTime>,
+}
+
+/// Requests to a store over a network, and the bytes of their bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// All requests, repeated ones and those for credentials included.
+    pub requests: u64,
+    /// Requests to create an object.
+    pub creates: u64,
+    /// Requests for an object, a part of one, or its length.
+    pub reads: u64,
+    /// Pages of listings.
+    pub lists: u64,
+    /// Requests to delete.
+    pub deletes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+}
+
+/// What a store says about itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreFeatures {
+    /// Whether it keeps what is deleted or replaced as older versions.
+    pub versioning: Option<bool>,
+    /// Whether objects can be locked against deletion.
+    pub object_lock: Option<bool>,
 }
 
 /// What a store was asked to do.
@@ -119,6 +165,8 @@ pub enum StoreErrorKind {
     Corrupt,
     /// Bytes of the object cannot be read. If others can, it is damaged; else the store failed.
     Unreadable,
+    /// The store does not know what is asked.
+    Unsupported,
     /// Anything else.
     Other,
 }

@@ -5,6 +5,8 @@ use crate::key::ObjectKey;
 use crate::store::Listed;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::store::StoreFeatures;
+use crate::store::Traffic;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -63,6 +65,18 @@ impl Store for OrderedStore {
 
     fn sweep(&self) -> Result<u64, StoreError> {
         self.inner.sweep()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.inner.traffic()
+    }
+
+    fn features(&self) -> Result<StoreFeatures, StoreError> {
+        self.inner.features()
+    }
+
+    fn give_up_conditions(&self) {
+        self.inner.give_up_conditions();
     }
 
     fn location(&self) -> String {

@@ -5,6 +5,8 @@ use crate::key::ObjectKey;
 use crate::store::Listed;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::store::StoreFeatures;
+use crate::store::Traffic;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,6 +46,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn sweep(&self) -> Result<u64, StoreError> {
         self.as_ref().sweep()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.as_ref().traffic()
+    }
+
+    fn features(&self) -> Result<StoreFeatures, StoreError> {
+        self.as_ref().features()
+    }
+
+    fn give_up_conditions(&self) {
+        self.as_ref().give_up_conditions();
     }
 
     fn location(&self) -> String {

@@ -1,6 +1,8 @@
 //! What tests need and programs do not: stores in memory, faults, a disk that loses power.
 //! Compiled for tests and with the feature `testing` only.
 
+#[cfg(feature = "cloud")]
+mod buckets;
 mod fault;
 mod fault_plan;
 pub mod forge;
@@ -19,6 +21,10 @@ pub use crate::store::Store;
 pub use crate::store::StoreError;
 pub use crate::store::StoreErrorKind;
 pub use crate::store::memory::MemoryStore;
+#[cfg(feature = "cloud")]
+pub use crate::testing::buckets::bucket_store;
+#[cfg(feature = "cloud")]
+pub use crate::testing::buckets::signed_s3;
 pub use crate::testing::fault::FaultStore;
 pub use crate::testing::fault::Traced;
 pub use crate::testing::fault_plan::Call;

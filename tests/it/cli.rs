@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use crate::servers::place::Place;
 use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
@@ -17,13 +18,16 @@ use tempfile::TempDir;
 /// A place for one repository, its key file and what is backed up.
 pub(crate) struct Desk {
     folder: TempDir,
+    /// Where the repository is.
+    pub(crate) place: Place,
 }
 
 impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("data/inner")).unwrap();
-        let desk = Self { folder };
+        let place = Place::fresh(&folder.path().join("repo"));
+        let desk = Self { folder, place };
         desk.put("data/a.txt", b"first");
         desk.put("data/inner/b.txt", b"second");
         desk
@@ -48,7 +52,7 @@ impl Desk {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sbf-repo"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", "/usr/bin:/bin");
-        command.env("SBF_REPO_REPOSITORY", self.path("repo"));
+        self.place.tell(&mut command);
         command.env("SBF_REPO_KEY_FILE", self.path("key"));
         command.env("SBF_REPO_CACHE_DIR", self.path("cache"));
         command.env("SBF_REPO_STATE_DIR", self.path("state"));
@@ -170,12 +174,11 @@ fn a_wrong_passphrase_is_no_damage() {
 fn damage_is_told_with_its_object() {
     let desk = Desk::with_repository();
     check(&desk.run(&["snapshot", "data"]), 0);
-    for pack in files_below(&desk.path("repo/packs")) {
-        let mut bytes = fs::read(&pack).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::File::create(&pack).unwrap().write_all(&bytes).unwrap();
+    for pack in desk.place.keys("packs") {
+        desk.place.alter(&pack, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        });
     }
     assert!(desk.json(&["check", "--read-data"], 5)["findings_count"].as_u64() > Some(0));
     let restored = desk.run(&["restore", "latest", "--target", "back"]);
@@ -334,12 +337,12 @@ fn a_dry_run_tells_and_stores_nothing() {
     let desk = Desk::with_repository();
     check(&desk.run(&["snapshot", "data"]), 0);
     desk.put("data/c.txt", b"third");
-    let before = files_below(&desk.path("repo")).len();
+    let before = desk.place.keys("").len();
     let report = desk.json(&["snapshot", "data", "--dry-run"], 0);
     assert_eq!(report["snapshot"], Value::Null);
     assert_eq!(report["run"]["files_new"], 1);
     assert_eq!(report["totals"]["files"], 3);
-    assert_eq!(files_below(&desk.path("repo")).len(), before);
+    assert_eq!(desk.place.keys("").len(), before);
 }
 
 #[test]
@@ -443,7 +446,7 @@ fn a_label_that_no_slot_can_hold_is_refused_before_anything_is_made() {
     // It was stored, reported as added, and its key opened nothing.
     let (desk, label) = (Desk::new(), "x".repeat(256));
     check(&desk.run(&["init", "--label", &label]), 2);
-    assert!(!desk.path("key").exists() && !desk.path("repo/config").exists());
+    assert!(!desk.path("key").exists());
     check(&desk.run(&["init", "--label", &label[..255]]), 0);
     let add = ["key", "add", "--role", "reader", "--new-key-file", "reader", "--label"];
     check(&desk.run(&[add.as_slice(), &[&label]].concat()), 2);
@@ -457,7 +460,7 @@ fn a_label_that_no_slot_can_hold_is_refused_before_anything_is_made() {
 fn a_file_in_the_place_of_a_repository_is_named() {
     let desk = Desk::with_repository();
     let output = desk.run(&["snapshots", "--repo", "data/a.txt"]);
-    check(&output, 1);
+    check(&output, 13);
     assert!(err(&output).contains("cannot open `"), "{}", err(&output));
     assert!(err(&output).contains("a.txt`") && !err(&output).contains("``"), "{}", err(&output));
 }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod architecture;
+mod buckets;
 mod checkpoints;
 mod cli;
 mod concurrent;
@@ -30,6 +31,7 @@ mod restore;
 mod retention;
 mod scratch;
 mod select;
+mod servers;
 mod session_program;
 mod sessions;
 mod simulator;

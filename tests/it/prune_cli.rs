@@ -9,7 +9,6 @@ use crate::cli::out;
 use crate::reader::python;
 use crate::support::bytes_of;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 /// A repository with a snapshot that is forgotten and one that shares some of its data.
@@ -27,13 +26,7 @@ fn with_waste() -> Desk {
 }
 
 fn packs_bytes(desk: &Desk) -> u64 {
-    fn below(folder: &Path) -> u64 {
-        let entries = fs::read_dir(folder).unwrap();
-        let length = |path: &Path| fs::metadata(path).unwrap().len();
-        let sizes = entries.map(|entry| entry.unwrap().path());
-        sizes.map(|path| if path.is_dir() { below(&path) } else { length(&path) }).sum()
-    }
-    below(&desk.path("repo/packs"))
+    desk.place.bytes_below("packs")
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use crate::servers::place::Place;
 use rustix::fs::AtFlags;
 use rustix::fs::Dir;
 use rustix::fs::FileType;
@@ -11,7 +12,6 @@ use sbf_repo::Credential;
 use sbf_repo::Environment;
 use sbf_repo::InitOptions;
 use sbf_repo::KeyFile;
-use sbf_repo::Location;
 use sbf_repo::Repository;
 use sbf_repo::SystemEnvironment;
 use sbf_repo::ops::check::CheckOptions;
@@ -46,6 +46,8 @@ use tempfile::TempDir;
 /// A repository that a key file opens, and a directory for everything else.
 pub(crate) struct Scratch {
     folder: TempDir,
+    /// Where the repository is.
+    pub(crate) place: Place,
 }
 
 /// A clock that is ahead, so that no file changed too lately to be trusted.
@@ -79,7 +81,9 @@ impl Scratch {
     }
 
     pub(crate) fn without_repository() -> Self {
-        let scratch = Self { folder: tempfile::tempdir().unwrap() };
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::fresh(&folder.path().join("repository"));
+        let scratch = Self { folder, place };
         fs::create_dir(scratch.source()).unwrap();
         scratch
     }
@@ -99,9 +103,9 @@ impl Scratch {
     }
 
     fn open_options(&self) -> OpenOptions {
-        let location = Location::Local(self.path("repository"));
         let environment = LaterEnvironment { system: SystemEnvironment::new() };
-        OpenOptions::new(location, Arc::new(environment))
+        self.place
+            .open_options(Arc::new(environment))
             .with_cache(self.path("cache"))
             .with_state(self.path("state"))
     }
@@ -168,10 +172,10 @@ impl Scratch {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sbf-repo"));
         command
             .args(arguments)
-            .env("SBF_REPO_REPOSITORY", self.path("repository"))
             .env("SBF_REPO_KEY_FILE", self.path("key"))
             .env("SBF_REPO_CACHE_DIR", self.path("cache"))
             .env("SBF_REPO_STATE_DIR", self.path("state"));
+        self.place.tell(&mut command);
         command
     }
 

@@ -25,7 +25,6 @@ use std::fs;
 use std::io::Cursor;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::path::PathBuf;
@@ -361,22 +360,6 @@ impl Progress for StopAfter {
     }
 }
 
-fn stored_bytes(folder: &Path) -> u64 {
-    let mut sum = 0;
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            } else {
-                sum += entry.metadata().unwrap().len();
-            }
-        }
-    }
-    sum
-}
-
 #[test]
 fn an_interrupted_run_leaves_its_uploads_to_the_next() {
     let scratch = Scratch::new();
@@ -390,12 +373,12 @@ fn an_interrupted_run_leaves_its_uploads_to_the_next() {
     let stopped = sbf_repo::ops::snapshot::snapshot(&repository, &options, source(), &stop);
     assert!(matches!(stopped, Err(OpError::Interrupted)), "{stopped:?}");
     assert_eq!(scratch.snapshot_count(), 0);
-    let first = stored_bytes(&scratch.path("repository"));
+    let first = scratch.place.bytes_below("");
     assert!(first > 10 << 20, "{first} bytes were stored before the interruption");
     let report =
         sbf_repo::ops::snapshot::snapshot(&repository, &options, source(), &NoProgress::new());
     assert_eq!(report.unwrap().totals.files, 192);
-    let both = stored_bytes(&scratch.path("repository"));
+    let both = scratch.place.bytes_below("");
     assert!(both < 51 << 20, "{both} bytes are stored for 48 MiB");
     scratch.restore("latest", "restored");
     assert_same(&scratch.source(), &scratch.below("restored"));
@@ -445,15 +428,14 @@ fn what_a_lost_pack_held_is_stored_again() {
     put(scratch.source().join("small"), "small");
     put(scratch.source().join("long"), noise(1, 300_000));
     scratch.snapshot();
-    fs::remove_dir_all(scratch.path("repository/packs")).unwrap();
+    scratch.place.remove("packs");
     let report = scratch.snapshot();
     assert!(report.run.bytes_stored > 300_000, "{:?}", report.run);
     scratch.restore("latest", "restored");
     assert_same(&scratch.source(), &scratch.below("restored"));
     // One that was cut short, too.
-    for pack in packs(&scratch.path("repository/packs")) {
-        let file = fs::File::options().write(true).open(pack).unwrap();
-        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    for pack in scratch.place.keys("packs") {
+        scratch.place.alter(&pack, |bytes| bytes.truncate(bytes.len() - 1));
     }
     scratch.snapshot();
     scratch.restore("latest", "again");
@@ -466,25 +448,10 @@ fn what_only_the_cache_has_an_index_of_is_stored_again() {
     let scratch = Scratch::new();
     put(scratch.source().join("long"), noise(1, 300_000));
     scratch.snapshot();
-    fs::remove_dir_all(scratch.path("repository/index")).unwrap();
+    scratch.place.remove("index");
     let report = scratch.snapshot();
     assert!(report.run.bytes_stored > 300_000, "{:?}", report.run);
     fs::remove_dir_all(scratch.path("cache")).unwrap();
     scratch.restore("latest", "restored");
     assert_same(&scratch.source(), &scratch.below("restored"));
-}
-
-/// Every pack below a folder, made writable.
-fn packs(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(packs(&path));
-        } else {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            found.push(path);
-        }
-    }
-    found
 }

@@ -1,5 +1,6 @@
 //! `init`: makes a repository and keeps its key.
 
+use crate::cli::commands::doctor::tell_probe;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -79,6 +80,9 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
         report.repository,
         report.slot.short()
     ));
+    if !report.probe.has_registers() {
+        tell_probe(context, &report.probe);
+    }
     let key = file.as_ref().map_or_else(
         || "the passphrase".to_owned(),
         |file| format!("the key file {}", file.display()),
@@ -92,6 +96,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
         "slot": report.slot.to_string(),
         "location": place,
         "key_file": file,
+        "probe": report.probe,
     });
     Ok(context.output.finish(&words, Exit::Success))
 }

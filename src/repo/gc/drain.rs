@@ -50,12 +50,8 @@ impl Collector<'_> {
     ) -> Result<Vec<OpenSession>, RepoError> {
         let mut waiting = Vec::new();
         for open in self.open_sessions(number, session)? {
-            let is_over = match self.policy.fence {
-                FenceAfter::Now => true,
-                FenceAfter::Idle(limit) => open.idle.is_some_and(|idle| idle >= limit),
-            };
             // A collection of an older epoch has lost its plan to this one.
-            if is_over || self.is_collection(open.session)? {
+            if self.may_give_up(&open) || self.is_collection(open.session)? {
                 self.maintenance.fence(open.session, number)?;
                 self.summary.fenced.push(open.session);
             } else {
@@ -66,6 +62,18 @@ impl Collector<'_> {
             self.decide(number, session)?;
         }
         Ok(waiting)
+    }
+
+    /// Whether a session counts as dead.
+    ///
+    /// Where several writers win, its commit and its fence could both: there, whoever knows that
+    /// the process is gone ends its session.
+    pub(crate) fn may_give_up(&self, open: &OpenSession) -> bool {
+        let is_over = match self.policy.fence {
+            FenceAfter::Now => true,
+            FenceAfter::Idle(limit) => open.idle.is_some_and(|idle| idle >= limit),
+        };
+        is_over && self.repository.may_fence()
     }
 
     /// Sessions of the epoch before `number` without outcome, other than this one.

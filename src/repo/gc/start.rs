@@ -22,7 +22,6 @@ use crate::repo::gc::choose;
 use crate::repo::gc::choose::Choice;
 use crate::repo::gc::choose::Fate;
 use crate::repo::gc::collector::Collector;
-use crate::repo::gc::collector::FenceAfter;
 use crate::repo::gc::live::LiveChunks;
 use crate::repo::gc::mark::Marker;
 use crate::repo::gc::pulse::Pulse;
@@ -162,11 +161,7 @@ impl Collector<'_> {
     /// Gives up sessions that are long dead, so that what they left goes with this collection.
     fn fence_idle(&mut self, number: u64, session: &CollectSession<'_>) -> Result<(), RepoError> {
         for open in self.open_sessions(number, session)? {
-            let is_dead = match self.policy.fence {
-                FenceAfter::Now => true,
-                FenceAfter::Idle(limit) => open.idle.is_some_and(|idle| idle >= limit),
-            };
-            if is_dead {
+            if self.may_give_up(&open) {
                 self.maintenance.fence(open.session, number)?;
                 self.summary.fenced.push(open.session);
             }

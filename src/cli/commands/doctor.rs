@@ -1,0 +1,103 @@
+//! `doctor`: tries the store out, and says what that means.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Exit;
+use crate::cli::failure::Failure;
+use crate::ops::doctor::DoctorReport;
+use crate::ops::doctor::ProbeReport;
+use crate::ops::doctor::Thoroughness;
+use crate::ops::doctor::accept;
+use crate::ops::doctor::doctor;
+use clap::Args;
+use serde_json::json;
+
+/// Try out whether the store does what a repository relies on
+///
+/// Stores and deletes a few hundred small objects under `probe/`. Some stores let several writers
+/// win where one must, or list late; then a collection must not give up sessions whose processes
+/// may be alive, and `prune` waits for `sbf-repo session abort`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Try some thousand times, to find what happens rarely
+    #[arg(long)]
+    thorough: bool,
+    /// Have the repository rely on what was found, and no more; needs an admin's key
+    #[arg(long)]
+    accept_store: bool,
+    /// Try the store without opening the repository
+    #[arg(long, conflicts_with = "accept_store")]
+    store_only: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit, Failure> {
+    let options = context.open_options()?;
+    let repository = if arguments.store_only { None } else { Some(context.open()?) };
+    let thoroughness =
+        if arguments.thorough { Thoroughness::Thorough } else { Thoroughness::Usual };
+    let report = doctor(&options, repository.as_ref(), thoroughness)?;
+    let mut accepted = false;
+    if let Some(repository) = repository.as_ref().filter(|_| arguments.accept_store) {
+        accepted = accept(repository, &report)?;
+    }
+    tell(context, &report, accepted);
+    let exit = if report.is_unsafe() && !accepted { Exit::Store } else { Exit::Success };
+    let words = json!({ "doctor": report, "accepted": accepted });
+    Ok(context.output.finish(&words, exit))
+}
+
+fn tell(context: &Context, report: &DoctorReport, accepted: bool) {
+    tell_probe(context, &report.probe);
+    if report.swept > 0 {
+        context.output.note(format_args!("removed {} half-written files", report.swept));
+    }
+    match (report.has_registers, report.relies_on_registers) {
+        _ if accepted => {
+            context
+                .output
+                .note(format_args!("the repository relies on no more than that from now on"));
+        }
+        (false, Some(true)) => context.output.warn(
+            "the repository relies on what this store does not do: a collection and a backup could \
+             both win; run `sbf-repo doctor --accept-store`, or move it to another store",
+        ),
+        (true, Some(false)) => context.output.note(format_args!(
+            "the store does more than the repository relies on; `sbf-repo doctor --accept-store` \
+             changes that"
+        )),
+        (_, _) => {}
+    }
+}
+
+/// Says what a store was found to do.
+pub(crate) fn tell_probe(context: &Context, probe: &ProbeReport) {
+    if probe.has_registers() {
+        context
+            .output
+            .note(format_args!("of several writers exactly one wins: {} contests", probe.contests));
+    } else {
+        context.output.warn(&format!(
+            "this store lets several writers win: in {} of {} contests more than one at once, in \
+             {} one that came later; sessions of processes that died must be ended with \
+             `sbf-repo session abort`, and only one host may prune",
+            probe.shared_wins, probe.contests, probe.repeated_wins
+        ));
+    }
+    let known =
+        [("keeps older versions", probe.versioning), ("can lock objects", probe.object_lock)];
+    for (what, is_so) in known {
+        if let Some(is_so) = is_so {
+            let not = if is_so { "" } else { "not: " };
+            context.output.note(format_args!("{not}{what}"));
+        }
+    }
+    match probe.clock_ahead_seconds {
+        Some(ahead) if ahead.abs() > CLOCK_DIFFERENCE_MAX => context.output.warn(&format!(
+            "the store's clock differs from this host's by {} seconds: one of them is wrong",
+            ahead.abs()
+        )),
+        Some(_) | None => {}
+    }
+}
+
+const CLOCK_DIFFERENCE_MAX: i64 = 120;

@@ -1,0 +1,159 @@
+//! Where a bucket is: `s3://BUCKET/PREFIX`, `gs://…` or `az://…`, with settings behind a `?`.
+
+use crate::key::ObjectKey;
+use std::fmt;
+use std::str::FromStr;
+
+/// A place in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudLocation {
+    pub(crate) kind: CloudKind,
+    /// The bucket, or Azure's container.
+    pub(crate) bucket: String,
+    /// What the keys of all objects begin with, without a slash at its end; may be empty.
+    pub(crate) prefix: String,
+    /// Settings that belong to the place, by their names in [`CloudKind::settings`].
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// Whose bucket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CloudKind {
+    Amazon,
+    Google,
+    Azure,
+}
+
+/// Why a text names no bucket.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationError {
+    /// Not a scheme that is known.
+    #[error("`{scheme}://` is no store; known are `s3://`, `gs://`, `az://` and directories")]
+    Scheme { scheme: String },
+    /// No bucket, or one that cannot be one.
+    #[error("`{bucket}` cannot be the name of a bucket")]
+    Bucket { bucket: String },
+    /// Not one that keys can begin with.
+    #[error(
+        "`{prefix}` cannot be what keys begin with: letters, digits, `-`, `_` and `.`, parted by slashes"
+    )]
+    Prefix { prefix: String },
+    /// Not a setting of this kind of store.
+    #[error("`{name}` is no setting of `{scheme}://`; known are {known}")]
+    Setting { name: String, scheme: &'static str, known: String },
+}
+
+impl CloudKind {
+    /// Its scheme in locations.
+    pub(crate) const fn scheme(self) -> &'static str {
+        match self {
+            Self::Amazon => "s3",
+            Self::Google => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    /// The settings that a location may have. Never a secret: locations stand in logs.
+    pub(crate) const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Amazon => &["endpoint", "region", "profile", "virtual_hosted_style_request"],
+            Self::Google => &["endpoint"],
+            Self::Azure => &["endpoint", "account"],
+        }
+    }
+
+    fn of_scheme(scheme: &str) -> Option<Self> {
+        [Self::Amazon, Self::Google, Self::Azure].into_iter().find(|kind| kind.scheme() == scheme)
+    }
+}
+
+impl CloudLocation {
+    /// A setting that the location has.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        let mut settings = self.settings.iter();
+        settings.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl FromStr for CloudLocation {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let kind = CloudKind::of_scheme(scheme)
+            .ok_or_else(|| LocationError::Scheme { scheme: scheme.to_owned() })?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        check_bucket(bucket)?;
+        let prefix = prefix.trim_end_matches('/');
+        if !prefix.is_empty() && ObjectKey::new(prefix).is_err() {
+            return Err(LocationError::Prefix { prefix: prefix.to_owned() });
+        }
+        let mut settings = Vec::new();
+        for setting in query.split('&').filter(|setting| !setting.is_empty()) {
+            let (name, value) = setting.split_once('=').unwrap_or((setting, "true"));
+            let name = name.replace('-', "_");
+            if !kind.settings().contains(&name.as_str()) {
+                let known = kind.settings().join(", ");
+                return Err(LocationError::Setting { name, scheme: kind.scheme(), known });
+            }
+            settings.push((name, value.to_owned()));
+        }
+        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+        Ok(Self { kind, bucket, prefix, settings })
+    }
+}
+
+impl fmt::Display for CloudLocation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://{}", self.kind.scheme(), self.bucket)?;
+        if !self.prefix.is_empty() {
+            write!(formatter, "/{}", self.prefix)?;
+        }
+        Ok(())
+    }
+}
+
+/// What all three kinds of stores agree on, in short.
+fn check_bucket(bucket: &str) -> Result<(), LocationError> {
+    let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if bucket.is_empty() || bucket.len() > BUCKET_BYTES_MAX || !bucket.chars().all(is_known) {
+        return Err(LocationError::Bucket { bucket: bucket.to_owned() });
+    }
+    Ok(())
+}
+
+/// Of Google's names with dots, the longest of all.
+const BUCKET_BYTES_MAX: usize = 222;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_has_bucket_prefix_and_settings() {
+        let text = "s3://backups/app/db/?endpoint=http://127.0.0.1:8333&region=eu-central-1";
+        let location: CloudLocation = text.parse().unwrap();
+        assert_eq!(location.to_string(), "s3://backups/app/db");
+        assert_eq!(location.setting("endpoint"), Some("http://127.0.0.1:8333"));
+        assert_eq!(location.setting("region"), Some("eu-central-1"));
+        let location: CloudLocation = "gs://backups".parse().unwrap();
+        assert_eq!((location.prefix.as_str(), location.kind), ("", CloudKind::Google));
+    }
+
+    #[test]
+    fn what_is_no_location_says_why() {
+        for (text, words) in [
+            ("ftp://host/path", "`ftp://` is no store"),
+            ("s3://", "`` cannot be the name"),
+            ("s3://a b/c", "`a b` cannot be"),
+            ("s3://bucket//c", "`/c` cannot be"),
+            ("s3://bucket/a/../b", "`a/../b` cannot be"),
+            ("s3://bucket?secret_access_key=x", "`secret_access_key` is no setting"),
+            ("gs://bucket?region=x", "`region` is no setting of `gs://`"),
+        ] {
+            let error = text.parse::<CloudLocation>().unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}
