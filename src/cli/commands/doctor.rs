@@ -13,9 +13,9 @@ use serde_json::json;
 
 /// Try out whether the store does what a repository relies on
 ///
-/// Stores and deletes a few hundred small objects under `probe/`. Some stores let several writers
-/// win where one must, or list late; then a collection must not give up sessions whose processes
-/// may be alive, and `prune` waits for `sbf-repo session abort`.
+/// Stores and deletes some dozens of small objects under `probe/`, thousands with `--thorough`.
+/// Some stores let several writers win where one must; then a collection must not give up sessions
+/// whose processes may be alive, and `prune` waits for `sbf-repo session abort`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArguments {
     /// Try some thousand times, to find what happens rarely
