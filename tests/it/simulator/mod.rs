@@ -64,7 +64,8 @@ fn nothing_that_was_promised_is_lost_in_any_run() {
         panic!("{}\nseed {seed}, of {} that fail: {wrongs:#?}", trace.join("\n"), failed.len());
     }
     for (number, end) in ENDS.iter().enumerate() {
-        let is_enough = ends(number) > 0 || seeds.len() < ENDS_SEEDS_COUNT;
+        let count = if RARE_ENDS.contains(end) { RARE_SEEDS_COUNT } else { ENDS_SEEDS_COUNT };
+        let is_enough = ends(number) > 0 || seeds.len() < count;
         assert!(is_enough, "no run comes to `{end}`");
     }
 }
@@ -136,7 +137,10 @@ const ENDS: [&str; 13] = [
     "lands late (true): delete",
     " SplitList",
 ];
+/// Those to which about one run of two hundred comes.
+const RARE_ENDS: [&str; 1] = [" ends: Some(TooLate"];
 const ENDS_SEEDS_COUNT: usize = 200;
+const RARE_SEEDS_COUNT: usize = 1_500;
 const SEEDS_COUNT: u64 = 300;
 const REPEATED_COUNT: u64 = 10;
 const LIES_SEEDS_COUNT: u64 = 100;
