@@ -79,9 +79,7 @@ impl Context {
         selector: &Selector,
     ) -> Result<Selected, Failure> {
         let selected = selector.select(repository)?;
-        for finding in &selected.findings {
-            self.output.warn(&format!("{}: {}", finding.object, finding.effect));
-        }
+        self.output.warn_of(&selected.findings);
         let id = selected.snapshot().to_string();
         let time = &selected.manifest.predicate.times.data;
         self.output.detail(format_args!("snapshot {id} of {time}"));

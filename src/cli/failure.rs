@@ -2,6 +2,7 @@
 
 use crate::StoreErrorKind;
 use crate::ops::error::OpError;
+use crate::ops::unreadable::remedy_of;
 use crate::repo::error::RepoError;
 use serde_json::Value;
 use serde_json::json;
@@ -202,7 +203,7 @@ fn judge(error: &OpError) -> Judgement {
             "manifest.damaged",
             hint("run `sbf-repo snapshots`, and give the id of another snapshot"),
         ),
-        OpError::Hidden { .. } => (Exit::Damage, "outcome.damaged", hint(DAMAGE_HINT)),
+        OpError::Hidden { remedy, .. } => (Exit::Damage, "outcome.damaged", hint(remedy)),
         OpError::Forgotten { snapshot } => {
             let text = format!("run `sbf-repo forget --undo {snapshot}` to bring it back");
             (Exit::Failure, "snapshot.forgotten", Some(text))
@@ -228,7 +229,7 @@ fn judge(error: &OpError) -> Judgement {
 
 fn judge_repo(error: &RepoError) -> Judgement {
     let hint = |text: &str| Some(text.to_owned());
-    let damage = |code| (Exit::Damage, code, hint(DAMAGE_HINT));
+    let damage = |code| (Exit::Damage, code, Some(damage_hint(error)));
     match error {
         RepoError::NoRepository { location } => (
             Exit::NoRepository,
@@ -250,15 +251,14 @@ fn judge_repo(error: &RepoError) -> Judgement {
             let text = "open the repository with a newer key; `sbf-repo key list` shows the slots";
             (Exit::WrongKey, "key.generation", hint(text))
         }
-        RepoError::RoleLacks { .. } => (
-            Exit::RoleLacks,
-            "role.lacks",
-            hint("`sbf-repo key list` shows the roles; use a key whose role has the right"),
-        ),
+        RepoError::RoleLacks { .. } => (Exit::RoleLacks, "role.lacks", hint(ROLE_HINT)),
         RepoError::Feature { .. } => {
             (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
         }
-        RepoError::Store { source } => judge_store(source.kind),
+        RepoError::Store { source } => {
+            let (exit, code, hint) = judge_store(source.kind);
+            (exit, code, if exit == Exit::Damage { Some(damage_hint(error)) } else { hint })
+        }
         RepoError::OpenSlot { .. } => damage("slot.damaged"),
         RepoError::Decode { .. } => damage("object.malformed"),
         RepoError::Open { .. } => damage("object.unauthentic"),
@@ -270,6 +270,8 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::WrongDigest => damage("file.wrong_digest"),
         RepoError::WrongChunk { .. } => damage("chunk.unauthentic"),
         RepoError::PlanUnreadable { .. } => damage("plan.damaged"),
+        RepoError::StrayRegister { .. } => damage("register.stray"),
+        RepoError::NotGivenUp { .. } => (Exit::Refused, "object.kept", hint(KEPT_HINT)),
         RepoError::IndexDiffers { .. } => damage("index.differs"),
         RepoError::TreeNode { .. } => damage("tree.malformed"),
         RepoError::VerifyFailed { .. } => (
@@ -296,6 +298,11 @@ fn judge_repo(error: &RepoError) -> Judgement {
         ),
         RepoError::Interrupted => judge(&OpError::Interrupted),
     }
+}
+
+/// What helps with a damaged object.
+fn damage_hint(error: &RepoError) -> String {
+    remedy_of(error).unwrap_or_else(|| DAMAGE_HINT.to_owned())
 }
 
 fn judge_store(kind: StoreErrorKind) -> Judgement {
@@ -335,6 +342,8 @@ fn judge_store(kind: StoreErrorKind) -> Judgement {
     }
 }
 
+const ROLE_HINT: &str = "`sbf-repo key list` shows the roles; use a key whose role has the right";
+const KEPT_HINT: &str = "`sbf-repo check` names what is damaged, and what can be done";
 const DAMAGE_HINT: &str = "run `sbf-repo check --read-data` to see everything that is damaged";
 
 #[cfg(test)]

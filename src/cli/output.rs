@@ -2,9 +2,12 @@
 
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::ops::finding::Finding;
+use crate::ops::finding::Severity;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt::Arguments;
 use std::io;
 use std::io::BufWriter;
@@ -107,6 +110,18 @@ impl Output {
     #[expect(clippy::unused_self, reason = "everything that is said goes through an output")]
     pub(crate) fn warn(&self, text: &str) {
         say(format_args!("warning: {text}"));
+    }
+
+    /// Warns of what was found, and says once each what can be done.
+    pub(crate) fn warn_of(&self, findings: &[Finding]) {
+        for finding in findings {
+            self.warn(&format!("{}: {}", finding.object, finding.effect));
+        }
+        let losses = findings.iter().filter(|finding| finding.severity == Severity::Loss);
+        let remedies: BTreeSet<&str> = losses.map(|finding| finding.remedy.as_str()).collect();
+        for remedy in remedies {
+            say(format_args!("hint: {remedy}"));
+        }
     }
 
     /// Begins a list in the final JSON object whose entries are not kept in memory.

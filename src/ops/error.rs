@@ -77,6 +77,8 @@ pub enum OpError {
         key: String,
         /// Why it cannot be read.
         why: String,
+        /// What can be done.
+        remedy: String,
     },
     /// A snapshot that may be the newest of those that fit has a damaged manifest.
     #[error("the manifest of snapshot {snapshot}, which may be the one that is meant, is damaged")]

@@ -30,6 +30,12 @@ pub enum Severity {
 }
 
 impl Finding {
+    /// What happened to which object, and what can be done, in one line.
+    pub(crate) fn words(&self) -> String {
+        let Self { object, effect, remedy, .. } = self;
+        format!("{object}: {effect}; {remedy}")
+    }
+
     /// A finding that costs data.
     pub(crate) fn loss(code: &'static str, object: String, effect: String) -> Self {
         let remedy = LOSS_REMEDY.to_owned();

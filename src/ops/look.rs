@@ -18,6 +18,7 @@ use crate::ops::restore::open_reader;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::ops::select::data_time;
+use crate::ops::unreadable::history_finding;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
@@ -115,15 +116,11 @@ fn snapshots_once(
     repository: &Repository,
     filter: &SnapshotFilter,
 ) -> Result<SnapshotList, OpError> {
-    let history = History::load(repository).during("cannot read what is valid")?;
+    let history = History::load_readable(repository).during("cannot read what is valid")?;
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
     let mut list = SnapshotList::default();
     list.findings.extend(marks.unreadable.iter().map(record_finding));
-    for unreadable in &history.unreadable {
-        let why = chain_words(unreadable.error.as_ref());
-        let effect = format!("the snapshot that it commits is hidden: {why}");
-        list.findings.push(Finding::loss("outcome.damaged", unreadable.key.to_string(), effect));
-    }
+    list.findings.extend(history.unreadable.iter().map(history_finding));
     let lives = match filter.state {
         SnapshotState::Live => &history.snapshots,
         SnapshotState::Forgotten => &history.forgotten,

@@ -18,4 +18,5 @@ pub mod select;
 pub mod session;
 pub mod snapshot;
 pub mod stats;
+pub(crate) mod unreadable;
 pub(crate) mod words;

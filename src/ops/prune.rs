@@ -1,5 +1,6 @@
 //! `prune`: deletes what no snapshot needs; goes on with what another process began.
 
+use crate::key::ObjectKey;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::forget::checkpoints::CheckpointRow;
@@ -33,6 +34,8 @@ pub struct PruneOptions {
     pub repack_bytes_max: u64,
     /// When a session that has no outcome is given up.
     pub fence: FenceLimit,
+    /// Objects that cannot be read and that are gone on without: outcomes, registers of collections.
+    pub give_up: Vec<ObjectKey>,
 }
 
 /// How many unused bytes may stay.
@@ -62,6 +65,7 @@ impl PruneOptions {
             unused: UnusedLimit::Share(UNUSED_SHARE),
             repack_bytes_max: u64::MAX,
             fence: FenceLimit::Idle(FENCE_AFTER),
+            give_up: Vec::new(),
         }
     }
 
@@ -112,6 +116,8 @@ pub struct PruneReport {
     pub waiting: Vec<WaitingSession>,
     /// Packs that could not be copied because they are damaged.
     pub damaged: Vec<String>,
+    /// What a person should know: what was found damaged, and what follows.
+    pub warnings: Vec<String>,
     /// Checkpoints that no snapshot followed, and that keep what they stored.
     pub checkpoints: Vec<CheckpointRow>,
 }
@@ -200,6 +206,7 @@ pub fn prune(
     let watch = Watch { phase: &phase, warn: &warn, is_cancelled: &is_cancelled };
     let collector = Collector::new(repository, options.policy(repository), watch);
     let mut collector = collector.during("cannot prune")?;
+    collector.give_up(&options.give_up).during("cannot give up an object")?;
     let ended = collector.run().during("cannot prune")?;
     let summary = collector.summary;
     let (state, waiting) = match ended {
@@ -219,8 +226,22 @@ pub fn prune(
         fenced: summary.fenced.iter().map(|fenced| fenced.session.to_string()).collect(),
         waiting: waiting.into_iter().map(WaitingSession::from).collect(),
         damaged: summary.damaged,
-        checkpoints: checkpoints(repository)?,
+        warnings: summary.warnings,
+        checkpoints: checkpoints_known(repository, options)?,
     })
+}
+
+/// The checkpoints; none if what is given up still hides some, since a session is waited for.
+fn checkpoints_known(
+    repository: &Repository,
+    options: &PruneOptions,
+) -> Result<Vec<CheckpointRow>, OpError> {
+    match checkpoints(repository) {
+        Err(OpError::Repo { source, .. }) if source.is_damage() && !options.give_up.is_empty() => {
+            Ok(Vec::new())
+        }
+        found => found,
+    }
 }
 
 /// Says what [`prune`] would do. Changes nothing.
@@ -235,11 +256,12 @@ pub fn plan_prune(
     let collector = Collector::new(repository, options.policy(repository), watch);
     let collector = collector.during("cannot prune")?;
     let chain = GcChain::load(repository).during("cannot read the collections")?;
+    collector.check_stray(chain).during("cannot plan")?;
     let unfinished = match chain.step() {
         Step::Start(_) => None,
         Step::Drain(number) | Step::Sweep(number) => Some(number),
     };
-    let pulse = Pulse::watched(&collector.watch);
+    let pulse = Pulse::watched(collector.watch);
     let survey = collector.survey(chain.plan + 1, pulse).during("cannot plan")?;
     let plan = Some(PrunePlan::from(survey.tally));
     let checkpoints = checkpoints(repository)?;

@@ -9,12 +9,12 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
+use crate::ops::unreadable::history_finding;
 use crate::ops::words::parse_time;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
-use crate::repo::history::RepoErrorAt;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::tree::reader::Entries;
@@ -102,7 +102,7 @@ impl Selector {
     /// Errors: [`OpError::NoSnapshot`]; [`OpError::Forgotten`]; [`OpError::Usage`] if several ids begin with the digits;
     /// the damage of a manifest that may be the one that is meant.
     pub fn select(&self, repository: &Repository) -> Result<Selected, OpError> {
-        let history = History::load(repository).during("cannot read what is valid")?;
+        let history = History::load_readable(repository).during("cannot read what is valid")?;
         self.select_in(repository, &history)
     }
 
@@ -114,7 +114,7 @@ impl Selector {
     ) -> Result<Selected, OpError> {
         for Reading { which, path } in &self.readings {
             if let Some((live, manifest, damaged)) = choose(repository, history, which)? {
-                let hidden = history.unreadable.iter().map(hidden_by);
+                let hidden = history.unreadable.iter().map(history_finding);
                 let findings = hidden.chain(damaged).collect();
                 return Ok(Selected { live, manifest, path: path.clone(), findings });
             }
@@ -127,8 +127,8 @@ impl Selector {
         }
         match history.unreadable.first() {
             Some(first) => {
-                let why = hidden_by(first).effect;
-                Err(OpError::Hidden { selector, key: first.key.to_string(), why })
+                let Finding { object: key, effect: why, remedy, .. } = history_finding(first);
+                Err(OpError::Hidden { selector, key, why, remedy })
             }
             None => Err(OpError::NoSnapshot { selector }),
         }
@@ -205,12 +205,6 @@ fn find_name(entries: &mut Entries<'_>, name: &[u8]) -> Result<Option<OwnedEntry
         }
     }
     Ok(None)
-}
-
-fn hidden_by(unreadable: &RepoErrorAt) -> Finding {
-    let RepoErrorAt { key, error } = unreadable;
-    let effect = format!("the snapshot that it commits is hidden: {}", chain_words(error.as_ref()));
-    Finding::loss("outcome.damaged", key.to_string(), effect)
 }
 
 /// A snapshot, and what was found on the way to it.

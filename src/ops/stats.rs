@@ -3,6 +3,7 @@
 use crate::format::pack::PackKind;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::snapshots;
 use crate::repo::index::Index;
@@ -14,7 +15,7 @@ use crate::units::to_usize32;
 use serde::Serialize;
 
 /// What a repository holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Snapshots.
@@ -35,6 +36,8 @@ pub struct Stats {
     pub segment_bytes: u64,
     /// Snapshots whose manifest is damaged, which are not in the sums.
     pub damaged: u64,
+    /// What cannot be read; the sums may lack what it adds.
+    pub findings: Vec<Finding>,
 }
 
 /// What the packs of one kind hold.
@@ -75,6 +78,7 @@ pub fn stats(repository: &Repository) -> Result<Stats, OpError> {
         stats.files += manifest.predicate.totals.files;
         stats.restored_bytes += manifest.predicate.totals.bytes;
     }
+    stats.findings = list.findings;
     let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
     add_packs(&loaded.index, &mut stats);
     let lengths = repository.segment_lengths().during("cannot list the index")?;

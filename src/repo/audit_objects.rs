@@ -106,8 +106,9 @@ fn open_gc(repository: &Repository, key: &ObjectKey) -> Result<(), RepoError> {
             let kind = kinds.into_iter().find(|kind| Envelope::decode(*kind, &bytes).is_ok());
             let kind = kind.unwrap_or(ObjectKind::GcBase);
             let place = gc_body_place(number);
-            let body =
-                by_maintenance(repository, objects::open(kind, &repository.keys, &place, &bytes)?)?;
+            let opened = objects::open(kind, &repository.keys, &place, &bytes);
+            let opened = opened.map_err(|error| error.stored_at(key))?.stored_at(key);
+            let body = by_maintenance(repository, opened)?;
             let decoded = if kind == ObjectKind::GcPlan {
                 gc::Plan::decode(&body).map(|_valid| ())
             } else if kind == ObjectKind::GcVerdict {

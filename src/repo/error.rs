@@ -8,6 +8,7 @@ use crate::id::ChunkId;
 use crate::id::KeyId;
 use crate::id::PackId;
 use crate::id::SlotId;
+use crate::key::ObjectKey;
 use crate::store::StoreError;
 
 /// A repository operation cannot go on.
@@ -187,6 +188,22 @@ pub enum RepoError {
         /// The collection's number.
         number: u64,
     },
+    /// A register of a collection that cannot be: nothing is there of the one before.
+    #[error("`{key}` is of no collection: there is none of number {missing}")]
+    StrayRegister {
+        /// The register.
+        key: String,
+        /// The number before it.
+        missing: u64,
+    },
+    /// An object that is to be given up must not be.
+    #[error("`{key}` is not given up: {why}")]
+    NotGivenUp {
+        /// The object.
+        key: String,
+        /// What speaks against it.
+        why: &'static str,
+    },
     /// The registers moved faster than they could be read.
     #[error("the collections of this repository moved while they were read, {attempts} times")]
     Unsettled {
@@ -239,6 +256,42 @@ impl RepoError {
             if source.kind == crate::store::StoreErrorKind::Unreadable)
     }
 
+    /// The stored object that it is about, if it is about one as a whole.
+    pub(crate) fn object(&self) -> Option<&str> {
+        if let Self::Store { source } = self {
+            return Some(&source.key);
+        }
+        if let Self::Decode { key, .. }
+        | Self::Open { key, .. }
+        | Self::Decompress { key, .. }
+        | Self::Signature { key, .. }
+        | Self::Generation { key, .. }
+        | Self::WrongHash { key }
+        | Self::IndexDiffers { key }
+        | Self::StrayRegister { key, .. } = self
+        {
+            return Some(key);
+        }
+        None
+    }
+
+    /// The same error about an object whose place is only a part of its key.
+    pub(crate) fn stored_at(mut self, stored: &ObjectKey) -> Self {
+        if let Self::Decode { key, .. }
+        | Self::Open { key, .. }
+        | Self::Decompress { key, .. }
+        | Self::Generation { key, .. } = &mut self
+        {
+            *key = stored.to_string();
+        }
+        self
+    }
+
+    /// Whether no key reads the object: it is damaged, and not only sealed for others.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.is_damage() && !matches!(self, Self::Generation { .. })
+    }
+
     /// Whether stored bytes are damaged, as opposed to a failing store or a wrong call.
     pub fn is_damage(&self) -> bool {
         match self {
@@ -251,6 +304,7 @@ impl RepoError {
             | Self::WrongHash { .. }
             | Self::IndexDiffers { .. }
             | Self::PlanUnreadable { .. }
+            | Self::StrayRegister { .. }
             | Self::UnknownChunk { .. }
             | Self::OpenBlock { .. }
             | Self::WrongChunk { .. }
@@ -271,6 +325,7 @@ impl RepoError {
             | Self::Feature { .. }
             | Self::VerifyFailed { .. }
             | Self::Fenced { .. }
+            | Self::NotGivenUp { .. }
             | Self::Unsettled { .. }
             | Self::WorkerLost
             | Self::Local { .. }

@@ -29,8 +29,14 @@ use crate::id::Digest;
 use crate::id::Sha256;
 use crate::id::SnapshotId;
 use crate::key::ObjectKey;
+use crate::repo::decision::Decision;
+use crate::repo::decision::load_decision;
+use crate::repo::decision::newest_readable;
 use crate::repo::error::RepoError;
+use crate::repo::index::load::whole_segments_of;
 use crate::repo::marks::Marks;
+use crate::repo::registers::Registers;
+use crate::repo::registers::Stray;
 use crate::repo::repository::Repository;
 use crate::store::Listed;
 use std::collections::BTreeSet;
@@ -88,27 +94,43 @@ pub(crate) struct LiveSnapshot {
 pub(crate) struct Chain {
     pub(crate) plan: u64,
     pub(crate) verdict: u64,
+    /// What no collection can have left, among the newest.
+    pub(crate) stray: Option<Stray>,
+}
+
+/// What becomes of a history whose newest verdict cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    /// There is none.
+    Refused,
+    /// It is that of an older one.
+    PassedOver,
 }
 
 impl Chain {
     /// Lists the registers.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
-        let mut chain = Self::default();
-        for listed in repository.store.list(layout::GC)? {
-            match layout::parse_gc_key(&listed.key) {
-                Ok((number, GcObject::Plan)) => chain.plan = chain.plan.max(number),
-                Ok((number, GcObject::Verdict)) => chain.verdict = chain.verdict.max(number),
-                Ok((_, GcObject::Done | GcObject::Body(_))) | Err(_) => {}
-            }
-        }
-        Ok(chain)
+        let Registers { plan, verdict, done: _, stray } = Registers::load(repository)?;
+        Ok(Self { plan, verdict, stray })
     }
 }
 
 impl History {
     /// Reads what is valid: chain, list of outcomes, chain again, until the base did not move
     /// meanwhile.
+    ///
+    /// Errors: whatever keeps the newest verdict from being read.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
+        Self::load_with(repository, Unreadable::Refused)
+    }
+
+    /// As [`Self::load`], but goes back to the newest verdict that can be read: for those who only
+    /// read. What cannot be is in `unreadable`.
+    pub(crate) fn load_readable(repository: &Repository) -> Result<Self, RepoError> {
+        Self::load_with(repository, Unreadable::PassedOver)
+    }
+
+    fn load_with(repository: &Repository, unreadable: Unreadable) -> Result<Self, RepoError> {
         for _attempt in 0..SETTLE_ATTEMPTS {
             let chain = Chain::load(repository)?;
             let listed = repository.store.list(layout::OUTCOMES)?;
@@ -117,9 +139,9 @@ impl History {
             if after.verdict != chain.verdict {
                 continue;
             }
-            match Self::load_at(repository, after, &listed) {
+            match Self::load_at(repository, after, &listed, unreadable) {
                 // Swept between the listing and the reading: a newer base has it.
-                Err(error) if is_missing(&error) && Chain::load(repository)? != after => {}
+                Err(error) if error.is_damage() && Chain::load(repository)? != after => {}
                 loaded => return loaded.map(|history| history.without_forgotten(marks)),
             }
         }
@@ -130,9 +152,11 @@ impl History {
         repository: &Repository,
         chain: Chain,
         listed: &[Listed],
+        unreadable: Unreadable,
     ) -> Result<Self, RepoError> {
         let mut history = Self::default();
-        let epoch_min = history.load_collections(repository, chain)?;
+        let epoch_min = history.add_verdict(repository, chain, unreadable)?;
+        history.add_plan(repository, chain)?;
         let mut own = Vec::new();
         for listed in listed {
             let Ok(session) = SessionRef::parse_outcome(&listed.key) else { continue };
@@ -152,6 +176,10 @@ impl History {
                 }
                 Err(error) if is_missing(&error) => return Err(error),
                 Err(error) if error.is_damage() => {
+                    if unreadable == Unreadable::PassedOver {
+                        // If it is a commit, other snapshots may lie in its packs, too.
+                        history.segments.extend(whole_segments_of(repository, session)?);
+                    }
                     let error = std::sync::Arc::new(error);
                     history.unreadable.push(RepoErrorAt { key: listed.key.clone(), error });
                 }
@@ -163,39 +191,63 @@ impl History {
         Ok(history)
     }
 
-    /// Adds what the newest plan and verdict say; returns the lowest epoch that counts.
-    fn load_collections(
+    /// Adds what the newest verdict says; returns the lowest epoch that counts.
+    fn add_verdict(
         &mut self,
         repository: &Repository,
         chain: Chain,
+        unreadable: Unreadable,
     ) -> Result<u64, RepoError> {
-        let mut epoch_min = 0;
-        if chain.verdict > 0 {
-            let (verdict, digest) = load_verdict(repository, chain.verdict)?;
-            let base = load_base(repository, &verdict)?;
-            self.verdict = VerdictSeen { number: verdict.number, digest };
-            epoch_min = verdict.epoch_min;
-            self.segments.extend(base.segments.iter().map(|&name| SegmentRef::from(name)));
-            self.snapshots.extend(base.snapshots.into_iter().map(LiveSnapshot::from));
-            self.removed.extend(verdict.removed.iter().map(|&name| PackRef::from(name)));
-            self.condemned.extend(self.removed.iter().copied());
+        if chain.verdict == 0 {
+            return Ok(0);
         }
-        if chain.plan > chain.verdict {
-            match load_plan(repository, chain.plan) {
-                Ok(plan) => {
-                    self.condemned.extend(plan.condemned.iter().map(|&name| PackRef::from(name)));
+        let decision = match load_decision(repository, chain.verdict) {
+            Err(error) if error.is_unreadable() && Chain::load(repository)? == chain => {
+                let stray = chain.stray.filter(|stray| stray.number <= chain.verdict);
+                if unreadable == Unreadable::Refused {
+                    return Err(stray.map_or(error, |stray| stray.error()));
                 }
-                // A plan without verdict changes nothing for a reader; a writer must know it.
-                Err(error) if error.is_damage() => {
-                    let key = layout::gc_key(chain.plan, GcObject::Plan);
-                    self.plan_unreadable = true;
-                    let error = std::sync::Arc::new(error);
-                    self.unreadable.push(RepoErrorAt { key, error });
-                }
-                Err(error) => return Err(error),
+                let (decision, unreadable) = newest_readable(repository, chain.verdict, stray)?;
+                self.unreadable.extend(unreadable);
+                decision
             }
+            loaded => Some(loaded?),
+        };
+        let Some(Decision { verdict, digest, base }) = decision else { return Ok(0) };
+        self.verdict = VerdictSeen { number: verdict.number, digest };
+        self.segments.extend(base.segments.iter().map(|&name| SegmentRef::from(name)));
+        self.snapshots.extend(base.snapshots.into_iter().map(LiveSnapshot::from));
+        self.removed.extend(verdict.removed.iter().map(|&name| PackRef::from(name)));
+        self.condemned.extend(self.removed.iter().copied());
+        Ok(verdict.epoch_min)
+    }
+
+    /// Adds what a plan condemns that has no verdict.
+    fn add_plan(&mut self, repository: &Repository, chain: Chain) -> Result<(), RepoError> {
+        if chain.plan <= chain.verdict {
+            return Ok(());
         }
-        Ok(epoch_min)
+        let stray = chain.stray.filter(|stray| stray.number > chain.verdict);
+        let plan = match stray {
+            // Whoever wrote by it would write in an epoch that no collection closes.
+            Some(stray) => Err(stray.error()),
+            None => load_plan(repository, chain.plan),
+        };
+        match plan {
+            Ok(plan) => {
+                self.condemned.extend(plan.condemned.iter().map(|&name| PackRef::from(name)));
+            }
+            // A plan without verdict changes nothing for a reader; a writer must know it.
+            Err(error) if error.is_damage() => {
+                let key = layout::gc_key(chain.plan, GcObject::Plan);
+                let key = stray.map_or(key, |stray| stray.key());
+                self.plan_unreadable = true;
+                let error = std::sync::Arc::new(error);
+                self.unreadable.push(RepoErrorAt { key, error });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Takes out what is forgotten.
@@ -305,9 +357,17 @@ pub(crate) fn load_verdict(
     number: u64,
 ) -> Result<(Verdict, Digest), RepoError> {
     let body = register_body(repository, number, GcObject::Verdict, Step::Verdict)?;
+    Ok((verdict_body(repository, number, body)?, body))
+}
+
+/// Reads the statement of a verdict that is stored under this hash.
+pub(crate) fn verdict_body(
+    repository: &Repository,
+    number: u64,
+    body: Digest,
+) -> Result<Verdict, RepoError> {
     let (bytes, key) = gc_body(repository, ObjectKind::GcVerdict, number, body)?;
-    let verdict = Verdict::decode(&bytes).map_err(|source| RepoError::Decode { key, source })?;
-    Ok((verdict, body))
+    Verdict::decode(&bytes).map_err(|source| RepoError::Decode { key, source })
 }
 
 /// The newest verdict up to `newest` that forgot a snapshot which `is_meant`, and the snapshot.
@@ -317,7 +377,12 @@ pub(crate) fn verdict_that_forgot(
     is_meant: &dyn Fn(&SnapshotId) -> bool,
 ) -> Result<Option<(u64, SnapshotId)>, RepoError> {
     for number in (1..=newest).rev() {
-        let (verdict, _register) = load_verdict(repository, number)?;
+        let verdict = match load_verdict(repository, number) {
+            Ok((verdict, _register)) => verdict,
+            // What it forgot is not known.
+            Err(error) if error.is_damage() => continue,
+            Err(error) => return Err(error),
+        };
         if let Some(snapshot) = verdict.forgotten.into_iter().find(is_meant) {
             return Ok(Some((number, snapshot)));
         }

@@ -47,7 +47,12 @@ impl Leftovers {
     ) -> Result<Self, RepoError> {
         let mut found = Self::default();
         for session in dead {
-            let removed = removed_since(repository, history, session.epoch)?;
+            let removed = match removed_since(repository, history, session.epoch) {
+                Ok(removed) => removed,
+                // Any of its packs may have been removed.
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
             let stays = |pack: &PackRef| {
                 pack.session == *session
                     && !history.condemned.contains(pack)

@@ -15,6 +15,7 @@ use crate::format::envelope::ObjectKind;
 use crate::format::envelope::SignedBody;
 use crate::id::KeyId;
 use crate::id::RepoId;
+use crate::key::ObjectKey;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
@@ -27,6 +28,8 @@ use crate::units::to_usize32;
 pub(crate) struct Opened {
     kind: ObjectKind,
     place: String,
+    /// What errors name: the place, or the key where the object is stored.
+    name: String,
     signer: KeyId,
     signature: [u8; 64],
     body: Vec<u8>,
@@ -38,23 +41,28 @@ impl Opened {
         self.signer
     }
 
+    /// The same body, read from this key: its place may be a part of that only.
+    pub(crate) fn stored_at(self, key: &ObjectKey) -> Self {
+        Self { name: key.to_string(), ..self }
+    }
+
     /// The body, once the signature by `public` is found good.
     pub(crate) fn verified(
         self,
         repository: RepoId,
         public: &[u8; 32],
     ) -> Result<Vec<u8>, RepoError> {
-        let Self { kind, place, signer, signature, body } = self;
+        let Self { kind, place, name, signer, signature, body } = self;
         let message = envelope::signed_message(kind, repository, &place, &body);
         sign::verify(public, &namespace(kind), &message, &signature)
-            .map_err(|source| RepoError::Signature { key: place, signer, source })?;
+            .map_err(|source| RepoError::Signature { key: name, signer, source })?;
         Ok(body)
     }
 
     /// The error of a signer that may not sign this.
     pub(crate) fn refused(&self) -> RepoError {
         let source = CryptoError::BadSignature;
-        RepoError::Signature { key: self.place.clone(), signer: self.signer, source }
+        RepoError::Signature { key: self.name.clone(), signer: self.signer, source }
     }
 }
 
@@ -142,7 +150,8 @@ pub(crate) fn open(
 
 fn opened(kind: ObjectKind, place: &str, signed: &SignedBody<'_>) -> Opened {
     let SignedBody { signer, signature, body } = *signed;
-    Opened { kind, place: place.to_owned(), signer, signature, body: body.to_vec() }
+    let (place, name, body) = (place.to_owned(), place.to_owned(), body.to_vec());
+    Opened { kind, place, name, signer, signature, body }
 }
 
 fn signature(

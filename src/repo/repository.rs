@@ -331,8 +331,9 @@ impl Repository {
     ) -> Result<(Vec<u8>, Opened), RepoError> {
         let length_max = u64::from(kind.raw_bytes_max()) + 131_072;
         let bytes = self.store.read(key, length_max)?;
-        let opened = objects::open(kind, &self.keys, place, &bytes)?;
-        Ok((bytes, opened))
+        let opened = objects::open(kind, &self.keys, place, &bytes);
+        let opened = opened.map_err(|error| error.stored_at(key))?;
+        Ok((bytes, opened.stored_at(key)))
     }
 }
 

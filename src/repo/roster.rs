@@ -53,7 +53,12 @@ pub(crate) fn missing_commits(
         return Ok(Vec::new());
     }
     for number in verdict_min + 1..=history.verdict.number {
-        let (verdict, _register) = load_verdict(repository, number)?;
+        let verdict = match load_verdict(repository, number) {
+            Ok((verdict, _register)) => verdict,
+            // It may have folded any of them.
+            Err(error) if error.is_damage() => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
         for folded in verdict.folded {
             named.remove(&folded.session);
         }

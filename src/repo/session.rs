@@ -104,7 +104,15 @@ impl WriterSession {
         source: &str,
         dead: &[SessionRef],
     ) -> Result<Option<Self>, RepoError> {
-        let epoch = Chain::load(repository)?.plan;
+        let chain = Chain::load(repository)?;
+        if let Some(stray) = chain.stray
+            && stray.number > chain.verdict
+            && chain.plan > chain.verdict
+        {
+            // No collection would close a session of its epoch.
+            return Err(stray.error());
+        }
+        let epoch = chain.plan;
         let session = SessionId::new(random(repository.environment.as_ref()));
         let reference = SessionRef { client: repository.keys.client, epoch, session };
         let state = repository.state.as_ref();
@@ -226,9 +234,12 @@ fn close_dead_sessions(
         let Owner::Dead(mark) = state.owner(session.session, Purpose::Write) else { continue };
         let fenced = match give_up(repository, session)? {
             Won::Mine => true,
-            Won::Theirs(bytes) => {
-                matches!(open_outcome(repository, session, &bytes)?, Outcome::Fence(_))
-            }
+            Won::Theirs(bytes) => match open_outcome(repository, session, &bytes) {
+                Ok(outcome) => matches!(outcome, Outcome::Fence(_)),
+                // It may have committed: nothing of it is adopted.
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            },
         };
         if fenced {
             dead.push(session);

@@ -9,7 +9,7 @@ use crate::repo::index::load::LoadedIndex;
 use crate::repo::index::load::load_index;
 use crate::repo::repository::Repository;
 
-/// Reads what is valid and loads its index.
+/// Reads what is valid, as far as it can be read, and loads its index.
 ///
 /// A segment that is missing although it counts is looked for again; if the newest verdict did not
 /// change meanwhile, it is damage and stands among what cannot be read.
@@ -17,10 +17,11 @@ pub(crate) fn load_valid(repository: &Repository) -> Result<(History, LoadedInde
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let history = History::load(repository)?;
+        let before = Chain::load(repository)?;
+        let history = History::load_readable(repository)?;
         let loaded = load_index(repository, &history)?;
         let lost = loaded.unreadable.iter().any(|at| is_missing(&at.error));
-        let moved = lost && Chain::load(repository)?.verdict != history.verdict.number;
+        let moved = lost && Chain::load(repository)?.verdict != before.verdict;
         if !moved || attempt >= ATTEMPTS_COUNT_MAX {
             return Ok((history, loaded));
         }

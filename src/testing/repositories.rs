@@ -21,9 +21,11 @@ use crate::format::layout::SessionRef;
 use crate::format::outcome::Fence;
 use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
+use crate::format::session::Purpose;
 use crate::id::Digest;
 use crate::id::SnapshotId;
 use crate::key::ObjectKey;
+use crate::repo::announce::announce;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
@@ -118,6 +120,11 @@ impl<'a> Maintainer<'a> {
         Ok(Self { repository, signer: Signer::new(&Secret::new(seed)) })
     }
 
+    /// The same, but everything is signed by the client's key, which may not sign it.
+    pub fn forging(repository: &'a Repository) -> Self {
+        Self { repository, signer: repository.keys.signer.clone() }
+    }
+
     /// Stores the plan of collection `number`, which condemns these packs.
     ///
     /// Returns the hash of its body, which the verdict names.
@@ -162,6 +169,15 @@ impl<'a> Maintainer<'a> {
     /// Says that the deletes of collection `number` are durable.
     pub fn done(&self, number: u64) -> Result<(), RepoError> {
         self.register(number, Step::Done, GcObject::Done, Digest::new([0; 32]))
+    }
+
+    /// Stores the announcement of a writer's session of this client.
+    ///
+    /// Errors: [`RepoError::Decode`] if the key is of no announcement.
+    pub fn announce(&self, announcement: &ObjectKey) -> Result<(), RepoError> {
+        let decode = |source| RepoError::Decode { key: announcement.to_string(), source };
+        let session = SessionRef::parse_announcement(announcement).map_err(decode)?;
+        announce(self.repository, session, Purpose::Write, "test")
     }
 
     /// Fences the session whose announcement has this key.

@@ -12,14 +12,17 @@ use crate::support::back_up_stream;
 use crate::support::bytes_of;
 use crate::support::in_parallel;
 use crate::support::open;
+use crate::support::restore_files;
 use crate::support::scratch;
 use crate::support::stream_form;
 use crate::support::words;
+use sbf_repo::key::ObjectKey;
 use sbf_repo::ops::error::OpError;
 use sbf_repo::ops::prune::FenceLimit;
 use sbf_repo::ops::prune::PruneOptions;
 use sbf_repo::ops::prune::PruneState;
 use sbf_repo::ops::prune::UnusedLimit;
+use sbf_repo::ops::restore::KeepGoing;
 use sbf_repo::testing::Call;
 use sbf_repo::testing::FaultStore;
 use sbf_repo::testing::Maintainer;
@@ -270,6 +273,22 @@ fn what_was_adopted_and_then_collected_is_not_taken() {
     let (deserted, adopted) = adopted_unknown(Desk::new());
     deserted.desk.forget(12, &[adopted.0]);
     adopts_beside_a_collection(&deserted, &[], &no_waste(), |_desk, _kept, _case| {});
+}
+
+#[test]
+fn what_a_session_had_stored_whose_outcome_cannot_be_read_is_left_alone() {
+    let deserted = Deserted::new(Desk::new(), Dies::BeforeCommit, 10);
+    let Deserted { desk, .. } = &deserted;
+    let announced = desk.store.objects().into_keys().find(|key| key.is_under("sessions")).unwrap();
+    let outcome = announced.as_str().replacen("sessions", "outcomes", 1);
+    desk.store.replace(&ObjectKey::new(outcome).unwrap(), b"whatever");
+    let kept = deserted.run(&desk.shared(), 20).unwrap();
+    let reader = open(&desk.shared(), &desk.key, 30, None).unwrap();
+    let (report, files) = restore_files(&reader, kept.0, KeepGoing::Stop).unwrap();
+    assert_eq!(report.failed_count, 0);
+    assert!(files == kept.1);
+    let refused = prune_in(&desk.shared(), &desk.key, 40, &no_waste()).unwrap_err();
+    assert!(words(&refused).contains("outcomes/"), "{}", words(&refused));
 }
 
 fn form() -> Files {

@@ -40,5 +40,6 @@ mod store_conformance;
 mod store_posix;
 mod store_power_loss;
 mod support;
+mod unreadable;
 mod vector_file;
 mod vectors;

@@ -106,24 +106,37 @@ class Check:
         """Registers and bodies: verdicts for ever, plans as long as their collection runs."""
         repository = self.repository
         before = bytes(32)
-        numbers = [parse_key(key)[1]["number"] for key in repository.listed("gc", "plan", "verdict", "done")]
-        for number in range(1, max(numbers, default=0) + 1):
+        numbers = sorted({parse_key(key)[1]["number"] for key in repository.listed("gc", "plan", "verdict", "done")})
+        for last, number in zip([0, *numbers], numbers):
+            plan = None
+
+            def follows(number=number, last=last):
+                if number != last + 1:
+                    raise Missing(f"nothing is there of collection {number - 1}")
+
+            def read_plan(number=number):
+                nonlocal plan
+                register = repository.read_register(number, "plan")
+                if repository.store.has(f"gc/{number:012}/{register.body.hex()}"):
+                    repository.read_body("gc-plan", records.PLAN, number, register.body)
+                plan = register.body
+
             def step(number=number):
                 nonlocal before
-                plan = repository.read_register(number, "plan")
-                if repository.store.has(f"gc/{number:012}/{plan.body.hex()}"):
-                    repository.read_body("gc-plan", records.PLAN, number, plan.body)
                 if not repository.store.has(register_key(number, "verdict")):
                     return
                 register = repository.read_register(number, "verdict")
                 verdict = repository.read_verdict(number)
-                if verdict.plan != plan.body:
-                    raise AuthError("the verdict is not of the plan")
+                if verdict.plan != bytes(32) or verdict.removed or verdict.forgotten:
+                    if plan is not None and verdict.plan != plan:
+                        raise AuthError("the verdict is not of the plan")
                 if verdict.previous != before:
                     raise AuthError("the chain of verdicts is broken")
                 before = register.body
                 if repository.store.has(register_key(number, "done")):
                     repository.read_register(number, "done")
+            self.guard(f"gc/{number:012}", follows)
+            self.guard(f"gc/{number:012}/plan", read_plan)
             self.guard(f"gc/{number:012}", step)
 
     def commits(self):

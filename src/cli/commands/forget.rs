@@ -14,7 +14,6 @@ use crate::cli::words;
 use crate::cli::words::Table;
 use crate::id::RecordId;
 use crate::id::SnapshotId;
-use crate::ops::finding::Finding;
 use crate::ops::forget::ForgetOptions;
 use crate::ops::forget::ForgetPlan;
 use crate::ops::forget::SourcePlan;
@@ -210,7 +209,7 @@ fn pruned(
 fn finish(context: &Context, policy: &Policy, plan: &ForgetPlan, done: Done<'_>) -> Exit {
     let Done { arguments, records, pruned } = done;
     let is_dry = arguments.dry_run;
-    warn(context, &plan.findings);
+    context.output.warn_of(&plan.findings);
     for source in &plan.sources {
         if let Some(refusal) = &source.refusal {
             context.output.warn(&format!(
@@ -282,7 +281,7 @@ fn run_some(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Fail
     let consent = if arguments.force { Consent::Force } else { Consent::None };
     let repository = context.open()?;
     let plan = plan_some(&repository, &selectors(&arguments.selectors)?, consent)?;
-    warn(context, &plan.findings);
+    context.output.warn_of(&plan.findings);
     let record = if arguments.dry_run {
         None
     } else {
@@ -369,12 +368,6 @@ pub(crate) fn tell_kept(context: &Context, kept: &BTreeMap<SnapshotId, Kept>, ve
 /// The selectors in arguments.
 pub(crate) fn selectors(words: &[OsString]) -> Result<Vec<Selector>, Failure> {
     words.iter().map(|word| Ok(Selector::parse(word.as_bytes())?)).collect()
-}
-
-fn warn(context: &Context, findings: &[Finding]) {
-    for finding in findings {
-        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
-    }
 }
 
 fn run_simulation(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {

@@ -47,9 +47,7 @@ pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<Exit, Fa
         }
     };
     let report = ls(&repository, &selected, &mut show, &context.progress)?;
-    for finding in &report.findings {
-        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
-    }
+    context.output.warn_of(&report.findings);
     let exit = if report.findings_count == 0 { Exit::Success } else { Exit::Damage };
     let words = json!({
         "snapshot": selected.snapshot().to_string(),

@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Reported;
 use crate::cli::quantities;
 use crate::cli::words;
+use crate::key::ObjectKey;
 use crate::ops::prune::FenceLimit;
 use crate::ops::prune::PruneOptions;
 use crate::ops::prune::PrunePlan;
@@ -40,6 +41,10 @@ pub(crate) struct PruneArguments {
     /// Give up every session that has not ended, also those that run
     #[arg(long, conflicts_with = "fence_after")]
     fence_now: bool,
+    /// Go on without an object that cannot be read and that `check` names: an outcome, whose
+    /// snapshot is lost then, or a register of a collection; may be repeated
+    #[arg(long, value_name = "OBJECT", conflicts_with = "dry_run", value_parser = object)]
+    give_up: Vec<ObjectKey>,
 }
 
 /// Runs the command.
@@ -51,6 +56,7 @@ pub(crate) fn run(context: &Context, arguments: &PruneArguments) -> Result<Exit,
     if arguments.fence_now {
         options.fence = FenceLimit::Now;
     }
+    options.give_up.clone_from(&arguments.give_up);
     let repository = context.open()?;
     let progress = Reported(&context.progress);
     let report = if arguments.dry_run {
@@ -74,6 +80,9 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
         && (report.state == PruneState::Planned || report.state == PruneState::Done)
     {
         tell_plan(context, plan);
+    }
+    for warning in &report.warnings {
+        output.warn(warning);
     }
     tell_abandoned(context, &report.checkpoints);
     for session in &report.fenced {
@@ -120,6 +129,10 @@ fn tell_plan(context: &Context, plan: &PrunePlan) {
     row("goes: repacked", plan.repacked_bytes, Some(plan.repacked_packs));
     row("comes: copies of that", plan.copied_bytes, None);
     row("freed in all", plan.freed_bytes, None);
+}
+
+fn object(text: &str) -> Result<ObjectKey, String> {
+    ObjectKey::new(text).map_err(|error| error.to_string())
 }
 
 fn unused(text: &str) -> Result<UnusedLimit, String> {

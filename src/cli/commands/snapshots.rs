@@ -54,9 +54,7 @@ pub(crate) fn run(context: &Context, arguments: SnapshotsArguments) -> Result<Ex
     } else {
         context.output.line(format_args!("{table}"));
     }
-    for finding in &list.findings {
-        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
-    }
+    context.output.warn_of(&list.findings);
     let exit = if list.findings.is_empty() { Exit::Success } else { Exit::Damage };
     let rows: Vec<Value> = list.rows.iter().map(value).collect();
     Ok(context.output.finish(&json!({ "snapshots": rows, "findings": list.findings }), exit))

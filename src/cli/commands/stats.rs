@@ -31,7 +31,9 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Failure> {
         let what = words::count(stats.damaged, "snapshot");
         context.output.warn(&format!("{what} with a damaged manifest: not in the sums"));
     }
-    let exit = if stats.damaged == 0 { Exit::Success } else { Exit::Damage };
+    context.output.warn_of(&stats.findings);
+    let exit =
+        if stats.findings.is_empty() && stats.damaged == 0 { Exit::Success } else { Exit::Damage };
     let report = json!({ "stats": stats, "stored_bytes": stats.stored_bytes() });
     Ok(context.output.finish(&report, exit))
 }

@@ -19,6 +19,8 @@ use crate::ops::finding::Severity;
 use crate::ops::finding::chain_words;
 use crate::ops::forget::record_finding;
 use crate::ops::progress::Progress;
+use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::object_finding;
 use crate::repo::audit_objects::FOLDERS;
 use crate::repo::audit_objects::open_any;
 use crate::repo::damage::note_damaged;
@@ -129,10 +131,11 @@ pub fn check(
     let mut before: Option<CheckReport> = None;
     loop {
         attempt += 1;
-        let (verdict, mut report) = check_once(repository, options, progress)?;
+        let chain = || Chain::load(repository).during("cannot read the collections");
+        let verdict = chain()?.verdict;
+        let mut report = check_once(repository, options, progress)?;
         // A collection that ends meanwhile takes away what was about to be read.
-        let chain = Chain::load(repository).during("cannot read the collections")?;
-        if !report.is_damaged() || chain.verdict == verdict {
+        if !report.is_damaged() || chain()?.verdict == verdict {
             return Ok(report);
         }
         if let Some(before) = before.filter(|_before| attempt >= ATTEMPTS_COUNT_MAX) {
@@ -143,18 +146,20 @@ pub fn check(
     }
 }
 
-/// Checks what is valid now; the first value is the verdict after which it is.
+/// Checks what is valid now.
 fn check_once(
     repository: &Repository,
     options: &CheckOptions,
     progress: &dyn Progress,
-) -> Result<(u64, CheckReport), OpError> {
+) -> Result<CheckReport, OpError> {
     let mut report = CheckReport::default();
     check_slots(repository, &mut report, progress)?;
     check_identities(repository, &mut report, progress);
     let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
-    note_unreadable(&mut report, &history.unreadable, "outcome.damaged", progress);
-    check_objects(repository, &mut report, progress)?;
+    for at in &history.unreadable {
+        report.note(history_finding(at), progress);
+    }
+    check_objects(repository, &history, &mut report, progress)?;
     check_marks(repository, &mut report, progress)?;
     check_sessions(repository, &history, &mut report, progress)?;
     check_collections(repository, &mut report, progress)?;
@@ -170,7 +175,7 @@ fn check_once(
     progress.begin("checking trees", 0, 0);
     TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;
     report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    Ok((history.verdict.number, report))
+    Ok(report)
 }
 
 fn check_slots(
@@ -190,6 +195,7 @@ fn check_slots(
 /// Opens every object beside packs and slots, whether anything refers to it or not.
 fn check_objects(
     repository: &Repository,
+    history: &History,
     report: &mut CheckReport,
     progress: &dyn Progress,
 ) -> Result<(), OpError> {
@@ -203,8 +209,9 @@ fn check_objects(
                 // Swept since it was listed; whatever needs it says so.
                 Err(error) if is_missing(&error) => {}
                 Err(error) if repository.is_damage(&error) => {
-                    let effect = format!("it cannot be relied on: {}", chain_words(&error));
-                    let finding = Finding::loss("object.damaged", key.to_string(), effect);
+                    let newest = history.verdict.number;
+                    let finding = object_finding(repository, &key, &error, newest)
+                        .during("cannot read the collections")?;
                     if report.findings.iter().all(|found| found.object != finding.object) {
                         report.note(finding, progress);
                     }

@@ -7,14 +7,19 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::progress::Progress;
+use crate::ops::unreadable::history_finding;
+use crate::repo::decision::stray_in_the_way;
 use crate::repo::gc::audit::BrokenCollection;
 use crate::repo::gc::audit::broken_collections;
+use crate::repo::history::Chain;
 use crate::repo::history::History;
+use crate::repo::history::RepoErrorAt;
 use crate::repo::repository::Repository;
 use crate::repo::roster::MissingCommit;
 use crate::repo::roster::announced;
 use crate::repo::roster::missing_commits;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Checks that the numbers of the identities have no gap and that the keys in use are certified.
 pub(crate) fn check_identities(
@@ -52,6 +57,16 @@ pub(crate) fn check_collections(
         let effect = format!("{effect}: what collections removed is not proven");
         report.note(Finding::loss("collection.broken", key.to_string(), effect), progress);
     }
+    if let Some(stray) = stray_in_the_way(repository).during("cannot read the collections")? {
+        let at = RepoErrorAt { key: stray.key(), error: Arc::new(stray.error()) };
+        let finding = history_finding(&at);
+        // It may have been in the way of the history, too.
+        let is_known =
+            |found: &Finding| (found.code, &found.object) == (finding.code, &finding.object);
+        if !report.findings.iter().any(is_known) {
+            report.note(finding, progress);
+        }
+    }
     Ok(())
 }
 
@@ -85,6 +100,16 @@ pub(crate) fn check_sessions(
         let remedy = "`sbf-repo session list` tells whose it is".to_owned();
         let found = Finding::notice("session.open", key.to_string(), effect);
         report.note(Finding { remedy, ..found }, progress);
+    }
+    let outcomes = repository.list_keys(layout::OUTCOMES).during(what)?;
+    // After the outcomes: the plans of their epochs are there.
+    let chain = Chain::load(repository).during(what)?;
+    for key in outcomes {
+        let Ok(session) = SessionRef::parse_outcome(&key) else { continue };
+        if session.epoch > chain.plan.max(chain.verdict) {
+            let effect = "it counts for nothing: no plan has its epoch".to_owned();
+            report.note(Finding::notice("outcome.stray", key.to_string(), effect), progress);
+        }
     }
     for MissingCommit { head, named_by } in missing_commits(repository, history).during(what)? {
         let object = format!("{}/{}/…/{}", layout::OUTCOMES, named_by.client, head.session);

@@ -27,6 +27,7 @@ use crate::ops::hold::is_over;
 use crate::ops::hold::release_over;
 use crate::ops::moved::is_missing_there;
 use crate::ops::moved::unless_moved;
+use crate::ops::unreadable::history_finding;
 use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::history::History;
@@ -132,7 +133,7 @@ fn plan_once(repository: &Repository, options: &ForgetOptions) -> Result<ForgetP
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
     let accepted = AcceptedPolicies::load(repository).during("cannot read the policies")?;
     check_keeps_known(&marks, *consent)?;
-    let mut findings = unreadable(&history);
+    let mut findings: Vec<Finding> = history.unreadable.iter().map(history_finding).collect();
     findings.extend(marks.unreadable.iter().chain(&accepted.unreadable).map(record_finding));
     let now = repository.environment.now().0;
     let mut groups: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
@@ -261,15 +262,6 @@ pub(crate) fn check_keeps_known(marks: &Marks, consent: Consent) -> Result<(), O
         }
         Some(_) | None => Ok(()),
     }
-}
-
-fn unreadable(history: &History) -> Vec<Finding> {
-    let hidden = |at: &RepoErrorAt| {
-        let why = chain_words(at.error.as_ref());
-        let effect = format!("the snapshot that it commits is hidden: {why}");
-        Finding::loss("outcome.damaged", at.key.to_string(), effect)
-    };
-    history.unreadable.iter().map(hidden).collect()
 }
 
 /// What follows from a record that is not obeyed.

@@ -16,6 +16,7 @@ use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::parent::ParentCursor;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
+use crate::ops::unreadable::history_finding;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::valid::load_valid;
@@ -34,6 +35,9 @@ pub fn dry_run(
     let source = Source::Files(files.clone());
     options.check(&source)?;
     let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
+    for at in &history.unreadable {
+        progress.warn(&history_finding(at).words());
+    }
     let index = Arc::new(loaded.index);
     let reader = ChunkReader::new(repository.clone(), index, PARENT_CACHE_BYTES);
     let parent = Parent::find(repository, &history, &options.source);

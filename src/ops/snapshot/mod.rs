@@ -33,6 +33,7 @@ use crate::ops::snapshot::tree::StoredTree;
 use crate::ops::snapshot::tree::TreeRun;
 use crate::ops::snapshot::tree::TreeRunParts;
 use crate::ops::snapshot::workers::Workers;
+use crate::ops::unreadable::history_finding;
 use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
@@ -80,6 +81,9 @@ fn run(
     let started = repository.environment.now();
     let session =
         WriterSession::open(repository, &options.source).during("cannot begin a session")?;
+    for at in &session.history.unreadable {
+        progress.warn(&history_finding(at).words());
+    }
     let parent = match &source {
         Source::Files(_) => Parent::find(repository, &session.history, &options.source),
         Source::Stream(_) | Source::Command(_) => None,

@@ -44,24 +44,36 @@ fn missing_registers(repository: &Repository) -> Result<Vec<BrokenCollection>, R
             Ok((_, GcObject::Body(_))) | Err(_) => false,
         };
     }
-    let newest = steps.iter().filter_map(|numbers| numbers.last()).max().copied().unwrap_or(0);
+    let present: BTreeSet<u64> = steps.iter().flatten().copied().collect();
+    let newest = present.last().copied().unwrap_or_default();
     let objects = [GcObject::Plan, GcObject::Verdict, GcObject::Done];
     let mut missing = Vec::new();
-    for number in 1..=newest.min(COLLECTIONS_COUNT_MAX) {
-        for (step, object) in objects.into_iter().enumerate() {
-            let later = steps[step + 1..].iter().any(|numbers| numbers.contains(&number));
-            if !steps[step].contains(&number) && (later || number < newest) {
-                let key = layout::gc_key(number, object);
-                missing.push(BrokenCollection { key, effect: "a register is missing" });
+    let mut before = 0;
+    for &number in &present {
+        if number - before > GAP_COUNT_MAX {
+            // A forged number may be far away: it is called stray, and those before it are not missing.
+            before = number;
+            continue;
+        }
+        for number in before + 1..=number {
+            for (step, object) in objects.into_iter().enumerate() {
+                let later = steps[step + 1..].iter().any(|numbers| numbers.contains(&number));
+                if !steps[step].contains(&number) && (later || number < newest) {
+                    let key = layout::gc_key(number, object);
+                    let effect = "a register is missing";
+                    missing.push(BrokenCollection { key, effect });
+                }
             }
         }
+        before = number;
     }
     Ok(missing)
 }
 
 fn broken_links(repository: &Repository) -> Result<Vec<BrokenCollection>, RepoError> {
     let mut broken = Vec::new();
-    let mut before = Some(Digest::new([0; 32]));
+    let nothing = Digest::new([0; 32]);
+    let mut before = Some(nothing);
     let mut numbers: Vec<u64> = Vec::new();
     for key in repository.list_keys(layout::GC)? {
         if let Ok((number, GcObject::Verdict)) = layout::parse_gc_key(&key) {
@@ -81,11 +93,15 @@ fn broken_links(repository: &Repository) -> Result<Vec<BrokenCollection>, RepoEr
         };
         if before.is_some_and(|before| before != verdict.previous) {
             let effect = "the verdict does not follow the one before";
-            broken.push(BrokenCollection { key: key.clone(), effect });
+            let key = key.clone();
+            broken.push(BrokenCollection { key, effect });
         }
         match register_body(repository, number, GcObject::Plan, Step::Plan) {
+            // A plan that could not be read is followed by a verdict that removes nothing.
+            Ok(_) if verdict.plan == nothing && verdict.removed.is_empty() => {}
             Ok(plan) if plan != verdict.plan => {
-                broken.push(BrokenCollection { key, effect: "the verdict is of another plan" });
+                let effect = "the verdict is of another plan";
+                broken.push(BrokenCollection { key, effect });
             }
             Ok(_) => {}
             Err(error) if error.is_damage() => {}
@@ -96,5 +112,5 @@ fn broken_links(repository: &Repository) -> Result<Vec<BrokenCollection>, RepoEr
     Ok(broken)
 }
 
-/// A forged number may be far away.
-const COLLECTIONS_COUNT_MAX: u64 = 1_000_000;
+/// Collections in a row whose missing registers are named one by one.
+const GAP_COUNT_MAX: u64 = 64;

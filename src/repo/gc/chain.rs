@@ -1,8 +1,8 @@
 //! The registers of collections, as a listing shows them.
 
-use crate::format::layout;
-use crate::format::layout::GcObject;
 use crate::repo::error::RepoError;
+use crate::repo::registers::Registers;
+use crate::repo::registers::Stray;
 use crate::repo::repository::Repository;
 
 /// The newest plan, verdict and end of a collection; 0 where there is none.
@@ -11,6 +11,8 @@ pub(crate) struct GcChain {
     pub(crate) plan: u64,
     pub(crate) verdict: u64,
     pub(crate) done: u64,
+    /// What no collection can have left, among the newest.
+    pub(crate) stray: Option<Stray>,
 }
 
 /// What the machine does next.
@@ -27,19 +29,10 @@ pub(crate) enum Step {
 impl GcChain {
     /// Lists the registers.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
-        let mut chain = Self::default();
-        for key in repository.list_keys(layout::GC)? {
-            match layout::parse_gc_key(&key) {
-                Ok((number, GcObject::Plan)) => chain.plan = chain.plan.max(number),
-                Ok((number, GcObject::Verdict)) => chain.verdict = chain.verdict.max(number),
-                Ok((number, GcObject::Done)) => chain.done = chain.done.max(number),
-                Ok((_, GcObject::Body(_))) | Err(_) => {}
-            }
-        }
+        let Registers { plan, verdict, done, stray } = Registers::load(repository)?;
         // A listing may miss registers that come while it is made, and show those that follow.
-        chain.verdict = chain.verdict.max(chain.done);
-        chain.plan = chain.plan.max(chain.verdict);
-        Ok(chain)
+        let verdict = verdict.max(done);
+        Ok(Self { plan: plan.max(verdict), verdict, done, stray })
     }
 
     /// The step that no register has decided.
@@ -60,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_next_step_is_the_one_that_no_register_decided() {
-        let chain = |plan, verdict, done| GcChain { plan, verdict, done }.step();
+        let chain = |plan, verdict, done| GcChain { plan, verdict, done, stray: None }.step();
         assert_eq!(chain(0, 0, 0), Step::Start(1));
         assert_eq!(chain(3, 2, 2), Step::Drain(3));
         assert_eq!(chain(3, 3, 2), Step::Sweep(3));

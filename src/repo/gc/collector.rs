@@ -2,11 +2,14 @@
 //! Spec: format-spec/09-session.md, "Order in a collection".
 
 use crate::format::layout::SessionRef;
+use crate::key::ObjectKey;
+use crate::repo::decision::stray_in_the_way;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::chain::Step;
 use crate::repo::gc::choose::RepackPolicy;
 use crate::repo::gc::drain::Drained;
+use crate::repo::gc::give_up::GivenUp;
 use crate::repo::gc::maintenance::Maintenance;
 use crate::repo::gc::session::close_dead_collections;
 use crate::repo::gc::start::Started;
@@ -21,6 +24,7 @@ pub(crate) struct Collector<'a> {
     pub(crate) policy: Policy,
     pub(crate) watch: Watch<'a>,
     pub(crate) summary: Summary,
+    pub(crate) given_up: GivenUp,
 }
 
 /// How collections go about it.
@@ -40,6 +44,7 @@ pub(crate) enum FenceAfter {
 }
 
 /// How a collection tells what it does, and how it is asked to stop.
+#[derive(Clone, Copy)]
 pub(crate) struct Watch<'a> {
     pub(crate) phase: &'a (dyn Fn(&'static str) + Sync),
     pub(crate) warn: &'a (dyn Fn(&str) + Sync),
@@ -65,6 +70,8 @@ pub(crate) struct Summary {
     pub(crate) fenced: Vec<SessionRef>,
     /// Packs that could not be copied because they are damaged.
     pub(crate) damaged: Vec<String>,
+    /// What a person should know.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// How far a run got.
@@ -96,7 +103,17 @@ impl<'a> Collector<'a> {
         watch: Watch<'a>,
     ) -> Result<Self, RepoError> {
         let maintenance = Maintenance::new(repository)?;
-        Ok(Self { repository, maintenance, policy, watch, summary: Summary::default() })
+        let (summary, given_up) = (Summary::default(), GivenUp::default());
+        Ok(Self { repository, maintenance, policy, watch, summary, given_up })
+    }
+
+    /// Goes on without these objects from now on; registers that no collection left are deleted.
+    ///
+    /// Errors: [`RepoError::NotGivenUp`] if one of them must not be; then all of them stay.
+    pub(crate) fn give_up(&mut self, keys: &[ObjectKey]) -> Result<(), RepoError> {
+        self.repository.check_prunable()?;
+        self.given_up = GivenUp::new(self.repository, keys)?;
+        self.given_up.remove_strays(self.repository)
     }
 
     /// Finishes the collection that runs, if one does, then makes one of its own.
@@ -126,6 +143,7 @@ impl<'a> Collector<'a> {
         for _step in 0..STEPS_COUNT_MAX {
             self.check_cancelled()?;
             let chain = GcChain::load(self.repository)?;
+            self.check_stray(chain)?;
             if chain.step() != Step::Drain(number) {
                 return Ok(());
             }
@@ -142,6 +160,7 @@ impl<'a> Collector<'a> {
 
     fn step(&mut self, chain: GcChain, has_started: &mut bool) -> Result<Option<Ended>, RepoError> {
         self.check_cancelled()?;
+        self.check_stray(chain)?;
         match chain.step() {
             Step::Start(_) if *has_started => return Ok(Some(Ended::Done)),
             Step::Start(number) => match self.start(chain, number)? {
@@ -162,6 +181,22 @@ impl<'a> Collector<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Tells a person something, at once and in the summary.
+    pub(crate) fn warn(&mut self, text: String) {
+        (self.watch.warn)(&text);
+        self.summary.warnings.push(text);
+    }
+
+    /// Refuses to go on from a register that no collection can have left, unless a verdict that can
+    /// be read has the last word.
+    pub(crate) fn check_stray(&self, chain: GcChain) -> Result<(), RepoError> {
+        if chain.stray.is_none() {
+            return Ok(());
+        }
+        let stray = stray_in_the_way(self.repository)?;
+        stray.map_or(Ok(()), |stray| Err(stray.error()))
     }
 
     pub(crate) fn check_cancelled(&self) -> Result<(), RepoError> {

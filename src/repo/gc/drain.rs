@@ -86,7 +86,7 @@ impl Collector<'_> {
     ) -> Result<Vec<OpenSession>, RepoError> {
         let roster = Roster::load(self.repository)?;
         let now = own.announced_at(&roster.announced);
-        let pulse = Pulse::of_session(&self.watch, own);
+        let pulse = Pulse::of_session(self.watch, own);
         let mut open = Vec::new();
         for (session, listed) in roster.open() {
             if session.epoch + 1 == number && session != own.reference {

@@ -7,7 +7,7 @@ use crate::repo::gc::session::CollectSession;
 /// What a stage that takes long calls with every object that it reads or writes.
 #[derive(Clone, Copy)]
 pub(crate) struct Pulse<'a> {
-    watch: Option<&'a Watch<'a>>,
+    watch: Option<Watch<'a>>,
     session: Option<&'a CollectSession<'a>>,
 }
 
@@ -16,12 +16,12 @@ impl<'a> Pulse<'a> {
     pub(crate) const NONE: Self = Self { watch: None, session: None };
 
     /// Of whoever only looks.
-    pub(crate) const fn watched(watch: &'a Watch<'a>) -> Self {
+    pub(crate) const fn watched(watch: Watch<'a>) -> Self {
         Self { watch: Some(watch), session: None }
     }
 
     /// Of a collection's session: others must not take it for dead, however long it takes.
-    pub(crate) const fn of_session(watch: &'a Watch<'a>, session: &'a CollectSession<'a>) -> Self {
+    pub(crate) const fn of_session(watch: Watch<'a>, session: &'a CollectSession<'a>) -> Self {
         Self { watch: Some(watch), session: Some(session) }
     }
 

@@ -130,7 +130,7 @@ impl Collector<'_> {
         session: &CollectSession<'_>,
     ) -> Result<Started, RepoError> {
         self.fence_idle(number, session)?;
-        let mut survey = self.survey(number, Pulse::of_session(&self.watch, session))?;
+        let mut survey = self.survey(number, Pulse::of_session(self.watch, session))?;
         if survey.view.chain != chain {
             return Ok(Started::Moved);
         }
@@ -174,7 +174,7 @@ impl Collector<'_> {
         let repository = self.repository;
         (self.watch.phase)("looking at what is needed");
         // Outcomes first: whoever is closed here has its commit among the roots.
-        let view = View::load(repository, number, pulse)?;
+        let view = View::load_without(repository, number, pulse, &self.given_up)?;
         let marks = Marks::load(repository)?;
         // After the outcomes: packs of sessions that were closed are all listed.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
@@ -217,7 +217,7 @@ impl Collector<'_> {
         }
         (self.watch.phase)("copying what is needed of packs with waste");
         let policy = self.policy.repack;
-        let pulse = Pulse::of_session(&self.watch, session);
+        let pulse = Pulse::of_session(self.watch, session);
         let mut repacker = Repacker::new(reader, session.reference, &policy);
         for pack in wanted {
             pulse.beat()?;
@@ -229,7 +229,7 @@ impl Collector<'_> {
                 Ok(()) => {}
                 Err(error) if error.is_damage() && !crate::repo::history::is_missing(&error) => {
                     let key = census.packs[pack].reference.key().to_string();
-                    (self.watch.warn)(&format!("{key}: it is damaged, so nothing of it is copied"));
+                    self.warn(format!("{key}: it is damaged, so nothing of it is copied"));
                     self.summary.damaged.push(key);
                     choice.keep_with_doubles(pack);
                 }
@@ -251,6 +251,7 @@ impl Survey {
         !folds
             && leftovers < LEFTOVERS_COUNT_MAX
             && self.forgets.is_empty()
+            && self.view.given_up.is_empty()
             && self.orphans.is_empty()
             && self.choice.condemned(&self.census).is_empty()
     }

@@ -15,12 +15,13 @@ use crate::id::Digest;
 use crate::id::SessionId;
 use crate::id::SnapshotId;
 use crate::key::ObjectKey;
+use crate::repo::decision::Decision;
+use crate::repo::decision::load_decision;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::collector::Collector;
 use crate::repo::gc::inventory::store_inventory;
 use crate::repo::gc::pulse::Pulse;
-use crate::repo::gc::view::load_decision;
 use crate::repo::history::is_missing;
 use crate::repo::history::load_outcome;
 use crate::repo::history::load_plan;
@@ -49,10 +50,10 @@ impl Collector<'_> {
         let store = self.repository.store.as_ref();
         // Another process may have written it: durable before anything is gone for its sake.
         store.settle(&layout::gc_key(number, GcObject::Verdict))?;
-        let sweep = Sweep::load(self.repository, number)?;
-        let pulse = Pulse::watched(&self.watch);
+        let sweep = self.load_sweep(number)?;
+        let pulse = Pulse::watched(self.watch);
         if !store_inventory(self.repository, &self.maintenance, &sweep.base, pulse)? {
-            (self.watch.warn)("there are too many packs for an inventory");
+            self.warn("there are too many packs for an inventory".to_owned());
         }
         self.sweep_packs(&sweep)?;
         self.sweep_segments(&sweep)?;
@@ -170,8 +171,9 @@ impl Collector<'_> {
     fn sweep_forgets(&self, sweep: &Sweep) -> Result<(), RepoError> {
         let plan = match load_plan(self.repository, sweep.number) {
             Ok(plan) => plan,
-            // Plans go after the forgets that they folded.
-            Err(error) if is_missing(&error) => return Ok(()),
+            // Plans go after the forgets that they folded. Which ones a damaged one folded is not
+            // known: the next plan names them again.
+            Err(error) if error.is_unreadable() => return Ok(()),
             Err(error) => return Err(error),
         };
         for record in plan.forgets {
@@ -196,7 +198,12 @@ impl Collector<'_> {
             if digests.len() <= if keeps_base { 2 } else { 1 } {
                 continue;
             }
-            let (verdict, body) = load_verdict(self.repository, number)?;
+            let (verdict, body) = match load_verdict(self.repository, number) {
+                Ok(loaded) => loaded,
+                // Which of them is the verdict is not known.
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
             for digest in digests {
                 if digest != body && !(keeps_base && digest == verdict.base) {
                     self.delete(&layout::gc_key(number, GcObject::Body(digest)))?;
@@ -206,28 +213,33 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn delete(&self, key: &ObjectKey) -> Result<(), RepoError> {
-        self.check_cancelled()?;
-        Ok(self.repository.store.delete(key)?)
-    }
-}
-
-impl Sweep {
-    fn load(
-        repository: &crate::repo::repository::Repository,
-        number: u64,
-    ) -> Result<Self, RepoError> {
-        let (verdict, base) = load_decision(repository, number)?;
-        let before =
-            if number > 1 { load_decision(repository, number - 1)?.1 } else { Base::default() };
-        let before = before.segments.into_iter().map(SegmentRef::from).collect();
+    fn load_sweep(&self, number: u64) -> Result<Sweep, RepoError> {
+        let repository = self.repository;
+        let decision = self.given_up.load_decision(repository, number)?;
+        let Decision { verdict, digest: _, base } = decision;
+        let before = if number > 1 {
+            match load_decision(repository, number - 1) {
+                Ok(Decision { base, .. }) => base.segments,
+                // What this one superseded is not known: it stays.
+                Err(error) if error.is_unreadable() => Vec::new(),
+                Err(error) => return Err(error),
+            }
+        } else {
+            Vec::new()
+        };
+        let before = before.into_iter().map(SegmentRef::from).collect();
         let snapshots = base.snapshots.iter().map(|snapshot| snapshot.snapshot).collect();
         let folded = verdict.folded.iter().map(|folded| {
             let &crate::format::gc::FoldedOutcome { session, client, epoch, .. } = folded;
             SessionRef { client, epoch, session }
         });
         let folded = folded.collect();
-        Ok(Self { number, verdict, base, before, snapshots, folded })
+        Ok(Sweep { number, verdict, base, before, snapshots, folded })
+    }
+
+    fn delete(&self, key: &ObjectKey) -> Result<(), RepoError> {
+        self.check_cancelled()?;
+        Ok(self.repository.store.delete(key)?)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::format::gc::Verdict;
 use crate::format::layout::GcObject;
 use crate::format::layout::PackRef;
 use crate::format::outcome::SegmentName;
+use crate::id::Digest;
 use crate::id::RecordId;
 use crate::id::SessionId;
 use crate::id::SnapshotId;
@@ -47,10 +48,9 @@ impl Collector<'_> {
     ) -> Result<(), RepoError> {
         (self.watch.phase)("deciding what goes");
         let repository = self.repository;
-        let pulse = Pulse::of_session(&self.watch, session);
-        let plan = load_plan(repository, number)?;
-        let plan_digest = register_body(repository, number, GcObject::Plan, Step::Plan)?;
-        let view = View::load(repository, number, pulse)?;
+        let pulse = Pulse::of_session(self.watch, session);
+        let (plan, plan_digest) = self.plan_of(number)?;
+        let view = View::load_without(repository, number, pulse, &self.given_up)?;
         if view.chain.verdict >= number {
             return session.give_up();
         }
@@ -93,11 +93,33 @@ impl Collector<'_> {
         }
     }
 
+    /// A plan and the hash of its body.
+    ///
+    /// One that cannot be read condemns nothing: to remove less than a plan condemns is always right.
+    fn plan_of(&mut self, number: u64) -> Result<(Plan, Digest), RepoError> {
+        let repository = self.repository;
+        let chain = GcChain::load(repository)?;
+        let read = || -> Result<(Plan, Digest), RepoError> {
+            let digest = register_body(repository, number, GcObject::Plan, Step::Plan)?;
+            Ok((load_plan(repository, number)?, digest))
+        };
+        match read() {
+            Err(error) if error.is_unreadable() && GcChain::load(repository)? == chain => {
+                self.warn(format!(
+                    "collection {number} deletes no packs, since its plan is damaged: {error}"
+                ));
+                let none = Plan { number, condemned: vec![], roots: vec![], forgets: vec![] };
+                Ok((none, Digest::new([0; 32])))
+            }
+            read => read,
+        }
+    }
+
     /// The condemned packs that hold what is needed and nothing else does.
     ///
     /// If something that is needed cannot be read, all of them: then nothing is deleted.
     fn rescue(
-        &self,
+        &mut self,
         number: u64,
         view: &View,
         condemned: &BTreeSet<PackRef>,
@@ -112,9 +134,7 @@ impl Collector<'_> {
                 if GcChain::load(self.repository)?.verdict >= number {
                     return Err(error);
                 }
-                (self.watch.warn)(&format!(
-                    "nothing is deleted, since something is damaged: {error}"
-                ));
+                self.warn(format!("nothing is deleted, since something is damaged: {error}"));
                 Ok(condemned.clone())
             }
             needed => needed,

@@ -5,7 +5,6 @@ use crate::format::gc::Base;
 use crate::format::gc::BaseCheckpoint;
 use crate::format::gc::BaseSnapshot;
 use crate::format::gc::FoldedOutcome;
-use crate::format::gc::Verdict;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
@@ -19,16 +18,18 @@ use crate::id::ClientId;
 use crate::id::Digest;
 use crate::id::SessionId;
 use crate::id::SnapshotId;
+use crate::repo::decision::Decision;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
+use crate::repo::gc::give_up::GivenUp;
 use crate::repo::gc::pulse::Pulse;
 use crate::repo::history::heads;
 use crate::repo::history::is_missing;
-use crate::repo::history::load_base;
 use crate::repo::history::load_outcome;
-use crate::repo::history::load_verdict;
 use crate::repo::history::received_seconds;
+use crate::repo::index::load::whole_segments_of;
 use crate::repo::repository::Repository;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -48,6 +49,8 @@ pub(crate) struct View {
     pub(crate) base: Base,
     pub(crate) commits: Vec<Committed>,
     pub(crate) fenced: HashSet<SessionRef>,
+    /// Sessions whose outcome is given up, with what they list: others may have used it.
+    pub(crate) given_up: BTreeMap<SessionRef, Vec<SegmentRef>>,
 }
 
 /// A commit that counts.
@@ -70,9 +73,19 @@ impl View {
         epoch_end: u64,
         pulse: Pulse<'_>,
     ) -> Result<Self, RepoError> {
+        Self::load_without(repository, epoch_end, pulse, &GivenUp::default())
+    }
+
+    /// As [`Self::load`], but goes on without objects that are given up.
+    pub(crate) fn load_without(
+        repository: &Repository,
+        epoch_end: u64,
+        pulse: Pulse<'_>,
+        given_up: &GivenUp,
+    ) -> Result<Self, RepoError> {
         for _attempt in 0..SETTLE_ATTEMPTS {
             let chain = GcChain::load(repository)?;
-            match Self::load_at(repository, chain, epoch_end, pulse) {
+            match Self::load_at(repository, chain, epoch_end, pulse, given_up) {
                 Ok(view) if GcChain::load(repository)?.verdict == chain.verdict => {
                     return Ok(view);
                 }
@@ -89,6 +102,7 @@ impl View {
         chain: GcChain,
         epoch_end: u64,
         pulse: Pulse<'_>,
+        given_up: &GivenUp,
     ) -> Result<Self, RepoError> {
         let mut view = Self {
             chain,
@@ -98,10 +112,12 @@ impl View {
             base: Base::default(),
             commits: Vec::new(),
             fenced: HashSet::new(),
+            given_up: BTreeMap::new(),
         };
         if chain.verdict > 0 {
-            let (verdict, digest) = load_verdict(repository, chain.verdict)?;
-            view.base = load_base(repository, &verdict)?;
+            let decision = given_up.load_decision(repository, chain.verdict)?;
+            let Decision { verdict, digest, base } = decision;
+            view.base = base;
             view.verdict = VerdictSeen { number: verdict.number, digest };
             view.epoch_min = verdict.epoch_min;
             view.removed = verdict.removed.iter().map(|&name| name.into()).collect();
@@ -112,7 +128,16 @@ impl View {
                 continue;
             }
             pulse.beat()?;
-            let (outcome, digest) = load_outcome(repository, session)?;
+            let loaded = load_outcome(repository, session);
+            if let Err(error) = &loaded
+                && error.is_unreadable()
+                && !is_missing(error)
+                && given_up.has_outcome(&session)
+            {
+                view.given_up.insert(session, whole_segments_of(repository, session)?);
+                continue;
+            }
+            let (outcome, digest) = loaded?;
             match outcome {
                 Outcome::Commit(commit) => {
                     let received = received_seconds(&listed);
@@ -129,14 +154,16 @@ impl View {
     /// Sessions with an outcome that counts.
     pub(crate) fn decided(&self) -> HashSet<SessionRef> {
         let committed = self.commits.iter().map(|committed| committed.session);
-        committed.chain(self.fenced.iter().copied()).collect()
+        let given_up = self.given_up.keys().copied();
+        committed.chain(self.fenced.iter().copied()).chain(given_up).collect()
     }
 
     /// Every valid segment.
     pub(crate) fn segments(&self) -> BTreeSet<SegmentRef> {
         let of_base = self.base.segments.iter();
         let of_commits = self.commits.iter().flat_map(|committed| &committed.commit.segments);
-        of_base.chain(of_commits).map(|&name| name.into()).collect()
+        let given_up = self.given_up.values().flatten().copied();
+        of_base.chain(of_commits).map(|&name| name.into()).chain(given_up).collect()
     }
 
     /// Every snapshot that counts, forgotten or not.
@@ -238,16 +265,6 @@ impl View {
         }
         false
     }
-}
-
-/// Reads a verdict with the base that it names.
-pub(crate) fn load_decision(
-    repository: &Repository,
-    number: u64,
-) -> Result<(Verdict, Base), RepoError> {
-    let (verdict, _digest) = load_verdict(repository, number)?;
-    let base = load_base(repository, &verdict)?;
-    Ok((verdict, base))
 }
 
 /// The snapshots by name.

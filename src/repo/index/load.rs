@@ -6,6 +6,7 @@ use crate::format::index::IndexedPack;
 use crate::format::index::Segment;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
+use crate::format::layout::SessionRef;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
@@ -15,6 +16,7 @@ use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
 use crate::units::to_u32;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -101,6 +103,29 @@ pub(crate) fn load_segment(
     }
     let body = repository.identities.by_client(repository.id(), segment.session.client, opened)?;
     Segment::decode(&body).map_err(|source| RepoError::Decode { key: key.to_string(), source })
+}
+
+/// The segments of a session that can be read and whose packs are all there: what it listed, if
+/// nobody can say what it came to.
+pub(crate) fn whole_segments_of(
+    repository: &Repository,
+    session: SessionRef,
+) -> Result<Vec<SegmentRef>, RepoError> {
+    let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
+    let mut whole = Vec::new();
+    for (segment, _length) in repository.segment_lengths()? {
+        if segment.session != session {
+            continue;
+        }
+        let is_there = |pack: &IndexedPack| stored.get(&pack.reference()) == Some(&pack.length);
+        match load_segment(repository, segment) {
+            Ok(described) if described.packs.iter().all(is_there) => whole.push(segment),
+            Ok(_) => {}
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole)
 }
 
 /// The run of packs that this process stored; not written to the cache until it is committed.
