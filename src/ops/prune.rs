@@ -262,8 +262,12 @@ pub fn plan_prune(
         Step::Drain(number) | Step::Sweep(number) => Some(number),
     };
     let pulse = Pulse::watched(collector.watch);
-    let survey = collector.survey(chain.plan + 1, pulse).during("cannot plan")?;
-    let plan = Some(PrunePlan::from(survey.tally));
+    let look = collector.look(chain.plan + 1, pulse).during("cannot plan")?;
+    let tally = match collector.known(&look) {
+        Some(tally) => tally,
+        None => collector.survey(look, pulse).during("cannot plan")?.tally,
+    };
+    let plan = Some(PrunePlan::from(tally));
     let checkpoints = checkpoints(repository)?;
     let state = PruneState::Planned;
     Ok(PruneReport { state, unfinished, plan, checkpoints, ..PruneReport::default() })

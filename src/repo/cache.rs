@@ -1,4 +1,4 @@
-//! The local cache: index runs. Disposable, shared by processes, never a reason to fail.
+//! The local cache: index runs, and the last survey that found nothing to free. Disposable, shared by processes, never a reason to fail.
 
 use crate::id::Digest;
 use crate::id::RepoId;
@@ -36,14 +36,8 @@ impl CacheDirectory {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
         let name = Digest::new(crate::crypto::hash::blake3(bytes)).to_string();
         let path = folder.join(format!("{name}.{RUN_EXTENSION}"));
-        if !path.exists() {
-            let staged = folder.join(format!("{name}.{}.new", std::process::id()));
-            let written = write_new(&staged, bytes);
-            let renamed = written.and_then(|()| std::fs::rename(&staged, &path));
-            if renamed.is_err() {
-                let _ignored = std::fs::remove_file(&staged);
-                return None;
-            }
+        if !path.exists() && !replace(&path, bytes) {
+            return None;
         }
         RunBytes::map(&File::open(&path).ok()?).ok()
     }
@@ -65,6 +59,18 @@ impl CacheDirectory {
         }
     }
 
+    /// The last survey that found nothing to free.
+    pub(crate) fn idle(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.path.join(IDLE)).ok()
+    }
+
+    /// Keeps the last survey that found nothing to free, if the cache can take it.
+    pub(crate) fn store_idle(&self, bytes: &[u8]) {
+        if DirBuilder::new().recursive(true).mode(0o700).create(&self.path).is_ok() {
+            replace(&self.path.join(IDLE), bytes);
+        }
+    }
+
     fn run_paths(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.path.join(RUNS)) else { return Vec::new() };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -75,6 +81,19 @@ impl CacheDirectory {
     }
 }
 
+/// Puts a file in its place at once; says whether that worked.
+fn replace(path: &Path, bytes: &[u8]) -> bool {
+    let mut staged = path.as_os_str().to_owned();
+    staged.push(format!(".{}.new", std::process::id()));
+    let staged = PathBuf::from(staged);
+    let written = write_new(&staged, bytes);
+    let is_there = written.and_then(|()| std::fs::rename(&staged, path)).is_ok();
+    if !is_there {
+        let _ignored = std::fs::remove_file(&staged);
+    }
+    is_there
+}
+
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o400).open(path)?;
@@ -82,4 +101,5 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 const RUNS: &str = "index";
+const IDLE: &str = "idle";
 const RUN_EXTENSION: &str = "run";

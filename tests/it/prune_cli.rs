@@ -8,7 +8,11 @@ use crate::cli::err;
 use crate::cli::out;
 use crate::reader::python;
 use crate::support::bytes_of;
+use serde_json::Value;
 use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A repository with a snapshot that is forgotten and one that shares some of its data.
@@ -113,4 +117,131 @@ fn a_prune_waits_for_no_snapshot_that_failed_and_the_next_one_uses_what_it_store
     check(&dump(&script), 4);
     assert_eq!(desk.json(&["prune"], 0)["state"], "done");
     check(&desk.run(&["check", "--read-data"]), 0);
+}
+
+/// A prune that finds nothing to do, so that the next one remembers it.
+#[track_caller]
+fn idles(desk: &Desk) {
+    for _first_remembers in 0..2 {
+        assert_eq!(desk.json(&["prune"], 0)["state"], "nothing");
+    }
+}
+
+/// What would be done is the same without a memory; returns it.
+#[track_caller]
+fn planned(desk: &Desk, options: &[&str], case: &str) -> Value {
+    let arguments = [&["prune", "--dry-run"], options].concat();
+    let with = desk.json(&arguments, 0)["plan"].clone();
+    let without = desk.json(&[&arguments[..], &["--no-cache"]].concat(), 0)["plan"].clone();
+    assert_eq!(with, without, "{case}");
+    with
+}
+
+#[test]
+fn a_prune_reads_nothing_again_while_nothing_changed() {
+    let desk = Desk::with_repository();
+    desk.put("data/large", &bytes_of(1, 3_000_000, 256));
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    assert_eq!(desk.json(&["prune"], 0)["state"], "done");
+    idles(&desk);
+    // Trees that cannot be read show who reads them.
+    let moved = desk.path("moved");
+    fs::rename(desk.path("repo/packs"), &moved).unwrap();
+    copy_damaged(&moved, &desk.path("repo/packs"));
+    let nothing = desk.json(&["prune"], 0);
+    assert_eq!(nothing["state"], "nothing");
+    assert_eq!(nothing["plan"]["snapshots"], 1);
+    check(&desk.run(&["prune", "--no-cache"]), 5);
+    check(&desk.run(&["prune", "--max-unused", "0"]), 5);
+    fs::remove_dir_all(desk.path("repo/packs")).unwrap();
+    fs::rename(&moved, desk.path("repo/packs")).unwrap();
+    // A memory that is torn or of another repository is none.
+    let memory = memory_of(&desk);
+    for torn in [&b"torn"[..], &[0; 200]] {
+        fs::remove_file(&memory).unwrap();
+        fs::File::create(&memory).unwrap().write_all(torn).unwrap();
+        idles(&desk);
+    }
+}
+
+#[test]
+fn a_prune_that_remembers_an_idle_one_sees_whatever_changed_since() {
+    let desk = Desk::with_repository();
+    desk.put("data/large", &bytes_of(1, 6_000_000, 256));
+    desk.put("data/kept", &bytes_of(2, 2_500_000, 256));
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    fs::remove_file(desk.path("data/large")).unwrap();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    check(&desk.run(&["prune"]), 0);
+    idles(&desk);
+    planned(&desk, &[], "nothing changed");
+    let listed = desk.json(&["snapshots"], 0);
+    let first = listed["snapshots"][0]["snapshot"].as_str().unwrap().to_owned();
+    check(&desk.run(&["forget", &first]), 0);
+    let plan = planned(&desk, &[], "a snapshot is forgotten");
+    assert_eq!(plan["forgotten_snapshots"], 1);
+    check(&desk.run(&["forget", "--undo", &first]), 0);
+    assert_eq!(planned(&desk, &[], "and is not any more")["forgotten_snapshots"], 0);
+    idles(&desk);
+    check(&desk.run(&["forget", &first]), 0);
+    check(&desk.run(&["prune", "--max-unused", "99%"]), 0);
+    assert_eq!(desk.json(&["prune", "--max-unused", "99%"], 0)["state"], "nothing");
+    let plan = planned(&desk, &["--max-unused", "99%"], "waste is tolerated");
+    assert!(plan["tolerated_bytes"].as_u64().unwrap() > 1_000_000, "{plan}");
+    let plan = planned(&desk, &["--max-unused", "0"], "and is not any more");
+    assert!(plan["freed_bytes"].as_u64().unwrap() > 1_000_000, "{plan}");
+    // A run that stored something and came to nothing.
+    desk.put("dumped", &bytes_of(3, 3_000_000, 256));
+    let script = format!("cat {}; exit 1", desk.path("dumped").display());
+    let dump = ["snapshot", "--stdin-name", "dump", "--from-command", "--", "sh", "-c", &script];
+    check(&desk.run(&dump), 4);
+    let plan = planned(&desk, &["--max-unused", "99%"], "packs without a snapshot");
+    assert!(plan["orphaned_bytes"].as_u64().unwrap() > 2_000_000, "{plan}");
+    check(&desk.run(&["prune"]), 0);
+    idles(&desk);
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    assert_eq!(desk.json(&["prune"], 0)["state"], "done");
+    check(&desk.run(&["check", "--read-data"]), 0);
+}
+
+#[test]
+fn a_prune_that_remembers_an_idle_one_frees_what_a_session_stored_that_is_given_up_since() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    check(&desk.run(&["prune"]), 0);
+    let count = "find repo/packs -type f | wc -l";
+    // More than a pack, so that one is stored before the run is killed.
+    let script = format!(
+        "before=$({count}); head -c 80000000 /dev/urandom; \
+         while [ $({count}) -eq $before ]; do :; done; kill -9 $PPID"
+    );
+    let dump = ["snapshot", "--stdin-name", "dump", "--from-command", "--", "sh", "-c", &script];
+    assert_eq!(desk.run(&dump).status.code(), None, "the run is killed");
+    idles(&desk);
+    let plan = planned(&desk, &[], "the session may still commit");
+    assert!(plan["open_bytes"].as_u64().unwrap() > 30_000_000, "{plan}");
+    let freed = desk.json(&["prune", "--fence-now"], 0);
+    assert_eq!(freed["state"], "done");
+    assert!(freed["removed_bytes"].as_u64().unwrap() > 30_000_000, "{freed}");
+    check(&desk.run(&["check", "--read-data"]), 0);
+}
+
+fn memory_of(desk: &Desk) -> PathBuf {
+    let mut folders = fs::read_dir(desk.path("cache")).unwrap();
+    folders.next().unwrap().unwrap().path().join("idle")
+}
+
+/// Copies files with their lengths and other bytes.
+fn copy_damaged(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let place = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_damaged(&path, &place);
+        } else {
+            let bytes: Vec<u8> = fs::read(&path).unwrap().iter().map(|byte| !byte).collect();
+            fs::File::create(place).unwrap().write_all(&bytes).unwrap();
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub(crate) mod choose;
 pub(crate) mod collector;
 pub(crate) mod drain;
 pub(crate) mod give_up;
+pub(crate) mod idle;
 pub(crate) mod inventory;
 pub(crate) mod live;
 pub(crate) mod maintenance;

@@ -2,7 +2,9 @@
 //!
 //! The order of the reads is the safety argument: outcomes, then base and roots, then the packs.
 
+use crate::format::codec;
 use crate::format::envelope::ObjectKind;
+use crate::format::gc::Base;
 use crate::format::gc::BaseCheckpoint;
 use crate::format::gc::BaseSnapshot;
 use crate::format::gc::PackName;
@@ -12,7 +14,9 @@ use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
+use crate::format::outcome::SegmentName;
 use crate::format::outcome::Subject;
+use crate::id::PackId;
 use crate::id::RecordId;
 use crate::repo::damage::damaged_packs;
 use crate::repo::error::RepoError;
@@ -22,6 +26,10 @@ use crate::repo::gc::choose;
 use crate::repo::gc::choose::Choice;
 use crate::repo::gc::choose::Fate;
 use crate::repo::gc::collector::Collector;
+use crate::repo::gc::idle::Considered;
+use crate::repo::gc::idle::Fingerprint;
+use crate::repo::gc::idle::recall;
+use crate::repo::gc::idle::remember;
 use crate::repo::gc::live::LiveChunks;
 use crate::repo::gc::mark::Marker;
 use crate::repo::gc::pulse::Pulse;
@@ -56,7 +64,7 @@ pub(crate) enum Started {
 }
 
 /// Stored bytes and packs by what becomes of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, codec::Encode, codec::Decode)]
 pub(crate) struct Tally {
     /// Needed, in packs that stay.
     pub(crate) live_bytes: u64,
@@ -95,11 +103,19 @@ impl Tally {
     }
 }
 
+/// What a collection finds before it reads what snapshots hold.
+pub(crate) struct Look {
+    view: View,
+    roots: Roots,
+    stored: HashMap<PackRef, u64>,
+    damaged: HashSet<PackId>,
+    fingerprint: Fingerprint,
+}
+
 /// Everything that a plan is made from.
 pub(crate) struct Survey {
     view: View,
-    forgets: BTreeSet<RecordId>,
-    roots: Vec<BaseSnapshot>,
+    roots: Roots,
     reader: ChunkReader,
     live: LiveChunks,
     census: Census,
@@ -130,12 +146,20 @@ impl Collector<'_> {
         session: &CollectSession<'_>,
     ) -> Result<Started, RepoError> {
         self.fence_idle(number, session)?;
-        let mut survey = self.survey(number, Pulse::of_session(self.watch, session))?;
-        if survey.view.chain != chain {
+        let pulse = Pulse::of_session(self.watch, session);
+        let look = self.look(number, pulse)?;
+        if look.view.chain != chain {
             return Ok(Started::Moved);
         }
+        let fingerprint = look.fingerprint;
+        if let Some(tally) = self.known(&look) {
+            self.summary.tally = Some(tally);
+            return Ok(Started::Nothing);
+        }
+        let mut survey = self.survey(look, pulse)?;
         self.summary.tally = Some(survey.tally);
         if survey.is_futile() {
+            remember(self.repository, fingerprint, survey.tally);
             return Ok(Started::Nothing);
         }
         let segments = self.repack(&mut survey, session)?;
@@ -169,8 +193,8 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Looks at everything that plan `number` depends on; changes nothing.
-    pub(crate) fn survey(&self, number: u64, pulse: Pulse<'_>) -> Result<Survey, RepoError> {
+    /// Finds everything that plan `number` depends on, and reads none of it yet; changes nothing.
+    pub(crate) fn look(&self, number: u64, pulse: Pulse<'_>) -> Result<Look, RepoError> {
         let repository = self.repository;
         (self.watch.phase)("looking at what is needed");
         // Outcomes first: whoever is closed here has its commit among the roots.
@@ -178,20 +202,39 @@ impl Collector<'_> {
         let marks = Marks::load(repository)?;
         // After the outcomes: packs of sessions that were closed are all listed.
         let stored: HashMap<PackRef, u64> = repository.list_packs()?.into_iter().collect();
-        let Roots { forgets, snapshots, checkpoints } = Roots::new(&view, &marks);
+        let roots = Roots::new(&view, &marks);
+        let damaged = damaged_packs(repository)?;
+        let considered = considered(&self.policy.repack, &view, &roots, &stored, &damaged);
+        let fingerprint = considered.fingerprint();
+        Ok(Look { view, roots, stored, damaged, fingerprint })
+    }
+
+    /// What an earlier survey came to, if it found nothing to free and nothing changed since.
+    pub(crate) fn known(&self, look: &Look) -> Option<Tally> {
+        if is_worth_folding(&look.view, &look.roots) {
+            return None;
+        }
+        recall(self.repository, look.fingerprint)
+    }
+
+    /// Reads what plan `number` depends on; changes nothing.
+    pub(crate) fn survey(&self, look: Look, pulse: Pulse<'_>) -> Result<Survey, RepoError> {
+        let repository = self.repository;
+        let Look { view, roots, stored, damaged, fingerprint: _ } = look;
+        let Roots { forgets: _, snapshots, checkpoints } = &roots;
         let reader = reader_of(repository, &view.segments(), pulse)?;
         let runs = reader.index.runs();
         let mut live = LiveChunks::new(runs.clone());
         let mut marker = Marker::new(&reader, &mut live, pulse);
-        for snapshot in &snapshots {
+        for snapshot in snapshots {
             marker.add_snapshot(snapshot)?;
         }
-        for checkpoint in &checkpoints {
+        for checkpoint in checkpoints {
             marker.add_checkpoint(checkpoint)?;
         }
         marker.finish()?;
         pulse.beat()?;
-        let census = Census::new(&runs, &stored, damaged_packs(repository)?);
+        let census = Census::new(&runs, &stored, damaged);
         pulse.beat()?;
         let choice = choose::choose(&census, &mut live, &self.policy.repack)?;
         pulse.beat()?;
@@ -201,8 +244,8 @@ impl Collector<'_> {
         tally.forgotten = to_u64(view.snapshots().len() - snapshots.len());
         (tally.orphaned_packs, tally.orphaned_bytes) = orphans.totals;
         (tally.open_packs, tally.open_bytes) = open.totals;
-        let (orphans, roots) = (orphans.packs, snapshots);
-        Ok(Survey { view, forgets, roots, reader, live, census, choice, orphans, tally })
+        let orphans = orphans.packs;
+        Ok(Survey { view, roots, reader, live, census, choice, orphans, tally })
     }
 
     fn repack(
@@ -243,15 +286,7 @@ impl Collector<'_> {
 impl Survey {
     /// Whether a collection would change nothing worth its registers.
     fn is_futile(&self) -> bool {
-        let folds = self.view.commits.iter().any(|committed| match committed.commit.subject {
-            Subject::Snapshot { .. } | Subject::Checkpoint { .. } => true,
-            Subject::Maintenance => false,
-        });
-        let leftovers = self.view.commits.len() + self.view.fenced.len();
-        !folds
-            && leftovers < LEFTOVERS_COUNT_MAX
-            && self.forgets.is_empty()
-            && self.view.given_up.is_empty()
+        !is_worth_folding(&self.view, &self.roots)
             && self.orphans.is_empty()
             && self.choice.condemned(&self.census).is_empty()
     }
@@ -263,8 +298,8 @@ impl Survey {
         Plan {
             number,
             condemned: condemned.into_iter().collect(),
-            roots: ids(&self.roots).into_iter().collect(),
-            forgets: self.forgets.iter().copied().collect(),
+            roots: ids(&self.roots.snapshots).into_iter().collect(),
+            forgets: self.roots.forgets.iter().copied().collect(),
         }
     }
 }
@@ -291,6 +326,49 @@ impl Roots {
         let checkpoints = view.checkpoints(marks.forgotten_checkpoints());
         Self { forgets: marks.forgets().clone(), snapshots, checkpoints }
     }
+}
+
+/// Whether there is anything for a base to take over.
+fn is_worth_folding(view: &View, roots: &Roots) -> bool {
+    let folds = view.commits.iter().any(|committed| match committed.commit.subject {
+        Subject::Snapshot { .. } | Subject::Checkpoint { .. } => true,
+        Subject::Maintenance => false,
+    });
+    let leftovers = view.commits.len() + view.fenced.len();
+    folds
+        || leftovers >= LEFTOVERS_COUNT_MAX
+        || !roots.forgets.is_empty()
+        || !view.given_up.is_empty()
+}
+
+/// What a survey depends on.
+fn considered(
+    policy: &choose::RepackPolicy,
+    view: &View,
+    roots: &Roots,
+    stored: &HashMap<PackRef, u64>,
+    damaged: &HashSet<PackId>,
+) -> Considered {
+    let Roots { forgets, snapshots, checkpoints } = roots;
+    let segments = view.segments().into_iter().map(SegmentName::from).collect();
+    let (snapshots, checkpoints) = (snapshots.clone(), checkpoints.clone());
+    let base = Base { number: 0, snapshots, checkpoints, segments };
+    let mut considered = Considered::new(policy, base);
+    considered.forgets = forgets.iter().copied().collect();
+    let decided = view.decided();
+    let packs = stored.iter().map(|(pack, length)| {
+        (pack_name(*pack), *length, is_closed(view, &decided, &pack.session))
+    });
+    considered.packs = packs.collect();
+    considered.packs.sort_unstable();
+    considered.damaged = damaged.iter().copied().collect();
+    considered.damaged.sort_unstable();
+    considered
+}
+
+/// Whether a session can no longer make anything valid.
+fn is_closed(view: &View, decided: &HashSet<SessionRef>, session: &SessionRef) -> bool {
+    session.epoch < view.epoch_min || decided.contains(session)
 }
 
 /// A reader of what these segments list.
@@ -330,9 +408,7 @@ fn unlisted(view: &View, census: &Census, stored: &HashMap<PackRef, u64>) -> (Un
         if census.find(pack).is_some() {
             continue;
         }
-        let session = &pack.session;
-        let is_closed = session.epoch < view.epoch_min || decided.contains(session);
-        let list = if is_closed { &mut orphans } else { &mut open };
+        let list = if is_closed(view, &decided, &pack.session) { &mut orphans } else { &mut open };
         list.packs.push(*pack);
         list.totals.0 += 1;
         list.totals.1 += length;
