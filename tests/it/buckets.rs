@@ -125,7 +125,8 @@ fn where_several_win_a_prune_waits_for_the_dead_until_they_are_aborted() {
     let bucket = rclone::bucket();
     let host = Host::with_repository(&bucket);
     check(&host.run(&bucket, &["snapshot", "data"]), 0);
-    let arguments = ["snapshot", "--stdin-name", "x", "--from-command", "--", "sleep", "1000"];
+    let endless = "while kill -0 $PPID; do sleep 0.1; done";
+    let arguments = ["snapshot", "--stdin-name", "x", "--from-command", "--", "sh", "-c", endless];
     let mut backup = host.command(&bucket, &arguments).spawn().unwrap();
     let sessions = || host.json(&bucket, &["session", "list"], 0)["sessions"].clone();
     while sessions().as_array().unwrap().is_empty() {
