@@ -121,6 +121,7 @@ fn snapshots_once(
     let mut list = SnapshotList::default();
     list.findings.extend(marks.unreadable.iter().map(record_finding));
     list.findings.extend(history.unreadable.iter().map(history_finding));
+    history.fetch_manifests(repository);
     let lives = match filter.state {
         SnapshotState::Live => &history.snapshots,
         SnapshotState::Forgotten => &history.forgotten,

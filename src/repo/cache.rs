@@ -1,4 +1,5 @@
-//! The local cache: index runs, and the last survey that found nothing to free. Disposable, shared by processes, never a reason to fail.
+//! The local cache: index runs, the last survey that found nothing to free, and what
+//! [`Kept`](crate::repo::kept::Kept) keeps. Disposable, shared by processes, never a reason to fail.
 
 use crate::id::Digest;
 use crate::id::RepoId;
@@ -12,6 +13,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 /// A directory that may vanish at any time.
 #[derive(Debug, Clone)]
@@ -28,6 +31,11 @@ impl CacheDirectory {
     /// The part of one repository.
     pub(crate) fn for_repository(&self, repository: RepoId) -> Self {
         Self { path: self.path.join(repository.to_string()) }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes a run and maps it; `None` if the cache cannot take it.
@@ -82,9 +90,10 @@ impl CacheDirectory {
 }
 
 /// Puts a file in its place at once; says whether that worked.
-fn replace(path: &Path, bytes: &[u8]) -> bool {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> bool {
     let mut staged = path.as_os_str().to_owned();
-    staged.push(format!(".{}.new", std::process::id()));
+    let number = STAGED_COUNT.fetch_add(1, Ordering::Relaxed);
+    staged.push(format!(".{}-{number}.new", std::process::id()));
     let staged = PathBuf::from(staged);
     let written = write_new(&staged, bytes);
     let is_there = written.and_then(|()| std::fs::rename(&staged, path)).is_ok();
@@ -100,6 +109,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)
 }
 
+/// Tells files apart that threads of this process write at once.
+static STAGED_COUNT: AtomicU64 = AtomicU64::new(0);
 const RUNS: &str = "index";
 const IDLE: &str = "idle";
 const RUN_EXTENSION: &str = "run";

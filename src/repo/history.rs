@@ -5,6 +5,7 @@ use crate::crypto::hash::digest;
 use crate::crypto::hash::sha256;
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::config::StoreMode;
 use crate::format::envelope::ObjectKind;
 use crate::format::gc::Base;
 use crate::format::gc::BaseSnapshot;
@@ -38,6 +39,7 @@ use crate::repo::marks::Marks;
 use crate::repo::registers::Registers;
 use crate::repo::registers::Stray;
 use crate::repo::repository::Repository;
+use crate::repo::repository::length_max;
 use crate::store::Listed;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
@@ -158,12 +160,18 @@ impl History {
         let epoch_min = history.add_verdict(repository, chain, unreadable)?;
         history.add_plan(repository, chain)?;
         let mut own = Vec::new();
-        for listed in listed {
-            let Ok(session) = SessionRef::parse_outcome(&listed.key) else { continue };
-            // An epoch that no plan has yet would be in no roster and never be folded.
-            if session.epoch < epoch_min || session.epoch > chain.plan.max(chain.verdict) {
-                continue;
-            }
+        // An epoch that no plan has yet would be in no roster and never be folded.
+        let epochs = epoch_min..=chain.plan.max(chain.verdict);
+        let sessions = listed.iter().filter_map(|listed| {
+            let session = SessionRef::parse_outcome(&listed.key).ok()?;
+            epochs.contains(&session.epoch).then_some((listed, session))
+        });
+        if repository.config.store == StoreMode::Registers {
+            let keys: Vec<ObjectKey> =
+                sessions.clone().map(|(listed, _session)| listed.key.clone()).collect();
+            repository.keep_ahead(&keys, length_max(ObjectKind::Outcome));
+        }
+        for (listed, session) in sessions {
             match load_outcome(repository, session) {
                 Ok((outcome, stored)) => {
                     history.outcomes.push(session);
@@ -279,6 +287,15 @@ impl History {
     }
 }
 
+impl History {
+    /// Fetches the manifests of all snapshots at once, for whoever reads them one by one.
+    pub(crate) fn fetch_manifests(&self, repository: &Repository) {
+        let key = |live: &LiveSnapshot| layout::manifest_key(live.client, live.snapshot);
+        let keys: Vec<ObjectKey> = self.snapshots.iter().map(key).collect();
+        repository.keep_ahead(&keys, length_max(ObjectKind::Manifest));
+    }
+}
+
 impl LiveSnapshot {
     /// Whether the id begins with these digits.
     pub(crate) fn begins_with(&self, digits: &str) -> bool {
@@ -288,7 +305,18 @@ impl LiveSnapshot {
     /// Reads the snapshot's manifest and checks that it is the one that was committed.
     pub(crate) fn manifest(&self, repository: &Repository) -> Result<Manifest, RepoError> {
         let key = layout::manifest_key(self.client, self.snapshot);
-        let (_bytes, opened) = repository.read_object(ObjectKind::Manifest, &key, key.as_str())?;
+        repository.read_kept(&key, length_max(ObjectKind::Manifest), |bytes| {
+            self.manifest_of(repository, &key, bytes)
+        })
+    }
+
+    fn manifest_of(
+        &self,
+        repository: &Repository,
+        key: &ObjectKey,
+        bytes: &[u8],
+    ) -> Result<Manifest, RepoError> {
+        let opened = repository.open_object(ObjectKind::Manifest, key, key.as_str(), bytes)?;
         let body = repository.identities.by_client(repository.id(), self.client, opened)?;
         if sha256(&body) != self.manifest {
             return Err(RepoError::WrongHash { key: key.to_string() });
@@ -323,10 +351,12 @@ pub(crate) fn load_outcome(
     session: SessionRef,
 ) -> Result<(Outcome, Digest), RepoError> {
     let key = session.outcome_key();
-    let length_max = u64::from(ObjectKind::Outcome.raw_bytes_max()) + 131_072;
-    let bytes = repository.store.read(&key, length_max)?;
-    let outcome = open_outcome(repository, session, &bytes)?;
-    Ok((outcome, digest(&bytes)))
+    let length_max = length_max(ObjectKind::Outcome);
+    let accept = |bytes: &[u8]| Ok((open_outcome(repository, session, bytes)?, digest(bytes)));
+    match repository.config.store {
+        StoreMode::NoRegisters => accept(&repository.store.read(&key, length_max)?),
+        StoreMode::Registers => repository.read_kept(&key, length_max, accept),
+    }
 }
 
 /// Opens the stored bytes of a session's register and checks who signed it.

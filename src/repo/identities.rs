@@ -15,7 +15,7 @@ use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
-use crate::store::Store;
+use crate::repo::repository::Repository;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
@@ -35,33 +35,35 @@ pub(crate) struct Identities {
 
 impl Identities {
     /// Reads every identity of the repository.
-    pub(crate) fn load(
-        store: &dyn Store,
-        repository: RepoId,
-        authority: &[u8; 32],
-    ) -> Result<Self, RepoError> {
+    pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
         let mut identities = Self::default();
+        let authority = &repository.keys.keys.authority_public;
         let authority_id = key_id(authority);
-        let mut keys: Vec<ObjectKey> =
-            store.list(layout::IDENTITIES)?.into_iter().map(|listed| listed.key).collect();
+        let mut keys: Vec<ObjectKey> = repository
+            .store
+            .list(layout::IDENTITIES)?
+            .into_iter()
+            .map(|listed| listed.key)
+            .collect();
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
             identities.count_up_to(&key);
-            let bytes = store.read(&key, u64::from(ObjectKind::Identity.raw_bytes_max()))?;
-            let opened = objects::open_clear(ObjectKind::Identity, key.as_str(), &bytes)?;
-            if opened.signer() != authority_id {
-                // Only before the first of ours: later on, a revocation could hide so.
-                if !identities.is_empty() {
-                    return Err(opened.refused());
+            let accept = |bytes: &[u8]| {
+                let opened = objects::open_clear(ObjectKind::Identity, key.as_str(), bytes)?;
+                if opened.signer() != authority_id {
+                    // Only before the first of ours: later on, a revocation could hide so.
+                    return if identities.is_empty() { Ok(None) } else { Err(opened.refused()) };
                 }
-                identities.foreign.push(key);
-                continue;
+                let body = opened.verified(repository.id(), authority)?;
+                let decode = |source| RepoError::Decode { key: key.to_string(), source };
+                Identity::decode(&body).map(Some).map_err(decode)
+            };
+            let length_max = u64::from(ObjectKind::Identity.raw_bytes_max());
+            match repository.read_kept(&key, length_max, accept)? {
+                Some(identity) => identities.add(identity),
+                None => identities.foreign.push(key),
             }
-            let body = opened.verified(repository, authority)?;
-            let identity = Identity::decode(&body)
-                .map_err(|source| RepoError::Decode { key: key.to_string(), source })?;
-            identities.add(identity);
         }
         Ok(identities)
     }

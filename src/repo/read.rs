@@ -6,6 +6,7 @@ use crate::crypto::secret::Secret;
 use crate::format::block;
 use crate::format::block::BASE_BYTES_MAX;
 use crate::format::block::BlockCodec;
+use crate::format::index::IndexedPack;
 use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::id::PackId;
@@ -27,6 +28,7 @@ use crate::units::to_usize32;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -102,9 +104,19 @@ impl ChunkReader {
         kind: PackKind,
         at: BlockHandle,
     ) -> Result<OpenBlock, RepoError> {
+        self.open_block_given(kind, at, None)
+    }
+
+    /// As [`Self::open_block`], from stored bytes that were read already if any are `given`.
+    pub(crate) fn open_block_given(
+        &self,
+        kind: PackKind,
+        at: BlockHandle,
+        given: Option<&[u8]>,
+    ) -> Result<OpenBlock, RepoError> {
         let (run, block) = self.index.block(at).ok_or(RepoError::WorkerLost)?;
         let mut plaintext = Vec::new();
-        let pack = self.open_into(kind, &run, &block, &mut plaintext)?;
+        let pack = self.open_into(kind, &run, &block, given, &mut plaintext)?;
         Ok(OpenBlock { pack, plaintext: Arc::new(plaintext) })
     }
 
@@ -146,6 +158,7 @@ impl ChunkReader {
         kind: PackKind,
         run: &Run,
         block: &RunBlock,
+        given: Option<&[u8]>,
         plaintext: &mut Vec<u8>,
     ) -> Result<PackId, RepoError> {
         let pack = run.packs().get(to_usize32(block.pack)).ok_or(RepoError::WorkerLost)?;
@@ -166,9 +179,18 @@ impl ChunkReader {
         let taken = SCRATCH.take();
         let (mut stored, mut decompressor) =
             taken.unwrap_or_else(|| (Vec::new(), Decompressor::new()));
-        self.repository.store.read_range(&reference.key(), block.range.clone(), &mut stored)?;
-        aead::open(&key, &block::nonce(number), &place, &mut stored)
-            .map_err(|source| wrong(source.into()))?;
+        let open = |stored: &mut Vec<u8>| {
+            aead::open(&key, &block::nonce(number), &place, stored)
+                .map_err(|source| wrong(source.into()))
+        };
+        match given {
+            Some(given) => {
+                stored.clear();
+                stored.extend_from_slice(given);
+                open(&mut stored)?;
+            }
+            None => self.open_stored(kind, pack, &block.range, &mut stored, &open)?,
+        }
         match &block.codec {
             BlockCodec::Zstd => decompressor
                 .decompress(&stored, raw_length, plaintext)
@@ -190,6 +212,31 @@ impl ChunkReader {
             return Err(wrong(BlockError::Range));
         }
         Ok(pack.id)
+    }
+
+    /// Reads the stored bytes of a block, from what is kept on this host if `open` takes that.
+    fn open_stored(
+        &self,
+        kind: PackKind,
+        pack: &IndexedPack,
+        range: &Range<u64>,
+        stored: &mut Vec<u8>,
+        open: &dyn Fn(&mut Vec<u8>) -> Result<(), RepoError>,
+    ) -> Result<(), RepoError> {
+        if kind == PackKind::Data {
+            self.repository.store.read_range(&pack.reference().key(), range.clone(), stored)?;
+            return open(stored);
+        }
+        if let Some(kept) = &self.repository.kept
+            && kept.tree_part(pack, range, stored)
+        {
+            match open(stored) {
+                Ok(()) => return Ok(()),
+                Err(_not_what_it_should_be) => kept.drop_tree(pack),
+            }
+        }
+        self.repository.fetch_tree_part(pack, range, stored)?;
+        open(stored)
     }
 
     /// The plaintext of a delta's base chunks, in order; each verified, from plain blocks only.

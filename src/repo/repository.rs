@@ -28,6 +28,7 @@ use crate::repo::first::first_config;
 use crate::repo::first::first_identities;
 use crate::repo::first::first_keys;
 use crate::repo::identities::Identities;
+use crate::repo::kept::Kept;
 use crate::repo::keyring::KeyRing;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
@@ -56,6 +57,8 @@ pub struct Repository {
     pub(crate) identities: Arc<Identities>,
     pub(crate) cache: Option<CacheDirectory>,
     pub(crate) state: Option<StateDirectory>,
+    /// What this host keeps of a store that is asked over a network.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// A repository that was found and not yet opened.
@@ -195,34 +198,32 @@ impl Located {
         if config.store == StoreMode::NoRegisters {
             store.give_up_conditions();
         }
-        let identities = Identities::load(store, repository, &authority)?;
-        Ok(Repository {
+        let cache = cache.map(|cache| cache.for_repository(repository));
+        let kept = store.traffic().map(|_remote| Arc::new(Kept::new(cache.as_ref())));
+        let mut opened = Repository {
             store: Arc::clone(&self.store),
             environment: Arc::clone(&self.environment),
             keys: Arc::new(keys),
             config: Arc::new(config),
-            identities: Arc::new(identities),
-            cache: cache.map(|cache| cache.for_repository(repository)),
+            identities: Arc::default(),
+            cache,
             state: state.map(|state| state.for_repository(repository)),
-        })
+            kept,
+        };
+        opened.identities = Arc::new(Identities::load(&opened)?);
+        Ok(opened)
     }
 
     /// The repository's slots with the keys they are stored under; damaged ones as errors.
     pub(crate) fn slots(&self) -> Result<Vec<StoredSlot>, RepoError> {
-        let read = |key: &ObjectKey| {
-            let bytes = self.store.read(key, to_u64(SLOT_BYTES_MAX))?;
-            let decode = |source| RepoError::Decode { key: key.to_string(), source };
-            let slot = Slot::decode(&bytes, blake3).map_err(decode)?;
-            if layout::parse_slot_key(key) == Ok(slot.header.slot) {
-                return Ok(slot);
-            }
-            Err(decode(FormatError::new("key slot", Rule::ObjectKey, 0)))
-        };
         let listed = self.store.list(layout::KEYS)?;
-        Ok(listed.into_iter().map(|listed| (listed.key.clone(), read(&listed.key))).collect())
+        Ok(listed.into_iter().map(|listed| (listed.key.clone(), self.slot(&listed.key))).collect())
     }
 
     fn unlock(&self, credential: &Credential) -> Result<KeyRing, RepoError> {
+        if let Some(keys) = self.unlock_named(credential)? {
+            return Ok(keys);
+        }
         let slots = self.slots()?;
         let count = slots.len();
         let mut damaged = None;
@@ -244,6 +245,26 @@ impl Located {
             Some(error) => Err(error),
             None => Err(RepoError::WrongKey { secret: credential_words(credential), slots: count }),
         }
+    }
+
+    /// Opens the slot that a key file names, if it is there and all is well; otherwise all slots
+    /// tell what is wrong.
+    fn unlock_named(&self, credential: &Credential) -> Result<Option<KeyRing>, RepoError> {
+        let Credential::KeyFile(file) = credential else { return Ok(None) };
+        let Ok(slot) = self.slot(&layout::slot_key(file.slot)) else { return Ok(None) };
+        let Ok(Unlocked::Keys(keys)) = slots::unlock(&slot, credential) else { return Ok(None) };
+        let header = slot.header;
+        Ok(Some(KeyRing::new(header.repository, header.slot, header.role, *keys)))
+    }
+
+    fn slot(&self, key: &ObjectKey) -> Result<Slot, RepoError> {
+        let bytes = self.store.read(key, to_u64(SLOT_BYTES_MAX))?;
+        let decode = |source| RepoError::Decode { key: key.to_string(), source };
+        let slot = Slot::decode(&bytes, blake3).map_err(decode)?;
+        if layout::parse_slot_key(key) == Ok(slot.header.slot) {
+            return Ok(slot);
+        }
+        Err(decode(FormatError::new("key slot", Rule::ObjectKey, 0)))
     }
 
     fn holds_config(&self) -> Result<bool, RepoError> {
@@ -329,12 +350,27 @@ impl Repository {
         key: &ObjectKey,
         place: &str,
     ) -> Result<(Vec<u8>, Opened), RepoError> {
-        let length_max = u64::from(kind.raw_bytes_max()) + 131_072;
-        let bytes = self.store.read(key, length_max)?;
-        let opened = objects::open(kind, &self.keys, place, &bytes);
-        let opened = opened.map_err(|error| error.stored_at(key))?;
-        Ok((bytes, opened.stored_at(key)))
+        let bytes = self.store.read(key, length_max(kind))?;
+        let opened = self.open_object(kind, key, place, &bytes)?;
+        Ok((bytes, opened))
     }
+
+    /// Opens the bytes of a sealed object that this client must have signed.
+    pub(crate) fn open_object(
+        &self,
+        kind: ObjectKind,
+        key: &ObjectKey,
+        place: &str,
+        bytes: &[u8],
+    ) -> Result<Opened, RepoError> {
+        let opened = objects::open(kind, &self.keys, place, bytes);
+        Ok(opened.map_err(|error| error.stored_at(key))?.stored_at(key))
+    }
+}
+
+/// Longest sealed object of a kind that is read.
+pub(crate) fn length_max(kind: ObjectKind) -> u64 {
+    u64::from(kind.raw_bytes_max()) + 131_072
 }
 
 /// Creates an object that only this process can want to create.

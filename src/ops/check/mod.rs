@@ -127,6 +127,8 @@ pub fn check(
     options: &CheckOptions,
     progress: &dyn Progress,
 ) -> Result<CheckReport, OpError> {
+    // What this host keeps may be better than what is stored.
+    let repository = &repository.without_kept();
     let mut attempt = 0;
     let mut before: Option<CheckReport> = None;
     loop {

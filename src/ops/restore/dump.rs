@@ -1,10 +1,11 @@
 //! `dump`: one file of a snapshot to a stream.
 
-use crate::format::content::Extent;
-use crate::format::pack::PackKind;
 use crate::format::tree::EntryKind;
+use crate::format::tree::FileEntry;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
+use crate::ops::restore::ahead::Piece;
+use crate::ops::restore::ahead::read_ahead;
 use crate::ops::restore::open_reader;
 use crate::ops::restore::window::wrong_size;
 use crate::ops::select::Found;
@@ -12,7 +13,6 @@ use crate::ops::select::Selected;
 use crate::repo::content_digest::ContentDigest;
 use crate::repo::error::RepoError;
 use crate::repo::repository::Repository;
-use crate::repo::tree::content::visit_extents;
 use crate::units::to_u64;
 use std::io;
 use std::io::Write;
@@ -43,33 +43,10 @@ pub fn dump(
     };
     let EntryKind::File(file) = &entry.entry.node else { return Err(not_a_file()) };
     progress.begin("dumping", 1, file.size);
-    let mut written = 0;
-    let mut digest = ContentDigest::default();
-    visit_extents(&reader, &file.content, &mut |extent| {
-        if progress.is_cancelled() {
-            return Err(OpError::Interrupted);
-        }
-        if extent.length() > file.size - written {
-            // A forged list may go on for longer than anybody can wait.
-            return Err(damaged(wrong_size(&file.content)));
-        }
-        match extent {
-            Extent::Chunk { id, .. } => {
-                let bytes = reader.read(PackKind::Data, &id).map_err(damaged)?;
-                if to_u64(bytes.len()) != extent.length() {
-                    return Err(damaged(RepoError::UnknownChunk { chunk: id }));
-                }
-                if file.digest.is_some() {
-                    digest.update(&bytes);
-                }
-                output.write_all(&bytes).map_err(not_written)?;
-            }
-            Extent::Hole { length } => write_zeros(output, length)?,
-        }
-        written += extent.length();
-        progress.advance(0, extent.length());
-        Ok(())
-    })?;
+    let mut writer =
+        Writer { file, output, progress, digest: ContentDigest::default(), written: 0 };
+    read_ahead(&reader, &file.content, file.size, &mut |piece| writer.write(piece))?;
+    let Writer { digest, written, .. } = writer;
     // Before the end of the output is told: a process that takes it may still be killed.
     if file.digest.is_some_and(|stated| stated != digest.finish()) {
         let what = "the file is not the one that was backed up";
@@ -84,7 +61,40 @@ pub fn dump(
     Ok(written)
 }
 
-fn damaged(source: RepoError) -> OpError {
+/// Where the pieces of a file go.
+struct Writer<'a> {
+    file: &'a FileEntry,
+    output: &'a mut dyn Write,
+    progress: &'a dyn Progress,
+    digest: ContentDigest,
+    written: u64,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, piece: Piece<'_>) -> Result<(), OpError> {
+        if self.progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        let length = match piece {
+            Piece::Bytes(bytes) => {
+                if self.file.digest.is_some() {
+                    self.digest.update(bytes);
+                }
+                self.output.write_all(bytes).map_err(not_written)?;
+                to_u64(bytes.len())
+            }
+            Piece::Hole(length) => {
+                write_zeros(self.output, length)?;
+                length
+            }
+        };
+        self.written += length;
+        self.progress.advance(0, length);
+        Ok(())
+    }
+}
+
+pub(crate) fn damaged(source: RepoError) -> OpError {
     OpError::Repo { what: "the file cannot be read to its end", source: Box::new(source) }
 }
 

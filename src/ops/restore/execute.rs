@@ -10,6 +10,7 @@ use crate::ops::restore::window::Shape;
 use crate::ops::restore::window::Window;
 use crate::repo::error::RepoError;
 use crate::repo::index::BlockHandle;
+use crate::repo::joined::Fetched;
 use crate::repo::read::ChunkReader;
 use crate::repo::read::OpenBlock;
 use crate::units::to_usize32;
@@ -54,9 +55,15 @@ impl Executor<'_> {
         chunks.sort_unstable_by_key(|task| (task.place.block, task.place.offset));
         let groups: Vec<&[ChunkTask]> =
             chunks.chunk_by(|left, right| left.place.block == right.place.block).collect();
-        groups.par_iter().for_each(|group| {
-            if !self.progress.is_cancelled() {
-                self.run_block(group, &failed);
+        let blocks: Vec<BlockHandle> =
+            groups.iter().filter_map(|group| Some(group.first()?.place.block)).collect();
+        self.reader.join(&blocks).par_iter().for_each(|joined| {
+            if self.progress.is_cancelled() {
+                return;
+            }
+            let fetched = self.reader.fetch_joined(joined);
+            for group in groups.get(joined.blocks.clone()).unwrap_or_default() {
+                self.run_block(group, fetched.as_ref(), &failed);
             }
         });
         // Nothing holds these but their own entry: no chunk is missing, or there never was one.
@@ -64,9 +71,14 @@ impl Executor<'_> {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run_block(&self, group: &[ChunkTask], failed: &Mutex<Vec<FailedFile>>) {
+    fn run_block(
+        &self,
+        group: &[ChunkTask],
+        fetched: Option<&Fetched>,
+        failed: &Mutex<Vec<FailedFile>>,
+    ) {
         let Some(first) = group.first() else { return };
-        let block = self.open(first.place.block);
+        let block = self.open(first.place.block, fetched);
         for task in group {
             if task.file.failed.load(Ordering::Relaxed) {
                 continue;
@@ -83,8 +95,8 @@ impl Executor<'_> {
     }
 
     /// The block, or `None` if it is damaged: then each chunk is looked for elsewhere.
-    fn open(&self, block: BlockHandle) -> Option<OpenBlock> {
-        self.reader.open_block(PackKind::Data, block).ok()
+    fn open(&self, block: BlockHandle, fetched: Option<&Fetched>) -> Option<OpenBlock> {
+        self.reader.open_fetched(block, fetched).ok()
     }
 
     fn write_from(&self, task: &ChunkTask, block: &OpenBlock) -> Result<(), FileError> {

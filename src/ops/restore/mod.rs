@@ -4,6 +4,7 @@
 //! says which blocks hold them, and every block is opened once, wherever its chunks belong.
 
 mod after;
+mod ahead;
 mod dump;
 mod execute;
 mod pipe;

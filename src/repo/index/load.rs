@@ -13,6 +13,7 @@ use crate::repo::history::RepoErrorAt;
 use crate::repo::index::Index;
 use crate::repo::index::bytes::RunBytes;
 use crate::repo::index::run::Run;
+use crate::repo::kept::at_once;
 use crate::repo::repository::Repository;
 use crate::units::to_u32;
 use std::collections::BTreeSet;
@@ -67,19 +68,22 @@ pub(crate) fn load_without(
     }
     let mut unreadable = Vec::new();
     let mut batch = Batch::default();
-    for segment in missing {
+    let missing: Vec<SegmentRef> = missing.into_iter().collect();
+    for some in missing.chunks(if repository.is_remote() { SEGMENTS_AT_ONCE } else { 1 }) {
         beat()?;
-        match load_segment(repository, segment) {
-            Ok(loaded) => batch.add(segment, loaded),
-            Err(error) if error.is_damage() => {
-                let error = Arc::new(error);
-                unreadable.push(RepoErrorAt { key: segment.key(), error });
+        for (&segment, loaded) in some.iter().zip(load_segments(repository, some)) {
+            match loaded {
+                Ok(loaded) => batch.add(segment, loaded),
+                Err(error) if error.is_damage() => {
+                    let error = Arc::new(error);
+                    unreadable.push(RepoErrorAt { key: segment.key(), error });
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
-        }
-        if batch.chunk_count >= BATCH_CHUNKS_MAX {
-            runs.push(Arc::new(batch.finish(repository)));
-            batch = Batch::default();
+            if batch.chunk_count >= BATCH_CHUNKS_MAX {
+                runs.push(Arc::new(batch.finish(repository)));
+                batch = Batch::default();
+            }
         }
     }
     if !batch.segments.is_empty() {
@@ -89,6 +93,16 @@ pub(crate) fn load_without(
     runs.sort_by_key(|run| std::cmp::Reverse(run.chunk_count()));
     merge_small(repository, &mut runs);
     Ok(LoadedIndex { index: Index::new(runs, excluded.clone()), unreadable })
+}
+
+fn load_segments(
+    repository: &Repository,
+    segments: &[SegmentRef],
+) -> Vec<Result<Segment, RepoError>> {
+    match segments {
+        [only] => vec![load_segment(repository, *only)],
+        several => at_once(several, |segment| load_segment(repository, *segment)),
+    }
 }
 
 /// Reads a segment and checks its hash and its signature.
@@ -220,4 +234,6 @@ fn merge_small(repository: &Repository, runs: &mut Vec<Arc<Run>>) {
 
 /// Most chunks of one run that is made at once: bounds the memory of sorting.
 const BATCH_CHUNKS_MAX: usize = 1_048_576;
+/// Segments that are fetched together over a network: some 10 MiB each at most, mostly far less.
+const SEGMENTS_AT_ONCE: usize = 8;
 const RUNS_COUNT_MAX: usize = 8;

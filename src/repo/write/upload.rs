@@ -94,7 +94,12 @@ impl Uploader {
             Outgoing::Open(open) => open.complete(&self.shared.repository)?,
         };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while running.len() >= UPLOADS_COUNT_MAX {
+        let limit = if self.shared.repository.is_remote() {
+            REMOTE_UPLOADS_COUNT_MAX
+        } else {
+            UPLOADS_COUNT_MAX
+        };
+        while running.len() >= limit {
             let oldest = running.remove(0);
             oldest.join().map_err(|_panic| RepoError::WorkerLost)?;
         }
@@ -260,3 +265,5 @@ impl State {
 
 /// Packs on their way to the store at one time.
 const UPLOADS_COUNT_MAX: usize = 2;
+/// Over a network, where a pack may take seconds; each is held in memory meanwhile.
+const REMOTE_UPLOADS_COUNT_MAX: usize = 4;

@@ -1,0 +1,194 @@
+//! What is kept on this host of a repository that is read over a network: objects that never
+//! change, and packs of trees.
+
+use crate::crypto::hash::blake3;
+use crate::format::index::IndexedPack;
+use crate::id::Digest;
+use crate::key::ObjectKey;
+use crate::repo::cache::CacheDirectory;
+use crate::repo::error::RepoError;
+use crate::repo::joined::READS_AT_ONCE;
+use crate::repo::repository::Repository;
+use crate::repo::shelf::Shelf;
+use crate::store::StoreError;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+/// What is kept of one repository; shared by its clones.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Objects of a few KiB, by BLAKE3 of their keys.
+    objects: Option<Shelf>,
+    /// Packs of trees as they are stored, by name.
+    trees: Option<Shelf>,
+    /// The pack of trees that was fetched last, if no shelf could take it. Locked while one is
+    /// fetched: others are likely to want the same.
+    last: Mutex<Option<(Digest, Arc<Vec<u8>>)>>,
+}
+
+impl Kept {
+    /// What is kept below the cache's part of one repository.
+    pub(crate) fn new(cache: Option<&CacheDirectory>) -> Self {
+        let shelf = |name: &str, bytes_max| {
+            cache.map(|cache| Shelf::new(Path::join(cache.path(), name), bytes_max))
+        };
+        Self {
+            objects: shelf(OBJECTS, OBJECT_BYTES_MAX),
+            trees: shelf(TREES, TREE_BYTES_MAX),
+            last: Mutex::new(None),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Digest, Arc<Vec<u8>>)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a part of a pack of trees that is kept; says whether it is.
+    pub(crate) fn tree_part(
+        &self,
+        pack: &IndexedPack,
+        range: &Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> bool {
+        let name = pack.id.to_string();
+        self.trees.as_ref().is_some_and(|trees| trees.part(&name, range, buffer))
+    }
+
+    /// Forgets a pack of trees that is not what it should be.
+    pub(crate) fn drop_tree(&self, pack: &IndexedPack) {
+        if let Some(trees) = &self.trees {
+            trees.remove(&pack.id.to_string());
+        }
+    }
+}
+
+impl Repository {
+    /// Reads an object that is written once: what is kept of it, if `accept` takes that, or else
+    /// what the store has, which is kept then.
+    ///
+    /// Errors: whatever the store or `accept` says of what the store has.
+    pub(crate) fn read_kept<T>(
+        &self,
+        key: &ObjectKey,
+        length_max: u64,
+        accept: impl Fn(&[u8]) -> Result<T, RepoError>,
+    ) -> Result<T, RepoError> {
+        let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else {
+            return accept(&self.store.read(key, length_max)?);
+        };
+        let name = shelf_name(key);
+        if let Some(bytes) = shelf.whole(&name) {
+            match accept(&bytes) {
+                Ok(accepted) => return Ok(accepted),
+                Err(_not_what_it_should_be) => shelf.remove(&name),
+            }
+        }
+        let bytes = self.store.read(key, length_max)?;
+        let accepted = accept(&bytes)?;
+        shelf.put(&name, &bytes);
+        Ok(accepted)
+    }
+
+    /// Fetches objects that are read soon and that this host does not keep, several at a time.
+    ///
+    /// What cannot be had is told by whoever reads it.
+    pub(crate) fn keep_ahead(&self, keys: &[ObjectKey], length_max: u64) {
+        let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else { return };
+        let is_new = |key: &&ObjectKey| !shelf.holds(&shelf_name(key));
+        let missing: Vec<&ObjectKey> = keys.iter().filter(is_new).collect();
+        if missing.len() < 2 {
+            return;
+        }
+        at_once(&missing, |key| {
+            if let Ok(bytes) = self.store.read(key, length_max) {
+                shelf.put(&shelf_name(key), &bytes);
+            }
+        });
+    }
+
+    /// Reads a part of a pack of trees from the store, and keeps the whole pack: the next node that
+    /// is wanted lies in it more often than not.
+    pub(crate) fn fetch_tree_part(
+        &self,
+        pack: &IndexedPack,
+        range: &Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let key = pack.reference().key();
+        let Some(kept) = self.kept.as_ref().filter(|_| pack.length <= WHOLE_BYTES_MAX) else {
+            return self.store.read_range(&key, range.clone(), buffer);
+        };
+        let name = Digest::new(*pack.id.as_bytes());
+        let mut last = kept.last();
+        // Another thread may have been faster.
+        if kept.tree_part(pack, range, buffer) {
+            return Ok(());
+        }
+        if let Some((held, bytes)) = &*last
+            && *held == name
+            && copy_part(bytes, range, buffer)
+        {
+            return Ok(());
+        }
+        let whole = self.store.read(&key, pack.length)?;
+        let is_whole = Digest::new(blake3(&whole)) == name;
+        if !is_whole || !copy_part(&whole, range, buffer) {
+            // Damaged somewhere, perhaps elsewhere: what is wanted is judged by itself.
+            return self.store.read_range(&key, range.clone(), buffer);
+        }
+        let on_shelf =
+            kept.trees.as_ref().is_some_and(|trees| trees.put(&pack.id.to_string(), &whole));
+        *last = (!on_shelf).then(|| (name, Arc::new(whole)));
+        Ok(())
+    }
+
+    /// Whether the store is asked over a network, where it pays to ask rarely and for many things
+    /// at once.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.store.traffic().is_some()
+    }
+
+    /// The same repository for whoever is to see what the store has, and nothing else.
+    pub(crate) fn without_kept(&self) -> Self {
+        Self { kept: None, ..self.clone() }
+    }
+}
+
+/// The name of an object's file: keys have slashes.
+fn shelf_name(key: &ObjectKey) -> String {
+    Digest::new(blake3(key.as_str().as_bytes())).to_string()
+}
+
+/// Calls `each` with every item, on several threads.
+pub(crate) fn at_once<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let share = items.len().div_ceil(READS_AT_ONCE).max(1);
+    let each = &each;
+    std::thread::scope(|scope| {
+        let run = |items: &'_ [T]| -> Vec<R> { items.iter().map(each).collect() };
+        let running: Vec<_> =
+            items.chunks(share).map(|items| scope.spawn(move || run(items))).collect();
+        #[expect(clippy::unwrap_used, reason = "a panic goes on in the thread that waits")]
+        let done = running.into_iter().flat_map(|thread| thread.join().unwrap());
+        done.collect()
+    })
+}
+
+fn copy_part(whole: &[u8], range: &Range<u64>, buffer: &mut Vec<u8>) -> bool {
+    let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+    let Some(part) = bounds.and_then(|(start, end)| whole.get(start..end)) else { return false };
+    buffer.clear();
+    buffer.extend_from_slice(part);
+    true
+}
+
+const OBJECTS: &str = "objects";
+const TREES: &str = "trees";
+/// Some 100 000 objects.
+const OBJECT_BYTES_MAX: u64 = 128 * crate::units::MIB;
+const TREE_BYTES_MAX: u64 = 2 * crate::units::GIB;
+/// Longer packs are read block by block.
+const WHOLE_BYTES_MAX: u64 = 64 * crate::units::MIB;
