@@ -64,7 +64,11 @@ pub(crate) fn decide(
         &repository.keys.signer,
         repository.environment.as_ref(),
     )?;
-    create_register(repository.store.as_ref(), &key, &bytes)
+    let won = create_register(repository.store.as_ref(), &key, &bytes)?;
+    if matches!(won, Won::Mine) {
+        repository.keep(&key, &bytes);
+    }
+    Ok(won)
 }
 
 /// Ends a session of this client without making anything valid, unless it is decided.

@@ -4,6 +4,7 @@
 use crate::crypto::hash::blake3;
 use crate::format::index::IndexedPack;
 use crate::id::Digest;
+use crate::id::PackId;
 use crate::key::ObjectKey;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::error::RepoError;
@@ -91,6 +92,20 @@ impl Repository {
         let accepted = accept(&bytes)?;
         shelf.put(&name, &bytes);
         Ok(accepted)
+    }
+
+    /// Keeps an object that was stored just now, since it is read soon.
+    pub(crate) fn keep(&self, key: &ObjectKey, bytes: &[u8]) {
+        if let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) {
+            shelf.put(&shelf_name(key), bytes);
+        }
+    }
+
+    /// Keeps a pack of trees that was stored just now.
+    pub(crate) fn keep_tree(&self, id: PackId, bytes: &[u8]) {
+        if let Some(trees) = self.kept.as_ref().and_then(|kept| kept.trees.as_ref()) {
+            trees.put(&id.to_string(), bytes);
+        }
     }
 
     /// Fetches objects that are read soon and that this host does not keep, several at a time.

@@ -29,6 +29,7 @@ pub(crate) fn store_manifest(
         repository.environment.as_ref(),
     )?;
     create(repository.store.as_ref(), &key, &bytes)?;
+    repository.keep(&key, &bytes);
     Ok(sha256(&body))
 }
 

@@ -125,7 +125,7 @@ fn where_several_win_a_prune_waits_for_the_dead_until_they_are_aborted() {
     let bucket = rclone::bucket();
     let host = Host::with_repository(&bucket);
     check(&host.run(&bucket, &["snapshot", "data"]), 0);
-    let endless = "while kill -0 $PPID; do sleep 0.1; done";
+    let endless = "while kill -0 $PPID 2> /dev/null; do sleep 0.1; done";
     let arguments = ["snapshot", "--stdin-name", "x", "--from-command", "--", "sh", "-c", endless];
     let mut backup = host.command(&bucket, &arguments).spawn().unwrap();
     let sessions = || host.json(&bucket, &["session", "list"], 0)["sessions"].clone();
@@ -149,12 +149,109 @@ fn requests_are_counted_and_an_unchanged_snapshot_needs_few() {
     let bucket = weed::bucket();
     let host = Host::with_repository(&bucket);
     check(&host.run(&bucket, &["snapshot", "data", "--source", "x"]), 0);
-    let again = host.run(&bucket, &["-v", "snapshot", "data", "--source", "x"]);
-    check(&again, 0);
-    let text = err(&again);
+    for _unchanged in 0..3 {
+        let count = requests(&host.run(&bucket, &["-v", "snapshot", "data", "--source", "x"]));
+        assert!((1..20).contains(&count), "{count} requests");
+    }
+    // A host that never saw the repository fetches what it needs once.
+    let stranger = Host { folder: tempfile::tempdir().unwrap() };
+    fs::copy(host.path("key"), stranger.path("key")).unwrap();
+    let first = requests(&stranger.run(&bucket, &["-v", "snapshots"]));
+    let second = requests(&stranger.run(&bucket, &["-v", "snapshots"]));
+    // Four outcomes, four manifests, two identities.
+    assert_eq!(first, second + 10);
+}
+
+/// How many requests a run with `-v` says that it made.
+#[track_caller]
+fn requests(output: &Output) -> u32 {
+    check(output, 0);
+    let text = err(output);
     let line = text.lines().find(|line| line.contains(" requests: ")).unwrap();
-    let count: u32 = line.split(' ').next().unwrap().parse().unwrap();
-    assert!((1..30).contains(&count), "{line}");
+    line.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Backs up some thousand files of many packs' worth of blocks.
+fn a_tree(host: &Host, bucket: &Bucket) {
+    for directory in 0..30_u64 {
+        fs::create_dir(host.path(&format!("data/d{directory}"))).unwrap();
+        for number in 0..100 {
+            let seed = directory * 1000 + number;
+            host.put(&format!("data/d{directory}/{number}"), &bytes_of(seed, 9_000, 256));
+        }
+    }
+    check(&host.run(bucket, &["snapshot", "data"]), 0);
+}
+
+#[test]
+fn a_restore_asks_rarely_and_for_several_things_at_once() {
+    let bucket = weed::bucket();
+    let host = Host::with_repository(&bucket);
+    a_tree(&host, &bucket);
+    fs::remove_dir_all(host.path("cache")).unwrap();
+    let restored = requests(&host.run(&bucket, &["-v", "restore", "latest", "--target", "back"]));
+    // 27 MB of data: a few requests of 8 MiB, two packs of trees and segments, and what opening takes.
+    assert!(restored < 30, "{restored} requests");
+    let again = requests(&host.run(&bucket, &["-v", "restore", "latest", "--target", "again"]));
+    assert!(again < restored, "{again} requests after {restored}");
+}
+
+#[test]
+fn what_a_host_keeps_is_verified_and_of_no_importance() {
+    let bucket = weed::bucket();
+    let host = Host::with_repository(&bucket);
+    check(&host.run(&bucket, &["snapshot", "data"]), 0);
+    host.restores(&bucket);
+    let kept = || {
+        let below =
+            |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let repository = below(host.path("cache")).next().unwrap();
+        let shelves = ["objects", "trees"].map(|name| repository.join(name));
+        shelves.map(|shelf| below(shelf).collect::<Vec<PathBuf>>()).concat()
+    };
+    assert!(kept().len() >= 4, "{:?}", kept());
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1),
+        |bytes| bytes.truncate(bytes.len() / 2),
+        Vec::clear,
+        |bytes| bytes.extend_from_within(..),
+    ];
+    for damage in damages {
+        for path in kept() {
+            let mut bytes = fs::read(&path).unwrap();
+            damage(&mut bytes);
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+        host.restores(&bucket);
+        check(&host.run(&bucket, &["snapshot", "data"]), 0);
+    }
+    // Where nothing can be kept, everything is read again.
+    fs::remove_dir_all(host.path("cache")).unwrap();
+    host.put("cache", b"no directory");
+    host.restores(&bucket);
+    check(&host.run(&bucket, &["snapshot", "data"]), 0);
+    check(&host.run(&bucket, &["prune"]), 0);
+}
+
+#[test]
+fn a_check_looks_at_the_store_and_not_at_what_is_kept() {
+    let bucket = weed::bucket();
+    let host = Host::with_repository(&bucket);
+    check(&host.run(&bucket, &["snapshot", "data"]), 0);
+    host.restores(&bucket);
+    for folder in ["/manifests/", "/outcomes/", "/packs/"] {
+        let port = proxy::start(weed::port(), move |request, upstream| {
+            let mut answer = upstream(request);
+            if request.method == "GET" && request.path().contains(folder) {
+                answer.body.iter_mut().for_each(|byte| *byte ^= 1);
+            }
+            (answer, Sending::Whole)
+        });
+        let checked = host.run(&bucket.through(port), &["check"]);
+        assert_eq!(checked.status.code(), Some(5), "{folder}: {}{}", out(&checked), err(&checked));
+        check(&host.run(&bucket.through(port), &["snapshots"]), 0);
+    }
 }
 
 #[track_caller]

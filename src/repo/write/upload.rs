@@ -6,6 +6,7 @@ use crate::format::index::Segment;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
+use crate::format::pack::PackKind;
 use crate::id::PackId;
 use crate::repo::error::RepoError;
 use crate::repo::index::Index;
@@ -167,6 +168,10 @@ impl Shared {
         let PackDraft { id, sha256, header, header_length, blocks, bytes } = draft;
         let reference = PackRef { session, sequence, id };
         let stored = create(self.repository.store.as_ref(), &reference.key(), &bytes);
+        if stored.is_ok() && header.kind == PackKind::Tree {
+            // The next run compares with it.
+            self.repository.keep_tree(id, &bytes);
+        }
         let mut state = self.lock();
         match stored {
             Ok(()) => {
