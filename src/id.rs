@@ -107,6 +107,10 @@ id_type!(
     RecordId, 16
 );
 id_type!(
+    /// Names the history that a promoted mirror began; random.
+    HistoryId, 16
+);
+id_type!(
     /// SHA-256 of an object's bytes, for readers with stock tools.
     Sha256, 32
 );

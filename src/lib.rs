@@ -32,6 +32,7 @@ pub use repo::environment::SystemEnvironment;
 pub use repo::error::BlockError;
 pub use repo::error::RepoError;
 pub use repo::first::InitOptions;
+pub use repo::mirror::error::MirrorError;
 pub use repo::repository::Repository;
 pub use repo::slots::Credential;
 pub use repo::slots::KeyFile;

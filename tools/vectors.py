@@ -64,7 +64,7 @@ class Vectors:
 def make_vectors():
     vectors = Vectors()
     for make in (encoding, layout, envelopes, config, keyslots, packs, blocks, index, trees, content, manifests, sessions, outcomes,
-                 signed_records, collections, inventories, crypto_functions, chunks):
+                 signed_records, collections, mirrors, inventories, crypto_functions, chunks):
         make(vectors.add)
     return vectors.files
 
@@ -143,7 +143,7 @@ def sparse_flag(value):
 def layout(add):
     client, session, digest = CLIENT.hex(), SESSION.hex(), fixed("id").hex()
     keys = [
-        "config", "amendments/00000001", f"keys/{SLOT.hex()}", "ids/00000001", "ids/99999999", "ids/100000000",
+        "config", "amendments/00000001", "amendments/mirror/00000001", f"keys/{SLOT.hex()}", "ids/00000001", "ids/99999999", "ids/100000000",
         f"sessions/{client}/000000000000/{session}", f"sessions/{client}/18446744073709551615/{session}",
         f"heartbeats/{client}/{session}/00000001", f"packs/{client}/000000000012/{session}/000000-{digest}",
         f"packs/{client}/000000000012/{session}/4294967295-{digest}", f"index/{client}/000000000012/{session}/000001-{digest}",
@@ -284,7 +284,8 @@ def config(add):
     profile("algorithm_unknown", "algorithm 2", algorithm=2)
     configuration("no_profile", "no profile", "CONFIG-2", profiles=[])
     changes = [records.CHANGE.Features(NO_FEATURES), records.CHANGE.Profile(stream), records.CHANGE.Limits(LIMITS),
-               records.CHANGE.Store(records.STORE_MODE.Registers), records.CHANGE.Copy(records.COPY("away", "s3://bucket/copy"))]
+               records.CHANGE.Store(records.STORE_MODE.Registers), records.CHANGE.Copy(records.COPY("away", "s3://bucket/copy")),
+               records.CHANGE.Promote(records.PROMOTE(fixed("history", 16), fixed("first note")))]
     amendment = records.AMENDMENT(1, CREATED, changes)
     add("config/amendment", "amendment", records.AMENDMENT.encode(amendment), "every change", number=1)
     odd = records.AMENDMENT(1, CREATED, [records.CHANGE.Profile(stream._replace(min_bytes=4097))])
@@ -837,6 +838,22 @@ def collections(add):
     body("snapshot_twice", "base", records.BASE, base._replace(snapshots=[snapshot, snapshot._replace(source="work")]), "a snapshot twice", "RECORD-2")
     stored = sealed("gc-plan", None, records.PLAN.encode(plan), MAINTENANCE, place="gc/000000000007/body")
     add("gc/body_of_other_digest", "digest", stored, "a body under another digest", expect=AUTH, digest=fixed("other digest"))
+
+
+# 15-mirror.md
+
+def mirrors(add):
+    receipts = [records.RECEIPT(bytes([value] * 16), CREATED + value) for value in (1, 2)]
+
+    def note(name, note, rule=None, number=2, **changed):
+        value = records.MIRROR_NOTE(2, CREATED, "s3://bucket/source", receipts)._replace(**changed)
+        add(f"mirror/{name}", "mirror-note", records.MIRROR_NOTE.encode(value), note, rule, number=number)
+
+    add("mirror/first", "mirror-note", records.MIRROR_NOTE.encode(records.MIRROR_NOTE(1, CREATED, "", [])), "a first note", number=1)
+    note("note", "two outcomes that no base has folded")
+    note("other_number", "number 2 under the number 3", "RECORD-3", number=3)
+    note("receipts_unsorted", "the later session first", "RECORD-2", receipts=receipts[::-1])
+    note("receipt_twice", "one session twice", "RECORD-2", receipts=[receipts[0], receipts[0]._replace(received=0)])
 
 
 # 12-inventory.md

@@ -10,6 +10,7 @@ use crate::cli::commands::hold::ReleaseArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
+use crate::cli::commands::mirror::MirrorArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
 use crate::cli::commands::session::SessionArguments;
@@ -80,6 +81,7 @@ pub(crate) enum Command {
     Stats,
     Check(CheckArguments),
     Prune(PruneArguments),
+    Mirror(MirrorArguments),
     Session(SessionArguments),
     Doctor(DoctorArguments),
     Key(KeyArguments),

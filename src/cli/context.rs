@@ -10,9 +10,11 @@ use crate::cli::progress::TerminalProgress;
 use crate::cli::secrets;
 use crate::cli::secrets::SecretSource;
 use crate::cli::stop::Stop;
+use crate::cli::words;
 use crate::ops::location;
 use crate::ops::location::Location;
 use crate::ops::location::OpenOptions;
+use crate::ops::mirror;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::repo::environment::SystemEnvironment;
@@ -54,6 +56,7 @@ impl Context {
         let options = self.open_options()?;
         let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
         let repository = location::open(&options, &credential)?;
+        self.tell_lag(&repository);
         Ok(self.opened.get_or_init(|| repository).clone())
     }
 
@@ -72,6 +75,20 @@ impl Context {
         ));
     }
 
+    /// Says, of a mirror, how far it is behind.
+    fn tell_lag(&self, repository: &Repository) {
+        let Some(lag) = mirror::lag(repository) else { return };
+        let source = if lag.source.is_empty() { "a repository" } else { &lag.source };
+        let behind = lag.behind_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        self.output.warn(&match (lag.shows, behind) {
+            (Some(shows), Some(behind)) => format!(
+                "this is a mirror of {source}: it shows what was there at {shows}, {} ago",
+                words::duration(Duration::from_secs(behind)),
+            ),
+            _ => format!("this is a mirror of {source} that was never complete"),
+        });
+    }
+
     /// Finds the snapshot that a selector means.
     pub(crate) fn select(
         &self,
@@ -88,7 +105,11 @@ impl Context {
 
     /// Where the repository is, and what it is opened with.
     pub(crate) fn open_options(&self) -> Result<OpenOptions, Failure> {
-        let location: Location = self.location()?.parse()?;
+        Ok(self.options_for(self.location()?.parse()?))
+    }
+
+    /// What a repository at this place is opened with.
+    pub(crate) fn options_for(&self, location: Location) -> OpenOptions {
         let mut options = OpenOptions::new(location, Arc::new(SystemEnvironment::new()));
         if let Some(cache) = self.cache_directory() {
             options = options.with_cache(cache);
@@ -101,7 +122,7 @@ impl Context {
             options.cloud.variables = environment::cloud_variables();
             options.cloud.home = environment::path("HOME");
         }
-        Ok(options)
+        options
     }
 
     /// Where the disposable cache is, unless none is wanted.

@@ -1,5 +1,6 @@
 //! The one place that turns errors into words, hints and exit codes.
 
+use crate::MirrorError;
 use crate::StoreErrorKind;
 use crate::ops::error::OpError;
 use crate::ops::unreadable::remedy_of;
@@ -279,17 +280,14 @@ fn judge_repo(error: &RepoError) -> Judgement {
             "output.unverified",
             hint("test this machine's memory and processor before you use it for backups"),
         ),
-        RepoError::Fenced { .. } => {
-            (Exit::Failure, "session.fenced", hint("run the same command again"))
-        }
-        RepoError::Unsettled { .. } => {
-            (Exit::Failure, "repository.unsettled", hint("run the same command again"))
-        }
+        RepoError::Fenced { .. } => (Exit::Failure, "session.fenced", hint(AGAIN_HINT)),
+        RepoError::Unsettled { .. } => (Exit::Failure, "repository.unsettled", hint(AGAIN_HINT)),
         RepoError::StoreInconsistent { .. } => (
             Exit::Store,
             "store.inconsistent",
             hint("choose another store, or another way to reach this one"),
         ),
+        RepoError::Mirror { source } => judge_mirror(source),
         RepoError::WorkerLost => (Exit::Failure, "worker.lost", None),
         RepoError::Local { .. } => (
             Exit::Failure,
@@ -298,6 +296,19 @@ fn judge_repo(error: &RepoError) -> Judgement {
         ),
         RepoError::Interrupted => judge(&OpError::Interrupted),
     }
+}
+
+/// What a mirror is not to be used for.
+fn judge_mirror(error: &MirrorError) -> Judgement {
+    let (exit, code, hint) = match error {
+        MirrorError::ReadOnly { .. } => (Exit::Damage, "mirror.read_only", MIRROR_HINT),
+        MirrorError::NotAMirror { .. } => (Exit::Refused, "mirror.none", PLACE_HINT),
+        MirrorError::Promoted { .. } => (Exit::Refused, "mirror.promoted", PROMOTED_HINT),
+        MirrorError::OtherRepository { .. } => (Exit::Refused, "mirror.other", PLACE_HINT),
+        MirrorError::WentBack { .. } => (Exit::Damage, "mirror.went_back", WENT_BACK_HINT),
+        MirrorError::TwoBodies { .. } => (Exit::Damage, "mirror.two_bodies", WENT_BACK_HINT),
+    };
+    (exit, code, Some(hint.to_owned()))
 }
 
 /// What helps with a damaged object.
@@ -343,6 +354,14 @@ fn judge_store(kind: StoreErrorKind) -> Judgement {
 }
 
 const ROLE_HINT: &str = "`sbf-repo key list` shows the roles; use a key whose role has the right";
+const AGAIN_HINT: &str = "run the same command again";
+const PLACE_HINT: &str = "mirror into an empty place, or into the mirror of this repository";
+const MIRROR_HINT: &str = "write to the repository that it mirrors; if that is lost, \
+     `sbf-repo mirror promote` makes a repository of the mirror";
+const PROMOTED_HINT: &str = "back up to it, or mirror it; a repository from which it was mirrored \
+     needs another place for its mirrors";
+const WENT_BACK_HINT: &str = "find out who changed one of the two; nothing was copied, and \
+     `sbf-repo check` looks at either";
 const KEPT_HINT: &str = "`sbf-repo check` names what is damaged, and what can be done";
 const DAMAGE_HINT: &str = "run `sbf-repo check --read-data` to see everything that is damaged";
 

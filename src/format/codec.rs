@@ -77,7 +77,7 @@ macro_rules! encode_as_raw_bytes {
 
 encode_as_raw_bytes!(
     RepoId, ChunkId, PackId, PackUid, SegmentId, ClientId, SessionId, SnapshotId, SlotId, KeyId,
-    RecordId, Sha256, Digest
+    RecordId, Sha256, Digest, HistoryId
 );
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use crate::format::codec::Decode;
 use crate::format::codec::Encode;
 use crate::format::codec::decode;
 use crate::format::codec::encode;
+use crate::id::Digest;
+use crate::id::HistoryId;
 use crate::id::RepoId;
 
 /// What never changes about a repository. Stored in clear, signed with the authority key.
@@ -112,6 +114,13 @@ pub enum Change {
         /// Where it is; no credentials.
         url: String,
     },
+    /// Makes a mirror a repository of its own.
+    Promote {
+        /// Names what is written from now on, apart from what the source of the mirror writes.
+        history: HistoryId,
+        /// BLAKE3 of the stored bytes of the first note of the mirror.
+        mirror: Digest,
+    },
 }
 
 impl Config {
@@ -158,7 +167,8 @@ impl Amendment {
                 | Change::Limits(_)
                 | Change::Features(_)
                 | Change::Store(_)
-                | Change::Copy { .. } => continue,
+                | Change::Copy { .. }
+                | Change::Promote { .. } => continue,
             };
             return Err(FormatError::new("amendment", rule, 0));
         }

@@ -43,11 +43,13 @@ pub enum ObjectKind {
     GcVerdict,
     /// What a verdict left valid.
     GcBase,
+    /// A note that a place is a mirror, and how far it is.
+    Mirror,
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Config,
         Self::Amendment,
         Self::Identity,
@@ -64,6 +66,7 @@ impl ObjectKind {
         Self::GcPlan,
         Self::GcVerdict,
         Self::GcBase,
+        Self::Mirror,
     ];
 
     /// The number in the header.
@@ -85,6 +88,7 @@ impl ObjectKind {
             Self::GcPlan => 25,
             Self::GcVerdict => 26,
             Self::GcBase => 27,
+            Self::Mirror => 28,
         }
     }
 
@@ -107,6 +111,7 @@ impl ObjectKind {
             Self::GcPlan => "gc-plan",
             Self::GcVerdict => "gc-verdict",
             Self::GcBase => "gc-base",
+            Self::Mirror => "mirror",
         }
     }
 
@@ -124,7 +129,8 @@ impl ObjectKind {
             | Self::Record
             | Self::GcRegister
             | Self::GcPlan
-            | Self::GcVerdict => Some(SealingKey::Manifest),
+            | Self::GcVerdict
+            | Self::Mirror => Some(SealingKey::Manifest),
         }
     }
 
@@ -135,7 +141,9 @@ impl ObjectKind {
                 64 * 1_048_576
             }
             Self::Outcome => 16 * 1_048_576,
-            Self::Manifest | Self::Record | Self::Forget | Self::Audit => 4 * 1_048_576,
+            Self::Manifest | Self::Record | Self::Forget | Self::Audit | Self::Mirror => {
+                4 * 1_048_576
+            }
             Self::Config | Self::Amendment | Self::Identity => 65_536,
             Self::Session | Self::Heartbeat | Self::GcRegister => 4096,
         }

@@ -169,6 +169,21 @@ pub fn amendment_key(number: u32) -> ObjectKey {
     key(format!("{AMENDMENTS}/{number:08}"))
 }
 
+/// Key of the note of a mirror with this number.
+pub fn mirror_key(number: u32) -> ObjectKey {
+    key(format!("{AMENDMENTS}/{MIRROR}/{number:08}"))
+}
+
+/// The number in the key of a note of a mirror.
+pub fn parse_mirror_key(key: &ObjectKey) -> Result<u32, FormatError> {
+    match segments::<3>(key)? {
+        [AMENDMENTS, MIRROR, text] => {
+            u32::try_from(number(text, 8)?).map_err(|_source| wrong_key())
+        }
+        _ => Err(wrong_key()),
+    }
+}
+
 /// Key of a key slot.
 pub fn slot_key(slot: SlotId) -> ObjectKey {
     key(format!("{KEYS}/{slot}"))
@@ -310,6 +325,8 @@ fn key(text: String) -> ObjectKey {
 pub const CONFIG: &str = "config";
 /// Folder of config amendments.
 pub const AMENDMENTS: &str = "amendments";
+/// Folder, in that of amendments, of the notes of a mirror.
+pub const MIRROR: &str = "mirror";
 /// Folder of key slots.
 pub const KEYS: &str = "keys";
 /// Folder of certificates and revocations.

@@ -16,6 +16,7 @@ pub mod keyslot;
 pub mod layout;
 pub mod manifest;
 pub mod mark;
+pub mod mirror;
 pub mod outcome;
 pub mod pack;
 pub mod record;

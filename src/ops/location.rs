@@ -140,3 +140,14 @@ pub(crate) fn locate_new(options: &OpenOptions) -> Result<Located, OpError> {
     };
     located.during("cannot create the repository")
 }
+
+/// Prepares the store of a mirror, or finds it.
+pub(crate) fn locate_mirror(options: &OpenOptions) -> Result<Located, OpError> {
+    let environment = Arc::clone(&options.environment);
+    let located = match &options.location {
+        Location::Local(path) => Located::mirror_at_path(path, environment),
+        #[cfg(feature = "cloud")]
+        Location::Cloud(location) => Located::in_bucket(location, &options.cloud, environment),
+    };
+    located.during("cannot use the mirror")
+}

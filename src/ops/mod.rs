@@ -10,6 +10,7 @@ pub mod init;
 pub mod key;
 pub mod location;
 pub mod look;
+pub mod mirror;
 pub(crate) mod moved;
 pub mod progress;
 pub mod prune;

@@ -7,16 +7,29 @@ use crate::format::config::Change;
 use crate::format::config::Config;
 use crate::format::envelope::ObjectKind;
 use crate::format::layout;
+use crate::id::Digest;
+use crate::id::HistoryId;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::repository::verified_by_authority;
 use crate::store::Store;
 use std::collections::BTreeSet;
 
+/// What amendments say beside the config, and what stands among them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Amended {
+    /// The mirrors that were promoted, each by the BLAKE3 of its first note, and its history.
+    pub(crate) promoted: Vec<(Digest, HistoryId)>,
+    /// The numbers of a mirror's notes.
+    pub(crate) notes: BTreeSet<u32>,
+}
+
 /// Applies every amendment from number 1 to the first gap.
-pub(crate) fn apply(store: &dyn Store, config: &mut Config) -> Result<(), RepoError> {
+pub(crate) fn apply(store: &dyn Store, config: &mut Config) -> Result<Amended, RepoError> {
+    let mut amended = Amended::default();
     let listed = store.list(layout::AMENDMENTS)?;
     let stored: BTreeSet<_> = listed.into_iter().map(|listed| listed.key).collect();
+    amended.notes.extend(stored.iter().filter_map(|key| layout::parse_mirror_key(key).ok()));
     let keys = (1_u32..).map(|number| (number, layout::amendment_key(number)));
     for (number, key) in keys.take_while(|(_number, key)| stored.contains(key)) {
         let decode = |source| RepoError::Decode { key: key.to_string(), source };
@@ -28,13 +41,13 @@ pub(crate) fn apply(store: &dyn Store, config: &mut Config) -> Result<(), RepoEr
             return Err(decode(FormatError::new("amendment", Rule::RecordRange, 0)));
         }
         for change in amendment.changes {
-            apply_change(config, change);
+            apply_change(config, &mut amended, change);
         }
     }
-    Ok(())
+    Ok(amended)
 }
 
-fn apply_change(config: &mut Config, change: Change) {
+fn apply_change(config: &mut Config, amended: &mut Amended, change: Change) {
     match change {
         Change::Features(features) => config.features = features,
         Change::Profile(profile) => {
@@ -47,5 +60,6 @@ fn apply_change(config: &mut Config, change: Change) {
         Change::Store(mode) => config.store = mode,
         // Copies are for commands that know other stores.
         Change::Copy { .. } => {}
+        Change::Promote { history, mirror } => amended.promoted.push((mirror, history)),
     }
 }

@@ -9,6 +9,7 @@ use crate::id::KeyId;
 use crate::id::PackId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
+use crate::repo::mirror::error::MirrorError;
 use crate::store::StoreError;
 
 /// A repository operation cannot go on.
@@ -210,6 +211,13 @@ pub enum RepoError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// A mirror is not to be used so.
+    #[error(transparent)]
+    Mirror {
+        /// Why.
+        #[from]
+        source: MirrorError,
+    },
     /// A worker thread ended without a result.
     #[error("a worker thread ended early")]
     WorkerLost,
@@ -326,6 +334,7 @@ impl RepoError {
             | Self::VerifyFailed { .. }
             | Self::Fenced { .. }
             | Self::NotGivenUp { .. }
+            | Self::Mirror { .. }
             | Self::Unsettled { .. }
             | Self::WorkerLost
             | Self::Local { .. }

@@ -47,6 +47,7 @@ impl Repository {
     ///
     /// Errors: [`RepoError::RoleLacks`] if a new client is to be certified without the authority.
     pub(crate) fn grant(&self, grant: Grant, secret: NewSecret<'_>) -> Result<(), RepoError> {
+        self.check_no_mirror()?;
         let Grant { slot, holder, label } = grant;
         let (role, keys) = match holder {
             Holder::Same => (self.role(), self.keys.keys.clone()),
@@ -88,6 +89,7 @@ impl Repository {
 
     /// Deletes a slot, damaged or not.
     pub(crate) fn remove_slot(&self, key: &ObjectKey) -> Result<(), RepoError> {
+        self.check_no_mirror()?;
         Ok(self.store.delete(key)?)
     }
 

@@ -176,7 +176,8 @@ impl History {
                 Ok((outcome, stored)) => {
                     history.outcomes.push(session);
                     if let Outcome::Commit(commit) = outcome {
-                        history.fold(session, &commit, listed);
+                        let received = repository.received(session, listed);
+                        history.fold(session, &commit, received);
                         if session.client == repository.keys.client {
                             own.push((session, commit, stored));
                         }
@@ -193,6 +194,12 @@ impl History {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if repository.is_mirror() {
+            // Outcomes may be copied before others on which they rely.
+            let listed = repository.segment_lengths()?.into_iter();
+            let is_new = |segment: &SegmentRef| segment.session.epoch >= epoch_min;
+            history.segments.extend(listed.map(|(segment, _length)| segment).filter(is_new));
         }
         history.heads = heads(&own);
         history.snapshots.sort_by_key(|live| (live.received, live.snapshot));
@@ -266,7 +273,7 @@ impl History {
         self
     }
 
-    fn fold(&mut self, session: SessionRef, commit: &Commit, listed: &Listed) {
+    fn fold(&mut self, session: SessionRef, commit: &Commit, received: i64) {
         self.segments.extend(commit.segments.iter().map(|&name| SegmentRef::from(name)));
         if let Subject::Snapshot { manifest, source } = &commit.subject {
             self.snapshots.push(LiveSnapshot {
@@ -274,7 +281,7 @@ impl History {
                 snapshot: session.session.into(),
                 manifest: *manifest,
                 source: source.clone(),
-                received: received_seconds(listed),
+                received,
             });
         }
     }

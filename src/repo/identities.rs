@@ -111,6 +111,15 @@ impl Identities {
         }
     }
 
+    /// The body of an object that any client must have signed.
+    pub(crate) fn by_any_client(
+        &self,
+        repository: RepoId,
+        object: Opened,
+    ) -> Result<Vec<u8>, RepoError> {
+        self.signed(repository, object, |subject| matches!(subject, Subject::Client(_)))
+    }
+
     /// The body of an object that a client must have signed.
     pub(crate) fn by_client(
         &self,

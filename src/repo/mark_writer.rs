@@ -71,6 +71,7 @@ pub(crate) fn store_record(
     if !signs(keys.role) {
         return Err(keys.lacks("signing records"));
     }
+    repository.check_no_mirror()?;
     let folder = format!("{}/{kind}/{}", layout::RECORDS, keys.client);
     let listed = repository.list_keys(&folder)?;
     let numbers = listed.iter().filter_map(|key| layout::parse_record_key(kind, key).ok());
@@ -92,6 +93,7 @@ pub(crate) fn store_record(
 
 fn maintenance(repository: &Repository) -> Result<Signer, RepoError> {
     let keys = &repository.keys;
+    repository.check_no_mirror()?;
     let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks("forgetting snapshots"))?;
     Ok(Signer::new(&Secret::new(seed)))
 }

@@ -25,6 +25,7 @@ pub(crate) mod keyring;
 pub(crate) mod leftovers;
 pub(crate) mod mark_writer;
 pub(crate) mod marks;
+pub(crate) mod mirror;
 pub(crate) mod mode;
 pub(crate) mod objects;
 pub(crate) mod open_sessions;

@@ -78,6 +78,14 @@ impl Repository {
     ///
     /// Errors: [`RepoError::RoleLacks`] without the authority's key; whatever the store says.
     pub(crate) fn amend_store_mode(&self, mode: StoreMode) -> Result<(), RepoError> {
+        self.check_no_mirror()?;
+        self.amend(vec![Change::Store(mode)])
+    }
+
+    /// Stores an amendment, which counts from the next opening on.
+    ///
+    /// Errors: [`RepoError::RoleLacks`] without the authority's key; whatever the store says.
+    pub(crate) fn amend(&self, changes: Vec<Change>) -> Result<(), RepoError> {
         let authority = self.keys.keys.authority.ok_or_else(|| self.keys.lacks("amendments"))?;
         let authority = Signer::new(&Secret::new(authority));
         let listed = self.store.list(layout::AMENDMENTS)?;
@@ -88,7 +96,7 @@ impl Repository {
         };
         let number = 1 + to_u32((1..=to_u32(listed.len())).take_while(stored).count());
         let created = self.environment.now().0;
-        let amendment = Amendment { number, created, changes: vec![Change::Store(mode)] };
+        let amendment = Amendment { number, created, changes };
         let (kind, key) = (ObjectKind::Amendment, layout::amendment_key(number));
         let body = amendment.encode();
         let bytes = objects::sign_clear(kind, self.id(), key.as_str(), &body, &authority);

@@ -30,6 +30,7 @@ use crate::repo::first::first_keys;
 use crate::repo::identities::Identities;
 use crate::repo::kept::Kept;
 use crate::repo::keyring::KeyRing;
+use crate::repo::mirror::state::MirrorState;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
 use crate::repo::slots;
@@ -59,6 +60,8 @@ pub struct Repository {
     pub(crate) state: Option<StateDirectory>,
     /// What this host keeps of a store that is asked over a network.
     pub(crate) kept: Option<Arc<Kept>>,
+    /// What the notes of a mirror say, if this is one or was one.
+    pub(crate) mirror: Option<Arc<MirrorState>>,
 }
 
 /// A repository that was found and not yet opened.
@@ -88,21 +91,23 @@ impl Located {
         }
     }
 
+    /// A place for a mirror in a directory, made if it is missing; only an empty directory or one
+    /// that holds nothing but a repository will do.
+    pub(crate) fn mirror_at_path(
+        path: &Path,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self, RepoError> {
+        refuse_others(path, MIRROR_FOLDERS)?;
+        Ok(Self::new(Arc::new(PosixStore::create(path)?), environment))
+    }
+
     /// A place for a repository, made if it is missing; only an empty directory or one that an
     /// interrupted `init` left will do.
     pub(crate) fn create_at_path(
         path: &Path,
         environment: Arc<dyn Environment>,
     ) -> Result<Self, RepoError> {
-        if let Ok(entries) = std::fs::read_dir(path) {
-            let foreign = entries.filter_map(Result::ok).any(|entry| {
-                let name = entry.file_name();
-                !FIRST_FOLDERS.iter().any(|folder| name == *folder)
-            });
-            if foreign {
-                return Err(RepoError::NotEmpty { location: path.display().to_string() });
-            }
-        }
+        refuse_others(path, FIRST_FOLDERS)?;
         Ok(Self::new(Arc::new(PosixStore::create(path)?), environment))
     }
 
@@ -193,12 +198,15 @@ impl Located {
         if config.repository != repository || config.authority != authority {
             return Err(decode(FormatError::new("config", Rule::ManifestPlace, 0)));
         }
-        amendments::apply(store, &mut config)?;
+        let amended = amendments::apply(store, &mut config)?;
         check_features(&config.features.read, "read")?;
         if config.store == StoreMode::NoRegisters {
             store.give_up_conditions();
         }
-        let cache = cache.map(|cache| cache.for_repository(repository));
+        // What is remembered of the source of a promoted mirror says nothing about the mirror.
+        let remembered = amended.promoted.last().map(|(_mirror, history)| *history);
+        let remembered = remembered.map_or(repository, |history| RepoId::new(*history.as_bytes()));
+        let cache = cache.map(|cache| cache.for_repository(remembered));
         let kept = store.traffic().map(|_remote| Arc::new(Kept::new(cache.as_ref())));
         let mut opened = Repository {
             store: Arc::clone(&self.store),
@@ -207,10 +215,14 @@ impl Located {
             config: Arc::new(config),
             identities: Arc::default(),
             cache,
-            state: state.map(|state| state.for_repository(repository)),
+            state: state.map(|state| state.for_repository(remembered)),
             kept,
+            mirror: None,
         };
-        opened.identities = Arc::new(Identities::load(&opened)?);
+        let identities = Identities::load(&opened)?;
+        let mirror = MirrorState::load(store, &opened.keys, &identities, &amended)?;
+        opened.identities = Arc::new(identities);
+        opened.mirror = mirror.map(Arc::new);
         Ok(opened)
     }
 
@@ -334,6 +346,7 @@ impl Repository {
 
     /// Checks that this program may write.
     pub(crate) fn check_writable(&self) -> Result<(), RepoError> {
+        self.check_no_mirror()?;
         check_features(&self.config.features.write, "write")
     }
 
@@ -422,6 +435,16 @@ pub(crate) fn verified_by_authority(
     signed.verified(repository, authority)
 }
 
+/// Refuses a directory that has entries of other names.
+fn refuse_others(path: &Path, folders: &[&str]) -> Result<(), RepoError> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+    let mut names = entries.map(|entry| entry.file_name());
+    if names.any(|name| !folders.iter().any(|folder| name == *folder)) {
+        return Err(RepoError::NotEmpty { location: path.display().to_string() });
+    }
+    Ok(())
+}
+
 fn check_features(names: &[String], right: &'static str) -> Result<(), RepoError> {
     match names.iter().find(|name| !KNOWN_FEATURES.contains(&name.as_str())) {
         Some(feature) => Err(RepoError::Feature { feature: feature.clone(), right }),
@@ -444,3 +467,23 @@ const CONFIG_BYTES_MAX: u64 = 65_536;
 const CREATE_ATTEMPTS: u32 = 4;
 /// What an interrupted `init` may have left.
 pub(crate) const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
+/// What the directory of a mirror has.
+const MIRROR_FOLDERS: &[&str] = &[
+    layout::CONFIG,
+    layout::AMENDMENTS,
+    layout::KEYS,
+    layout::IDENTITIES,
+    layout::PACKS,
+    layout::INDEX,
+    layout::MANIFESTS,
+    layout::OUTCOMES,
+    layout::FORGET,
+    layout::AUDIT,
+    layout::RECORDS,
+    layout::INVENTORY,
+    layout::GC,
+    layout::SESSIONS,
+    layout::HEARTBEATS,
+    "probe",
+    "tmp",
+];

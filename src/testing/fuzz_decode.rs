@@ -29,6 +29,7 @@ use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::format::manifest::Manifest;
+use crate::format::mirror::MirrorNote;
 use crate::format::outcome::Outcome;
 use crate::format::pack::PackDirectory;
 use crate::format::pack::PackHeader;
@@ -65,6 +66,7 @@ pub enum Input {
     Plan,
     Verdict,
     Base,
+    MirrorNote,
     PackHeader,
     PackDirectory,
     PackTrailer,
@@ -97,6 +99,7 @@ impl Input {
         (Self::Plan, "plan"),
         (Self::Verdict, "verdict"),
         (Self::Base, "base"),
+        (Self::MirrorNote, "mirror-note"),
         (Self::PackHeader, "pack-header"),
         (Self::PackDirectory, "pack-directory"),
         (Self::PackTrailer, "pack-trailer"),
@@ -150,6 +153,7 @@ pub fn decode(input: Input, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
         Input::Plan => Plan::decode(bytes).map(|record| record.encode()),
         Input::Verdict => Verdict::decode(bytes).map(|record| record.encode()),
         Input::Base => Base::decode(bytes).map(|record| record.encode()),
+        Input::MirrorNote => MirrorNote::decode(bytes).map(|record| record.encode()),
         Input::PackHeader => decode_pack_header(bytes),
         Input::PackDirectory => PackDirectory::decode(bytes).map(|record| record.encode()),
         Input::PackTrailer => decode_pack_trailer(bytes),

@@ -66,6 +66,7 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("KEY_BYTES_MAX", number(key::KEY_BYTES_MAX)),
         ("CONFIG", text(layout::CONFIG)),
         ("AMENDMENTS", text(layout::AMENDMENTS)),
+        ("MIRROR", text(layout::MIRROR)),
         ("KEYS", text(layout::KEYS)),
         ("IDENTITIES", text(layout::IDENTITIES)),
         ("SESSIONS", text(layout::SESSIONS)),

@@ -20,6 +20,8 @@ mod heartbeats;
 mod malicious;
 mod malicious_target;
 mod memory;
+mod mirror;
+mod mirror_program;
 mod mutations;
 mod prune;
 mod prune_cli;

@@ -87,6 +87,7 @@ fn memory_max(input: Input) -> usize {
         Input::Plan
         | Input::Verdict
         | Input::Base
+        | Input::MirrorNote
         | Input::Register
         | Input::Segment
         | Input::PackDirectory

@@ -14,6 +14,7 @@ use sbf_repo::format::layout::GcObject;
 use sbf_repo::format::layout::parse_gc_key;
 use sbf_repo::format::manifest::Manifest;
 use sbf_repo::format::mark::check_members;
+use sbf_repo::format::mirror::MirrorNote;
 use sbf_repo::format::pack::PackKind;
 use sbf_repo::format::pack::PackTrailer;
 use sbf_repo::format::pack::Wrap;
@@ -196,6 +197,10 @@ fn check_place(word: &str, vector: &Vector) -> Result<(), Refusal> {
                 GcObject::Body(_) => panic!("a body is no register"),
             };
             Register::decode(body)?.check_place(number, step)?;
+        }
+        "mirror-note" => {
+            let number = vector.number("number").try_into().unwrap();
+            MirrorNote::decode(body)?.check_place(number)?;
         }
         "manifest" => {
             let place = vector.text("place");
@@ -396,7 +401,7 @@ fn kind(vector: &Vector) -> ObjectKind {
 /// The headers that a vector of an input may have.
 fn inputs_of(word: &str) -> &'static [&'static str] {
     match word {
-        "amendment" | "heartbeat" | "plan" | "verdict" | "base" => &["number"],
+        "amendment" | "heartbeat" | "plan" | "verdict" | "base" | "mirror-note" => &["number"],
         "register" => &["place"],
         "slot" => &["repository", "slot"],
         "manifest" => &["repository", "place", "sha256"],

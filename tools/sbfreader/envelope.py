@@ -33,6 +33,7 @@ KINDS = {kind.word: kind for kind in [
     Kind(25, "gc-plan", "manifest", 67108864, False),
     Kind(26, "gc-verdict", "manifest", 67108864, False),
     Kind(27, "gc-base", "index", 67108864, False),
+    Kind(28, "mirror", "manifest", 4194304, False),
 ]}
 
 Header = namedtuple("Header", "kind codec generation raw_length nonce")

@@ -10,6 +10,7 @@ KEY_BYTES_MAX = 512
 FORMS = {
     "config": ["config"],
     "amendment": ["amendments", ("number", "from1", 8, 32)],
+    "mirror": ["amendments", "mirror", ("number", "from1", 8, 32)],
     "slot": ["keys", ("slot", "hex", 32)],
     "identity": ["ids", ("number", "from1", 8, 32)],
     "session": ["sessions", ("client", "hex", 32), ("epoch", "number", 12, 64), ("session", "hex", 32)],

@@ -42,7 +42,8 @@ FORMAT = Checked(U32, lambda version: require(version == FORMAT_VERSION, "CONFIG
 CONFIG = Checked(Struct("Config", format=FORMAT, repository=ID16, created=I64, authority=ID32, features=FEATURES,
                         profiles=List(PROFILE), limits=LIMITS, store=STORE_MODE), _check_config)
 COPY = Struct("Copy", name=TEXT, url=TEXT)
-CHANGE = Enum(Features=FEATURES, Profile=PROFILE, Limits=LIMITS, Store=STORE_MODE, Copy=COPY)
+PROMOTE = Struct("Promote", history=ID16, mirror=ID32)
+CHANGE = Enum(Features=FEATURES, Profile=PROFILE, Limits=LIMITS, Store=STORE_MODE, Copy=COPY, Promote=PROMOTE)
 AMENDMENT = Struct("Amendment", number=U32, created=I64, changes=List(CHANGE))
 
 # Slots and identities (04)
@@ -171,6 +172,12 @@ BASE_CHECKPOINT = Struct("BaseCheckpoint", session=ID16, client=ID16, source=TEX
 BASE = Struct("Base", number=U64,
               snapshots=sorted_list(BASE_SNAPSHOT, "snapshots", key=lambda snapshot: snapshot.snapshot),
               checkpoints=List(BASE_CHECKPOINT), segments=sorted_list(SEGMENT_NAME, "segments"))
+
+# Notes of mirrors (15)
+
+RECEIPT = Struct("Receipt", session=ID16, received=I64)
+MIRROR_NOTE = Struct("MirrorNote", number=U32, time=I64, source=TEXT,
+                     receipts=sorted_list(RECEIPT, "receipts", key=lambda receipt: receipt.session))
 
 STEP_WORDS = ["plan", "verdict", "done"]
 

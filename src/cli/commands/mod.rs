@@ -10,6 +10,7 @@ pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
+pub(crate) mod mirror;
 pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod session;
@@ -39,6 +40,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
+        Command::Mirror(arguments) => mirror::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
     }

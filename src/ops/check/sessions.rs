@@ -89,7 +89,8 @@ pub(crate) fn check_sessions(
     // A sweep may have removed announcements since; then a newer base has what they came to.
     let moved = !unannounced.is_empty()
         && History::load(repository).during(what)?.verdict != history.verdict;
-    for session in unannounced.into_iter().filter(|_session| !moved) {
+    unannounced.retain(|session| !moved && !repository.is_copied(**session));
+    for session in unannounced {
         let key = session.announcement_key();
         let effect = "the session has an outcome and no announcement".to_owned();
         report.note(Finding::loss("session.missing", key.to_string(), effect), progress);

@@ -26,7 +26,6 @@ use crate::repo::gc::pulse::Pulse;
 use crate::repo::history::heads;
 use crate::repo::history::is_missing;
 use crate::repo::history::load_outcome;
-use crate::repo::history::received_seconds;
 use crate::repo::index::load::whole_segments_of;
 use crate::repo::repository::Repository;
 use std::collections::BTreeMap;
@@ -140,7 +139,7 @@ impl View {
             let (outcome, digest) = loaded?;
             match outcome {
                 Outcome::Commit(commit) => {
-                    let received = received_seconds(&listed);
+                    let received = repository.received(session, &listed);
                     view.commits.push(Committed { session, commit, digest, received });
                 }
                 Outcome::Fence(_) => {
