@@ -26,6 +26,7 @@ mod mutations;
 mod prune;
 mod prune_cli;
 mod prune_desk;
+mod prune_power_loss;
 mod prune_races;
 mod races;
 mod reader;
