@@ -65,6 +65,15 @@ pub(crate) struct GlobalArguments {
     pub(crate) no_cache: bool,
 }
 
+/// Where else a repository is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CopyArguments {
+    /// Read from this mirror of the repository what the repository itself does not give, be it
+    /// missing, damaged or out of reach; may be repeated
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) from_copy: Vec<String>,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -1,5 +1,6 @@
 //! What every command works with: its options, its output, and the way to the repository.
 
+use crate::cli::arguments::CopyArguments;
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
@@ -11,6 +12,8 @@ use crate::cli::secrets;
 use crate::cli::secrets::SecretSource;
 use crate::cli::stop::Stop;
 use crate::cli::words;
+use crate::ops::copies::WithCopies;
+use crate::ops::copies::open_with_copies;
 use crate::ops::location;
 use crate::ops::location::Location;
 use crate::ops::location::OpenOptions;
@@ -58,6 +61,43 @@ impl Context {
         let repository = location::open(&options, &credential)?;
         self.tell_lag(&repository);
         Ok(self.opened.get_or_init(|| repository).clone())
+    }
+
+    /// Opens the repository to read from it, and from copies what it does not give.
+    pub(crate) fn open_with_copies(&self, copies: &CopyArguments) -> Result<WithCopies, Failure> {
+        if copies.from_copy.is_empty() {
+            return Ok(WithCopies::alone(self.open()?));
+        }
+        let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
+        let (own, copies) = (self.open_options()?, self.copy_options(copies)?);
+        let opened = open_with_copies(&own, &copies, &credential)?;
+        for warning in &opened.warnings {
+            self.output.warn(warning);
+        }
+        self.tell_lag(&opened.repository);
+        self.opened.get_or_init(|| opened.repository.clone());
+        Ok(opened)
+    }
+
+    /// What the copies are opened with.
+    pub(crate) fn copy_options(&self, copies: &CopyArguments) -> Result<Vec<OpenOptions>, Failure> {
+        let options = |text: &String| Ok(self.options_for(text.parse()?));
+        copies.from_copy.iter().map(options).collect()
+    }
+
+    /// Says how much the copies of a repository gave.
+    pub(crate) fn tell_help(&self, opened: &WithCopies) {
+        let count = opened.helped_count();
+        if count > 0 {
+            self.output.warn(&format!(
+                "{} by a copy: run `sbf-repo check --read-data` on the repository",
+                if count == 1 {
+                    "one read was served".to_owned()
+                } else {
+                    format!("{count} reads were served")
+                },
+            ));
+        }
     }
 
     /// Says, if everything is to be told, what was asked of a store over a network.

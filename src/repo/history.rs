@@ -361,7 +361,9 @@ pub(crate) fn load_outcome(
     let length_max = length_max(ObjectKind::Outcome);
     let accept = |bytes: &[u8]| Ok((open_outcome(repository, session, bytes)?, digest(bytes)));
     match repository.config.store {
-        StoreMode::NoRegisters => accept(&repository.store.read(&key, length_max)?),
+        StoreMode::NoRegisters => {
+            repository.read_or_copy(|store| accept(&store.read(&key, length_max)?))
+        }
         StoreMode::Registers => repository.read_kept(&key, length_max, accept),
     }
 }

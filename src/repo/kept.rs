@@ -11,6 +11,7 @@ use crate::repo::error::RepoError;
 use crate::repo::joined::READS_AT_ONCE;
 use crate::repo::repository::Repository;
 use crate::repo::shelf::Shelf;
+use crate::store::Store;
 use crate::store::StoreError;
 use std::ops::Range;
 use std::path::Path;
@@ -79,7 +80,7 @@ impl Repository {
         accept: impl Fn(&[u8]) -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
         let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else {
-            return accept(&self.store.read(key, length_max)?);
+            return self.read_or_copy(|store| accept(&store.read(key, length_max)?));
         };
         let name = shelf_name(key);
         if let Some(bytes) = shelf.whole(&name) {
@@ -88,10 +89,12 @@ impl Repository {
                 Err(_not_what_it_should_be) => shelf.remove(&name),
             }
         }
-        let bytes = self.store.read(key, length_max)?;
-        let accepted = accept(&bytes)?;
-        shelf.put(&name, &bytes);
-        Ok(accepted)
+        self.read_or_copy(|store| {
+            let bytes = store.read(key, length_max)?;
+            let accepted = accept(&bytes)?;
+            shelf.put(&name, &bytes);
+            Ok(accepted)
+        })
     }
 
     /// Keeps an object that was stored just now, since it is read soon.
@@ -129,13 +132,14 @@ impl Repository {
     /// is wanted lies in it more often than not.
     pub(crate) fn fetch_tree_part(
         &self,
+        store: &dyn Store,
         pack: &IndexedPack,
         range: &Range<u64>,
         buffer: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
         let key = pack.reference().key();
         let Some(kept) = self.kept.as_ref().filter(|_| pack.length <= WHOLE_BYTES_MAX) else {
-            return self.store.read_range(&key, range.clone(), buffer);
+            return store.read_range(&key, range.clone(), buffer);
         };
         let name = Digest::new(*pack.id.as_bytes());
         let mut last = kept.last();
@@ -149,11 +153,11 @@ impl Repository {
         {
             return Ok(());
         }
-        let whole = self.store.read(&key, pack.length)?;
+        let whole = store.read(&key, pack.length)?;
         let is_whole = Digest::new(blake3(&whole)) == name;
         if !is_whole || !copy_part(&whole, range, buffer) {
             // Damaged somewhere, perhaps elsewhere: what is wanted is judged by itself.
-            return self.store.read_range(&key, range.clone(), buffer);
+            return store.read_range(&key, range.clone(), buffer);
         }
         let on_shelf =
             kept.trees.as_ref().is_some_and(|trees| trees.put(&pack.id.to_string(), &whole));

@@ -9,6 +9,7 @@ pub(crate) mod bucket;
 pub(crate) mod cache;
 pub(crate) mod closure;
 pub(crate) mod content_digest;
+pub(crate) mod copies;
 pub(crate) mod damage;
 pub(crate) mod decision;
 pub(crate) mod environment;

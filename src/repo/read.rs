@@ -23,6 +23,7 @@ use crate::repo::index::run::RunBlock;
 use crate::repo::packkey;
 use crate::repo::repository::Repository;
 use crate::repo::valid::load_valid;
+use crate::store::Store;
 use crate::units::to_u64;
 use crate::units::to_usize32;
 use std::cell::RefCell;
@@ -49,6 +50,14 @@ pub(crate) struct ChunkReader {
 pub(crate) struct OpenBlock {
     pub(crate) pack: PackId,
     pub(crate) plaintext: Arc<Vec<u8>>,
+}
+
+/// Where the stored bytes of a block come from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    store: &'a dyn Store,
+    /// The bytes, if they were read already.
+    given: Option<&'a [u8]>,
 }
 
 impl ChunkReader {
@@ -115,9 +124,16 @@ impl ChunkReader {
         given: Option<&[u8]>,
     ) -> Result<OpenBlock, RepoError> {
         let (run, block) = self.index.block(at).ok_or(RepoError::WorkerLost)?;
-        let mut plaintext = Vec::new();
-        let pack = self.open_into(kind, &run, &block, given, &mut plaintext)?;
-        Ok(OpenBlock { pack, plaintext: Arc::new(plaintext) })
+        let open = |store: &dyn Store, given: Option<&[u8]>| {
+            let mut plaintext = Vec::new();
+            let from = Source { store, given };
+            let pack = self.open_into(from, kind, &run, &block, &mut plaintext)?;
+            Ok(OpenBlock { pack, plaintext: Arc::new(plaintext) })
+        };
+        match given {
+            Some(_) => open(self.repository.store.as_ref(), given),
+            None => self.repository.read_or_copy(|store| open(store, None)),
+        }
     }
 
     /// A chunk of an open block, verified.
@@ -155,10 +171,10 @@ impl ChunkReader {
 
     fn open_into(
         &self,
+        from: Source<'_>,
         kind: PackKind,
         run: &Run,
         block: &RunBlock,
-        given: Option<&[u8]>,
         plaintext: &mut Vec<u8>,
     ) -> Result<PackId, RepoError> {
         let pack = run.packs().get(to_usize32(block.pack)).ok_or(RepoError::WorkerLost)?;
@@ -183,13 +199,13 @@ impl ChunkReader {
             aead::open(&key, &block::nonce(number), &place, stored)
                 .map_err(|source| wrong(source.into()))
         };
-        match given {
+        match from.given {
             Some(given) => {
                 stored.clear();
                 stored.extend_from_slice(given);
                 open(&mut stored)?;
             }
-            None => self.open_stored(kind, pack, &block.range, &mut stored, &open)?,
+            None => self.open_stored(from.store, kind, pack, &block.range, &mut stored, &open)?,
         }
         match &block.codec {
             BlockCodec::Zstd => decompressor
@@ -217,6 +233,7 @@ impl ChunkReader {
     /// Reads the stored bytes of a block, from what is kept on this host if `open` takes that.
     fn open_stored(
         &self,
+        store: &dyn Store,
         kind: PackKind,
         pack: &IndexedPack,
         range: &Range<u64>,
@@ -224,7 +241,7 @@ impl ChunkReader {
         open: &dyn Fn(&mut Vec<u8>) -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
         if kind == PackKind::Data {
-            self.repository.store.read_range(&pack.reference().key(), range.clone(), stored)?;
+            store.read_range(&pack.reference().key(), range.clone(), stored)?;
             return open(stored);
         }
         if let Some(kept) = &self.repository.kept
@@ -235,7 +252,7 @@ impl ChunkReader {
                 Err(_not_what_it_should_be) => kept.drop_tree(pack),
             }
         }
-        self.repository.fetch_tree_part(pack, range, stored)?;
+        self.repository.fetch_tree_part(store, pack, range, stored)?;
         open(stored)
     }
 

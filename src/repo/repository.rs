@@ -111,6 +111,11 @@ impl Located {
         Ok(Self::new(Arc::new(PosixStore::create(path)?), environment))
     }
 
+    /// The same place through another store.
+    pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, environment: Arc::clone(&self.environment) }
+    }
+
     /// Its store.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -363,9 +368,31 @@ impl Repository {
         key: &ObjectKey,
         place: &str,
     ) -> Result<(Vec<u8>, Opened), RepoError> {
-        let bytes = self.store.read(key, length_max(kind))?;
-        let opened = self.open_object(kind, key, place, &bytes)?;
-        Ok((bytes, opened))
+        let open = |store: &dyn Store| {
+            let bytes = store.read(key, length_max(kind))?;
+            let opened = self.open_object(kind, key, place, &bytes)?;
+            Ok((bytes, opened))
+        };
+        self.read_or_copy(open)
+    }
+
+    /// Reads from the store, or from the first copy that has it undamaged; the error is that of
+    /// the store.
+    pub(crate) fn read_or_copy<T>(
+        &self,
+        read: impl Fn(&dyn Store) -> Result<T, RepoError>,
+    ) -> Result<T, RepoError> {
+        let error = match read(self.store.as_ref()) {
+            Err(error) if error.is_damage() => error,
+            read => return read,
+        };
+        for copy in self.store.copies() {
+            if let Ok(read) = read(copy.as_ref()) {
+                self.store.note_help();
+                return Ok(read);
+            }
+        }
+        Err(error)
     }
 
     /// Opens the bytes of a sealed object that this client must have signed.

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "cloud")]
 pub(crate) mod cloud;
+pub(crate) mod fallback;
 pub(crate) mod held;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
@@ -20,6 +21,7 @@ pub(crate) mod vfs;
 use crate::key::ObjectKey;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Objects by key. All calls block; all may be used from many threads at once.
@@ -84,6 +86,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Creates objects from now on without the condition that none has their key, where a store
     /// refuses conditions ([`StoreErrorKind::Unsupported`]): what was there before may be replaced.
     fn give_up_conditions(&self) {}
+
+    /// Stores that have the same objects under the same keys, for what turns out to be damaged.
+    fn copies(&self) -> &[Arc<dyn Store>] {
+        &[]
+    }
+
+    /// Says that a copy gave what this store did not.
+    fn note_help(&self) {}
 
     /// Where the store is, for messages: a path or a URL without credentials.
     fn location(&self) -> String;

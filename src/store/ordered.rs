@@ -79,6 +79,14 @@ impl Store for OrderedStore {
         self.inner.give_up_conditions();
     }
 
+    fn copies(&self) -> &[Arc<dyn Store>] {
+        self.inner.copies()
+    }
+
+    fn note_help(&self) {
+        self.inner.note_help();
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

@@ -60,6 +60,14 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().give_up_conditions();
     }
 
+    fn copies(&self) -> &[Arc<dyn Store>] {
+        self.as_ref().copies()
+    }
+
+    fn note_help(&self) {
+        self.as_ref().note_help();
+    }
+
     fn location(&self) -> String {
         self.as_ref().location()
     }

@@ -14,6 +14,7 @@ mod forget;
 mod forget_crash;
 mod forget_program;
 mod forget_races;
+mod from_copy;
 mod full_disk;
 mod healing;
 mod heartbeats;

@@ -1,5 +1,6 @@
 //! `check`: is everything there, and does it read back?
 
+use crate::cli::arguments::CopyArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -9,6 +10,7 @@ use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
 use crate::ops::check::Depth;
 use crate::ops::check::check;
+use crate::ops::copies::name_copies;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::units::human_bytes;
@@ -28,6 +30,9 @@ pub(crate) struct CheckArguments {
     /// Threads that read [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Say which damaged packs this mirror of the repository has whole; may be repeated
+    #[arg(long, value_name = "LOCATION")]
+    from_copy: Vec<String>,
 }
 
 /// Runs the command.
@@ -35,8 +40,15 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     let depth = if arguments.read_data { Depth::ReadData } else { Depth::Structure };
     let mut options = CheckOptions::new(depth);
     options.threads = arguments.threads.map_or(options.threads, usize::from);
-    let report = check(&context.open()?, &options, &Reported(&context.progress))?;
+    let repository = context.open()?;
+    let mut report = check(&repository, &options, &Reported(&context.progress))?;
     context.progress.end();
+    if !arguments.from_copy.is_empty() {
+        let copies = CopyArguments { from_copy: arguments.from_copy.clone() };
+        let healable = name_copies(&repository, &mut report, &context.copy_options(&copies)?)?;
+        let packs = words::count(healable, "damaged pack");
+        context.output.note(format_args!("a copy has {packs} whole"));
+    }
     let exit = if report.is_damaged() { Exit::Damage } else { Exit::Success };
     tell(context, &report);
     Ok(context.output.finish(&report, exit))

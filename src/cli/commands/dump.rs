@@ -1,5 +1,6 @@
 //! `dump`: one file of a snapshot to standard output.
 
+use crate::cli::arguments::CopyArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -19,6 +20,8 @@ pub(crate) struct DumpArguments {
     /// SNAPSHOT:PATH, or SNAPSHOT if it holds one file; see `sbf-repo restore --help`
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     selector: OsString,
+    #[command(flatten)]
+    copies: CopyArguments,
 }
 
 /// Runs the command.
@@ -28,8 +31,9 @@ pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<Exit, 
         return Err(Failure::usage(why.to_owned()).with_hint("use `sbf-repo restore --json`"));
     }
     let selector = Selector::parse(arguments.selector.as_bytes())?;
-    let repository = context.open()?;
-    let selected = context.select(&repository, &selector)?;
-    dump(&repository, &selected, &mut &*context.output, &context.progress)?;
+    let opened = context.open_with_copies(&arguments.copies)?;
+    let selected = context.select(&opened.repository, &selector)?;
+    dump(&opened.repository, &selected, &mut &*context.output, &context.progress)?;
+    context.tell_help(&opened);
     Ok(Exit::Success)
 }

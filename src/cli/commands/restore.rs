@@ -1,5 +1,6 @@
 //! `restore`: from a snapshot to files.
 
+use crate::cli::arguments::CopyArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -62,6 +63,8 @@ pub(crate) struct RestoreArguments {
     /// Restore everything that is intact, and list what is not
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    copies: CopyArguments,
     /// Threads that read and write [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -82,26 +85,30 @@ enum Owner {
 pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit, Failure> {
     let selector = Selector::parse(arguments.selector.as_bytes())?;
     if arguments.to_command {
-        return run_command(context, &selector, &arguments.command);
+        return run_command(context, &selector, &arguments);
     }
+    let opened = context.open_with_copies(&arguments.copies)?;
     let options = options_of(arguments)?;
-    let repository = context.open()?;
-    let selected = context.select(&repository, &selector)?;
-    let report = restore(&repository, &selected, &options, &Reported(&context.progress))?;
+    let repository = &opened.repository;
+    let selected = context.select(repository, &selector)?;
+    let report = restore(repository, &selected, &options, &Reported(&context.progress))?;
     context.progress.end();
+    context.tell_help(&opened);
     Ok(tell(context, &selected, &options, &report))
 }
 
 fn run_command(
     context: &Context,
     selector: &Selector,
-    command: &[OsString],
+    arguments: &RestoreArguments,
 ) -> Result<Exit, Failure> {
-    let repository = context.open()?;
-    let selected = context.select(&repository, selector)?;
+    let opened = context.open_with_copies(&arguments.copies)?;
+    let repository = &opened.repository;
+    let selected = context.select(repository, selector)?;
     let progress = Reported(&context.progress);
-    let bytes = restore_to_command(&repository, &selected, command, &progress)?;
+    let bytes = restore_to_command(repository, &selected, &arguments.command, &progress)?;
     context.progress.end();
+    context.tell_help(&opened);
     let id = selected.snapshot().to_string();
     context.output.note(format_args!("the command took {}", human_bytes(bytes)));
     Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes }), Exit::Success))
