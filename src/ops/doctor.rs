@@ -13,6 +13,7 @@ use crate::repo::repository::Repository;
 use serde::Serialize;
 
 pub use crate::repo::mode::ProbeReport;
+pub use crate::repo::mode::StoreIdentity;
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Thoroughness {
 pub struct DoctorReport {
     /// Where it is.
     pub location: String,
+    /// As whom it is used, if it asks.
+    pub credentials: Option<StoreIdentity>,
     /// What it did.
     pub probe: ProbeReport,
     /// Whether exactly one of several writers wins, so that sessions of the dead can be given up.
@@ -56,6 +59,8 @@ pub fn doctor(
     thoroughness: Thoroughness,
 ) -> Result<DoctorReport, OpError> {
     let located = location::locate(options)?;
+    let identity = located.store().identity().map_err(Into::into);
+    let credentials = identity.during("cannot get credentials")?;
     let swept = located.store().sweep().map_err(Into::into).during("cannot tidy the store")?;
     let effort = match (thoroughness, &options.location) {
         (Thoroughness::Thorough, _) => Effort::LARGE,
@@ -66,6 +71,7 @@ pub fn doctor(
         repository.map(|repository| repository.store_mode() == StoreMode::Registers);
     Ok(DoctorReport {
         location: options.location.to_string(),
+        credentials,
         has_registers: probe.has_registers(),
         probe,
         relies_on_registers,

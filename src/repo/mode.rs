@@ -22,6 +22,7 @@ use crate::units::to_u32;
 use std::time::Duration;
 use std::time::SystemTime;
 
+pub use crate::store::StoreIdentity;
 pub(crate) use crate::store::probe::Effort;
 pub use crate::store::probe::ProbeReport;
 

@@ -83,6 +83,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         Ok(StoreFeatures::default())
     }
 
+    /// As whom it is used, if it asks; a store may have to be asked for that.
+    ///
+    /// Errors: there are no credentials.
+    fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
+        Ok(None)
+    }
+
     /// Creates objects from now on without the condition that none has their key, where a store
     /// refuses conditions ([`StoreErrorKind::Unsupported`]): what was there before may be replaced.
     fn give_up_conditions(&self) {}
@@ -136,6 +143,19 @@ pub struct StoreFeatures {
     pub versioning: Option<bool>,
     /// Whether objects can be locked against deletion.
     pub object_lock: Option<bool>,
+}
+
+/// As whom a store is used, and how that was decided. Never a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StoreIdentity {
+    /// Where the credentials come from: a variable, a profile, a file, a service.
+    pub source: String,
+    /// Both ends of the access key, where there is one.
+    pub access_key: Option<String>,
+    /// Who that is, in the words of the store's provider, where it is known.
+    pub identity: Option<String>,
+    /// When the credentials end that are used, if they do; they are renewed before.
+    pub expires: Option<String>,
 }
 
 /// What a store was asked to do.

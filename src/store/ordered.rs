@@ -6,6 +6,7 @@ use crate::store::Listed;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreFeatures;
+use crate::store::StoreIdentity;
 use crate::store::Traffic;
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,6 +74,10 @@ impl Store for OrderedStore {
 
     fn features(&self) -> Result<StoreFeatures, StoreError> {
         self.inner.features()
+    }
+
+    fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
+        self.inner.identity()
     }
 
     fn give_up_conditions(&self) {

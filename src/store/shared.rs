@@ -6,6 +6,7 @@ use crate::store::Listed;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreFeatures;
+use crate::store::StoreIdentity;
 use crate::store::Traffic;
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,6 +55,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn features(&self) -> Result<StoreFeatures, StoreError> {
         self.as_ref().features()
+    }
+
+    fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
+        self.as_ref().identity()
     }
 
     fn give_up_conditions(&self) {

@@ -8,6 +8,7 @@ mod cli;
 mod concurrent;
 mod constants;
 mod crash;
+mod credentials;
 mod damage;
 mod forged;
 mod forget;

@@ -5,6 +5,7 @@ use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::ops::doctor::DoctorReport;
 use crate::ops::doctor::ProbeReport;
+use crate::ops::doctor::StoreIdentity;
 use crate::ops::doctor::Thoroughness;
 use crate::ops::doctor::accept;
 use crate::ops::doctor::doctor;
@@ -47,6 +48,9 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit
 }
 
 fn tell(context: &Context, report: &DoctorReport, accepted: bool) {
+    if let Some(credentials) = &report.credentials {
+        tell_credentials(context, credentials);
+    }
     tell_probe(context, &report.probe);
     if report.swept > 0 {
         context.output.note(format_args!("removed {} half-written files", report.swept));
@@ -67,6 +71,18 @@ fn tell(context: &Context, report: &DoctorReport, accepted: bool) {
         )),
         (_, _) => {}
     }
+}
+
+fn tell_credentials(context: &Context, credentials: &StoreIdentity) {
+    let mut words = format!("credentials: {}", credentials.source);
+    for (what, value) in [
+        ("access key ", &credentials.access_key),
+        ("as ", &credentials.identity),
+        ("good until ", &credentials.expires),
+    ] {
+        words.extend(value.iter().map(|value| format!("; {what}{value}")));
+    }
+    context.output.note(format_args!("{words}"));
 }
 
 /// Says what a store was found to do.

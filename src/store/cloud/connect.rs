@@ -1,5 +1,10 @@
 //! From a location and settings to a client of its kind of store.
 
+use crate::store::cloud::amazon::AmazonSettings;
+use crate::store::cloud::credentials::provider::RenewedCredentials;
+use crate::store::cloud::credentials::requests::Requests;
+use crate::store::cloud::credentials::requests::Sts;
+use crate::store::cloud::identity::Identity;
 use crate::store::cloud::location::CloudKind;
 use crate::store::cloud::location::CloudLocation;
 use crate::store::cloud::runtime;
@@ -32,6 +37,7 @@ pub(crate) struct Connected {
     pub(crate) wire: Arc<Wire>,
     /// What only S3 has.
     pub(crate) s3: Option<S3Calls>,
+    pub(crate) identity: Identity,
 }
 
 /// Makes a client; sends nothing.
@@ -49,36 +55,43 @@ pub(crate) fn connect(
     let wire = Arc::new(Wire::new(settings.limits));
     let connector = WireConnector(Arc::clone(&wire));
     let mut s3 = None;
+    let identity;
     let store: Arc<dyn ObjectStore> = match location.kind {
         CloudKind::Amazon => {
-            let client = amazon(location, settings)?.with_http_connector(connector).build()?;
-            s3 = Some(s3_calls(location, settings, &wire, &client)?);
+            let mut found = AmazonSettings::find(location, settings)?;
+            let credentials = credentials(&mut found, &wire)?;
+            let mut builder = amazon(location, settings, &found);
+            if let Some(credentials) = &credentials {
+                let credentials = Arc::clone(credentials);
+                builder = builder.with_credentials(credentials);
+            }
+            let client = builder.with_http_connector(connector).build()?;
+            s3 = Some(s3_calls(location, &found, &wire, &client)?);
+            identity = Identity::Amazon { credentials, may_ask: found.has_sts };
             Arc::new(client)
         }
         CloudKind::Google => {
+            identity = Identity::Google { settings: settings.clone() };
             Arc::new(google(location, settings).with_http_connector(connector).build()?)
         }
         CloudKind::Azure => {
+            identity = Identity::Azure { settings: settings.clone() };
             Arc::new(azure(location, settings).with_http_connector(connector).build()?)
         }
     };
-    Ok(Connected { store, wire, s3 })
+    Ok(Connected { store, wire, s3, identity })
 }
 
 fn s3_calls(
     location: &CloudLocation,
-    settings: &CloudSettings,
+    amazon: &AmazonSettings,
     wire: &Arc<Wire>,
     client: &AmazonS3,
-) -> Result<S3Calls, Box<dyn Error + Send + Sync>> {
-    let endpoint = amazon_endpoint(location, settings);
-    let region = location.setting("region");
-    let named = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-    let region = region.or_else(|| named.iter().find_map(|name| settings.variable(name)));
-    let region = region.unwrap_or(REGION_DEFAULT).to_owned();
+) -> Result<S3Calls, object_store::Error> {
+    let AmazonSettings { endpoint, region, .. } = amazon;
     let is_virtual = location.setting("virtual_hosted_style_request") == Some("true");
     let bucket = &location.bucket;
-    let address = match (&endpoint, is_virtual) {
+    let address = match (endpoint, is_virtual) {
         (Some(endpoint), true) => endpoint.trim_end_matches('/').to_owned(),
         (Some(endpoint), false) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
         (None, true) => format!("https://{bucket}.s3.{region}.amazonaws.com"),
@@ -87,19 +100,14 @@ fn s3_calls(
     let options = client_options(endpoint.as_deref());
     let requests = WireConnector(Arc::clone(wire)).connect(&options)?;
     let credentials = Arc::clone(client.credentials());
-    Ok(S3Calls { credentials, client: requests, region, address })
-}
-
-fn amazon_endpoint(location: &CloudLocation, settings: &CloudSettings) -> Option<String> {
-    let named = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
-    let of_location = location.setting("endpoint");
-    of_location.or_else(|| named.iter().find_map(|name| settings.variable(name))).map(str::to_owned)
+    Ok(S3Calls { credentials, client: requests, region: region.clone(), address })
 }
 
 fn amazon(
     location: &CloudLocation,
     settings: &CloudSettings,
-) -> Result<AmazonS3Builder, Box<dyn Error + Send + Sync>> {
+    amazon: &AmazonSettings,
+) -> AmazonS3Builder {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in &settings.variables {
         // `AWS_PROFILE` and others are not for `object_store`.
@@ -109,21 +117,34 @@ fn amazon(
             builder = builder.with_config(key, value);
         }
     }
-    for name in ["region", "virtual_hosted_style_request"] {
-        if let Some(value) = location.setting(name) {
-            builder = builder.with_config(name.parse()?, value);
-        }
+    if let Some(value) = location.setting("virtual_hosted_style_request") {
+        builder = builder.with_config(AmazonS3ConfigKey::VirtualHostedStyleRequest, value);
     }
-    let endpoint = amazon_endpoint(location, settings);
-    if let Some(endpoint) = &endpoint {
+    if let Some(endpoint) = &amazon.endpoint {
         builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
-    Ok(builder
+    builder
+        .with_region(&amazon.region)
         .with_bucket_name(&location.bucket)
         .with_checksum_algorithm(Checksum::CRC64NVME)
         .with_disable_bulk_delete(true)
-        .with_client_options(client_options(endpoint.as_deref()))
-        .with_retry(retries()))
+        .with_client_options(client_options(amazon.endpoint.as_deref()))
+        .with_retry(retries())
+}
+
+/// Credentials from their source, or none.
+fn credentials(
+    found: &mut AmazonSettings,
+    wire: &Arc<Wire>,
+) -> Result<Option<Arc<RenewedCredentials>>, object_store::Error> {
+    let Some(source) = found.source.take() else { return Ok(None) };
+    // The services of containers and machines speak nothing else; for the others it is asked for.
+    let options = client_options(Some("http://"));
+    let client = WireConnector(Arc::clone(wire)).connect(&options)?;
+    let Sts { endpoint, region } = &found.sts;
+    let sts = Sts { endpoint: endpoint.clone(), region: region.clone() };
+    let requests = Requests { client, sts, sso_endpoint: found.sso_endpoint.clone() };
+    Ok(Some(Arc::new(RenewedCredentials::new(source, requests))))
 }
 
 fn google(location: &CloudLocation, settings: &CloudSettings) -> GoogleCloudStorageBuilder {
@@ -191,7 +212,6 @@ fn retries() -> RetryConfig {
     }
 }
 
-const REGION_DEFAULT: &str = "us-east-1";
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const SILENCE_TIME_MAX: Duration = Duration::from_mins(1);
 const RETRIES_COUNT_MAX: usize = 12;

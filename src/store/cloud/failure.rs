@@ -1,6 +1,7 @@
 //! What a failed call to a bucket means, and why.
 
 use crate::store::StoreErrorKind;
+use crate::store::cloud::credentials::error::CredentialError;
 use crate::store::cloud::notes::Notes;
 use crate::store::cloud::notes::Refusal;
 use crate::store::cloud::notes::Trouble;
@@ -24,6 +25,11 @@ impl Failure {
     pub(crate) fn of(error: object_store::Error, notes: Notes) -> Self {
         let Notes { refusal, trouble, sent_creates, crc32c: _ } = notes;
         let is_repeated = sent_creates > 1;
+        // What the services of credentials answered is no answer of the store.
+        if let Some(wrong) = CredentialError::within(&error) {
+            let (kind, words) = (wrong.kind, wrong.to_string());
+            return Self { kind, words, status: None, is_repeated, source: None };
+        }
         if let Some(refusal) = refusal {
             let (kind, words) = of_refusal(&refusal);
             return Self { kind, words, status: Some(refusal.status), is_repeated, source: None };

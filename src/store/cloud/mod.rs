@@ -1,8 +1,11 @@
 //! A store in a bucket of S3, Google Cloud Storage or Azure, through `object_store`.
 //! Invariant: whoever is told that an object was created has a store that acknowledged these bytes.
 
+mod amazon;
 mod connect;
+mod credentials;
 mod failure;
+mod identity;
 pub(crate) mod location;
 mod notes;
 mod pace;
@@ -18,9 +21,12 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::store::StoreFeatures;
+use crate::store::StoreIdentity;
 use crate::store::Traffic;
 use crate::store::cloud::connect::Connected;
+use crate::store::cloud::credentials::error::CredentialError;
 use crate::store::cloud::failure::Failure;
+use crate::store::cloud::identity::Identity;
 use crate::store::cloud::location::CloudLocation;
 use crate::store::cloud::notes::Notes;
 use crate::store::cloud::s3_calls::S3Calls;
@@ -55,6 +61,7 @@ pub(crate) struct CloudStore {
     wire: Arc<Wire>,
     /// What only S3 has.
     pub(crate) s3: Option<S3Calls>,
+    identity: Identity,
     location: CloudLocation,
     /// Whether objects are created on the condition that none has their key.
     is_conditional: AtomicBool,
@@ -68,13 +75,14 @@ impl CloudStore {
         location: &CloudLocation,
         settings: &CloudSettings,
     ) -> Result<Self, StoreError> {
-        let Connected { store, wire, s3 } =
-            connect::connect(location, settings).map_err(|source| {
-                let kind = StoreErrorKind::Other;
+        let Connected { store, wire, s3, identity } = connect::connect(location, settings)
+            .map_err(|source| {
+                let wrong = CredentialError::within(source.as_ref());
+                let kind = wrong.map_or(StoreErrorKind::Other, |wrong| wrong.kind);
                 StoreError::new(Operation::Open, "", &location.to_string(), kind, source)
             })?;
         let is_conditional = AtomicBool::new(true);
-        Ok(Self { store, wire, s3, location: location.clone(), is_conditional })
+        Ok(Self { store, wire, s3, identity, location: location.clone(), is_conditional })
     }
 
     fn path(&self, key: &str) -> Path {
@@ -293,6 +301,11 @@ impl Store for CloudStore {
         let Some(s3) = &self.s3 else { return Ok(StoreFeatures::default()) };
         let asked = s3.features();
         asked.map_err(|failure| self.error(failure, Operation::Open, ""))
+    }
+
+    fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
+        let found = ask(async { self.identity.find().await.map_err(CredentialError::into_store) });
+        found.map(Some).map_err(|failure| self.error(failure, Operation::Open, ""))
     }
 
     fn give_up_conditions(&self) {

@@ -27,6 +27,11 @@ pub(crate) fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// The time by the wall clock: services say by it when credentials end. Nothing else may use it.
+pub(crate) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 fn runtime() -> Result<&'static Runtime, String> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let build = || {
