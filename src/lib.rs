@@ -33,6 +33,7 @@ pub use repo::error::BlockError;
 pub use repo::error::RepoError;
 pub use repo::first::InitOptions;
 pub use repo::mirror::error::MirrorError;
+pub use repo::repository::Rates;
 pub use repo::repository::Repository;
 pub use repo::slots::Credential;
 pub use repo::slots::KeyFile;

@@ -16,6 +16,7 @@ use crate::cli::commands::restore::RestoreArguments;
 use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
+use crate::cli::quantities;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
@@ -57,6 +58,12 @@ pub(crate) struct GlobalArguments {
     /// Tell each phase, and write ids in full
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// Send at most so much a second: KiB, or with a unit, as `10M`
+    #[arg(long, global = true, value_name = "RATE", value_parser = quantities::rate)]
+    pub(crate) limit_upload: Option<u64>,
+    /// Receive at most so much a second: KiB, or with a unit
+    #[arg(long, global = true, value_name = "RATE", value_parser = quantities::rate)]
+    pub(crate) limit_download: Option<u64>,
     /// Keep the disposable cache in this directory
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub(crate) cache_dir: Option<PathBuf>,

@@ -21,6 +21,7 @@ use crate::ops::mirror;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::repo::environment::SystemEnvironment;
+use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -151,6 +152,10 @@ impl Context {
     /// What a repository at this place is opened with.
     pub(crate) fn options_for(&self, location: Location) -> OpenOptions {
         let mut options = OpenOptions::new(location, Arc::new(SystemEnvironment::new()));
+        options = options.with_rates(Rates {
+            upload_bytes_per_second: self.global.limit_upload,
+            download_bytes_per_second: self.global.limit_download,
+        });
         if let Some(cache) = self.cache_directory() {
             options = options.with_cache(cache);
         }

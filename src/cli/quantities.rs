@@ -23,6 +23,15 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     u64::try_from(bytes).map_err(|_too_large| wrong())
 }
 
+/// Bytes a second: a plain number counts KiB, as in other programs; 0 is no limit.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let sized = if is_plain { bytes(&format!("{text}K")) } else { bytes(text) };
+    sized.map_err(|_wrong| format!("`{text}` is not a rate such as `500` (KiB/s) or `10MiB`"))
+}
+
 /// A share in hundredths of a percent, from a number of percent up to 100.
 pub(crate) fn hundredths(percent: &str) -> Result<u32, String> {
     let parts = decimal(percent.trim(), 2).filter(|parts| *parts <= 10_000);
@@ -67,6 +76,16 @@ mod tests {
         assert_eq!(bytes("10 m"), Ok(10 << 20));
         for wrong in ["", "GiB", "-1", "1.2345K", "1X", "99999999P"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!(rate("500"), Ok(500 << 10));
+        assert_eq!(rate("1.5MiB/s"), Ok(3 << 19));
+        assert_eq!(rate("0"), Ok(0));
+        for wrong in ["", "/s", "-1", "fast"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::repo::bucket::CloudSettings;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::environment::Environment;
 use crate::repo::repository::Located;
+use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
 use crate::repo::slots::Credential;
 use crate::repo::state::StateDirectory;
@@ -79,6 +80,8 @@ pub struct OpenOptions {
     pub state: Option<PathBuf>,
     /// Clock and randomness.
     pub environment: Arc<dyn Environment>,
+    /// How fast bytes may go.
+    pub rates: Rates,
     /// How buckets are reached.
     #[cfg(feature = "cloud")]
     pub cloud: CloudSettings,
@@ -92,6 +95,7 @@ impl OpenOptions {
             cache: None,
             state: None,
             environment,
+            rates: Rates::default(),
             #[cfg(feature = "cloud")]
             cloud: CloudSettings::default(),
         }
@@ -101,6 +105,17 @@ impl OpenOptions {
     #[must_use]
     pub fn with_cache(mut self, path: PathBuf) -> Self {
         self.cache = Some(path);
+        self
+    }
+
+    /// Moves no more bytes a second than these.
+    #[must_use]
+    pub fn with_rates(mut self, rates: Rates) -> Self {
+        self.rates = rates;
+        #[cfg(feature = "cloud")]
+        {
+            self.cloud.limits.rates = rates;
+        }
         self
     }
 
@@ -123,7 +138,9 @@ pub fn open(options: &OpenOptions, credential: &Credential) -> Result<Repository
 pub(crate) fn locate(options: &OpenOptions) -> Result<Located, OpError> {
     let environment = Arc::clone(&options.environment);
     let located = match &options.location {
-        Location::Local(path) => Located::at_path(path, environment),
+        Location::Local(path) => {
+            Located::at_path(path, environment).map(|located| located.paced(options.rates))
+        }
         #[cfg(feature = "cloud")]
         Location::Cloud(location) => Located::in_bucket(location, &options.cloud, environment),
     };
@@ -134,7 +151,9 @@ pub(crate) fn locate(options: &OpenOptions) -> Result<Located, OpError> {
 pub(crate) fn locate_new(options: &OpenOptions) -> Result<Located, OpError> {
     let environment = Arc::clone(&options.environment);
     let located = match &options.location {
-        Location::Local(path) => Located::create_at_path(path, environment),
+        Location::Local(path) => {
+            Located::create_at_path(path, environment).map(|located| located.paced(options.rates))
+        }
         #[cfg(feature = "cloud")]
         Location::Cloud(location) => Located::new_in_bucket(location, &options.cloud, environment),
     };

@@ -40,13 +40,18 @@ use crate::repo::slots::NewSlot;
 use crate::repo::slots::Unlocked;
 use crate::repo::state::StateDirectory;
 use crate::store::Listed;
+use crate::store::StorageClass;
 use crate::store::Store;
+use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::store::ordered::OrderedStore;
+use crate::store::paced::PacedStore;
 use crate::store::posix::PosixStore;
 use crate::units::to_u64;
 use std::path::Path;
 use std::sync::Arc;
+
+pub use crate::store::pace::Rates;
 
 /// A repository that a slot opened. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -229,6 +234,14 @@ impl Located {
         opened.identities = Arc::new(identities);
         opened.mirror = mirror.map(Arc::new);
         Ok(opened)
+    }
+
+    /// The same place with limits on bytes a second, for a store that has none of its own.
+    pub(crate) fn paced(self, rates: Rates) -> Self {
+        if rates == Rates::default() {
+            return self;
+        }
+        Self { store: Arc::new(PacedStore::new(self.store, rates)), ..self }
     }
 
     /// The repository's slots with the keys they are stored under; damaged ones as errors.
@@ -417,9 +430,28 @@ pub(crate) fn length_max(kind: ObjectKind) -> u64 {
 ///
 /// A store may apply a create and lose the answer; then the object is there with our bytes.
 pub(crate) fn create(store: &dyn Store, key: &ObjectKey, body: &[u8]) -> Result<(), RepoError> {
+    create_by(store, key, body, || store.create(key, body))
+}
+
+/// [`create`] in a class of storage.
+pub(crate) fn create_in(
+    store: &dyn Store,
+    key: &ObjectKey,
+    body: &[u8],
+    class: StorageClass,
+) -> Result<(), RepoError> {
+    create_by(store, key, body, || store.create_in(key, body, class))
+}
+
+fn create_by(
+    store: &dyn Store,
+    key: &ObjectKey,
+    body: &[u8],
+    create: impl Fn() -> Result<(), StoreError>,
+) -> Result<(), RepoError> {
     let mut last = None;
     for _attempt in 0..CREATE_ATTEMPTS {
-        let Err(error) = store.create(key, body) else { return Ok(()) };
+        let Err(error) = create() else { return Ok(()) };
         match store.read(key, to_u64(body.len())) {
             Ok(found) if found == body => return Ok(store.settle(key)?),
             Err(read) if read.kind == StoreErrorKind::NotFound && is_transient(error.kind) => {

@@ -33,8 +33,10 @@ use crate::repo::objects;
 use crate::repo::register::Won;
 use crate::repo::repository::Repository;
 use crate::repo::repository::create;
+use crate::repo::repository::create_in;
 use crate::repo::state::Owner;
 use crate::repo::state::SessionMark;
+use crate::store::StorageClass;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -288,7 +290,8 @@ pub(crate) fn store_segment(
     )?;
     let id = SegmentId::new(*digest(&bytes).as_bytes());
     let named = SegmentRef { id, ..unnamed };
-    create(repository.store.as_ref(), &named.key(), &bytes)?;
+    let class = StorageClass::Metadata;
+    create_in(repository.store.as_ref(), &named.key(), &bytes, class)?;
     Ok(named)
 }
 

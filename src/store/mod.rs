@@ -13,6 +13,8 @@ pub(crate) mod held;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 pub(crate) mod ordered;
+pub(crate) mod pace;
+pub(crate) mod paced;
 pub(crate) mod posix;
 pub(crate) mod probe;
 mod shared;
@@ -34,6 +36,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Atomic: no reader ever sees a part of `body`. Any other error leaves the outcome unknown:
     /// the object may exist with exactly this body, now or later.
     fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError>;
+
+    /// [`Store::create`] in a class of storage, where a store has classes.
+    fn create_in(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        _class: StorageClass,
+    ) -> Result<(), StoreError> {
+        self.create(key, body)
+    }
 
     /// Reads a whole object of at most `length_max` bytes.
     ///
@@ -143,6 +155,15 @@ pub struct StoreFeatures {
     pub versioning: Option<bool>,
     /// Whether objects can be locked against deletion.
     pub object_lock: Option<bool>,
+}
+
+/// What an object is stored as, where that has a price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageClass {
+    /// Read by restores and checks only.
+    Data,
+    /// Read often.
+    Metadata,
 }
 
 /// As whom a store is used, and how that was decided. Never a secret.

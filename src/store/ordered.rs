@@ -3,6 +3,7 @@
 
 use crate::key::ObjectKey;
 use crate::store::Listed;
+use crate::store::StorageClass;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreFeatures;
@@ -30,6 +31,15 @@ impl OrderedStore {
 impl Store for OrderedStore {
     fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError> {
         self.inner.create(key, body)
+    }
+
+    fn create_in(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        class: StorageClass,
+    ) -> Result<(), StoreError> {
+        self.inner.create_in(key, body, class)
     }
 
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {

@@ -3,6 +3,7 @@
 
 use crate::key::ObjectKey;
 use crate::store::Listed;
+use crate::store::StorageClass;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreFeatures;
@@ -14,6 +15,15 @@ use std::sync::Arc;
 impl<S: Store + ?Sized> Store for Arc<S> {
     fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError> {
         self.as_ref().create(key, body)
+    }
+
+    fn create_in(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        class: StorageClass,
+    ) -> Result<(), StoreError> {
+        self.as_ref().create_in(key, body, class)
     }
 
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {

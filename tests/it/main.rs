@@ -4,6 +4,7 @@ mod adoption;
 mod architecture;
 mod buckets;
 mod checkpoints;
+mod classes;
 mod cli;
 mod concurrent;
 mod constants;

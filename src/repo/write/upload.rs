@@ -13,12 +13,13 @@ use crate::repo::index::Index;
 use crate::repo::index::load::session_run;
 use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
-use crate::repo::repository::create;
+use crate::repo::repository::create_in;
 use crate::repo::session::HEARTBEAT_SECONDS;
 use crate::repo::session::store_heartbeat;
 use crate::repo::session::store_segment;
 use crate::repo::write::pack::PackDraft;
 use crate::repo::write::pack::Unfinished;
+use crate::store::StorageClass;
 use crate::units::to_u64;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -167,7 +168,11 @@ impl Shared {
     fn store(&self, session: SessionRef, sequence: u32, draft: PackDraft) {
         let PackDraft { id, sha256, header, header_length, blocks, bytes } = draft;
         let reference = PackRef { session, sequence, id };
-        let stored = create(self.repository.store.as_ref(), &reference.key(), &bytes);
+        let class = match header.kind {
+            PackKind::Data => StorageClass::Data,
+            PackKind::Tree => StorageClass::Metadata,
+        };
+        let stored = create_in(self.repository.store.as_ref(), &reference.key(), &bytes, class);
         if stored.is_ok() && header.kind == PackKind::Tree {
             // The next run compares with it.
             self.repository.keep_tree(id, &bytes);

@@ -140,6 +140,11 @@ fn of_code(code: &str) -> Option<(StoreErrorKind, &'static str)> {
         | "IllegalLocationConstraintException" => {
             (StoreErrorKind::Other, "the bucket is in another region, or at another endpoint")
         }
+        "InvalidObjectState" | "BlobArchived" => (
+            StoreErrorKind::Unavailable,
+            "the object is in an archive: have the store bring it back first, as with `aws s3api restore-object`",
+        ),
+        "InvalidStorageClass" => (StoreErrorKind::Other, "the store has no such storage class"),
         "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "ServiceQuotaExceeded" => {
             (StoreErrorKind::Full, "no space or quota is left")
         }

@@ -1,6 +1,7 @@
 //! Where a bucket is: `s3://BUCKET/PREFIX`, `gs://…` or `az://…`, with settings behind a `?`.
 
 use crate::key::ObjectKey;
+use crate::store::StorageClass;
 use std::fmt;
 use std::str::FromStr;
 
@@ -38,6 +39,14 @@ pub enum LocationError {
         "`{prefix}` cannot be what keys begin with: letters, digits, `-`, `_` and `.`, parted by slashes"
     )]
     Prefix { prefix: String },
+    /// Not the name of a storage class.
+    #[error("`{class}` cannot be a storage class")]
+    Class { class: String },
+    /// A storage class that is not read at once.
+    #[error(
+        "metadata cannot be in `{class}`: every command reads it, and what is there must be brought back first"
+    )]
+    ArchivedMetadata { class: String },
     /// Not a setting of this kind of store.
     #[error("`{name}` is no setting of `{scheme}://`; known are {known}")]
     Setting { name: String, scheme: &'static str, known: String },
@@ -56,9 +65,16 @@ impl CloudKind {
     /// The settings that a location may have. Never a secret: locations stand in logs.
     pub(crate) const fn settings(self) -> &'static [&'static str] {
         match self {
-            Self::Amazon => &["endpoint", "region", "profile", "virtual_hosted_style_request"],
-            Self::Google => &["endpoint"],
-            Self::Azure => &["endpoint", "account"],
+            Self::Amazon => &[
+                "endpoint",
+                "region",
+                "profile",
+                "virtual_hosted_style_request",
+                CLASS_OF_DATA,
+                CLASS_OF_METADATA,
+            ],
+            Self::Google => &["endpoint", CLASS_OF_DATA, CLASS_OF_METADATA],
+            Self::Azure => &["endpoint", "account", CLASS_OF_DATA, CLASS_OF_METADATA],
         }
     }
 
@@ -72,6 +88,16 @@ impl CloudLocation {
     pub(crate) fn setting(&self, name: &str) -> Option<&str> {
         let mut settings = self.settings.iter();
         settings.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl CloudLocation {
+    /// The storage class that objects get, in the store's words, if one is wanted.
+    pub(crate) fn storage_class(&self, class: StorageClass) -> Option<&str> {
+        self.setting(match class {
+            StorageClass::Data => CLASS_OF_DATA,
+            StorageClass::Metadata => CLASS_OF_METADATA,
+        })
     }
 }
 
@@ -97,6 +123,7 @@ impl FromStr for CloudLocation {
                 let known = kind.settings().join(", ");
                 return Err(LocationError::Setting { name, scheme: kind.scheme(), known });
             }
+            check_class(kind, &name, value)?;
             settings.push((name, value.to_owned()));
         }
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
@@ -114,6 +141,27 @@ impl fmt::Display for CloudLocation {
     }
 }
 
+/// Which classes a store has, it says itself; which cannot be read at once is known.
+fn check_class(kind: CloudKind, name: &str, value: &str) -> Result<(), LocationError> {
+    let is_of_metadata = name == CLASS_OF_METADATA;
+    if !is_of_metadata && name != CLASS_OF_DATA {
+        return Ok(());
+    }
+    let class = value.to_owned();
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(LocationError::Class { class });
+    }
+    let archives: &[&str] = match kind {
+        CloudKind::Amazon => &["GLACIER", "DEEP_ARCHIVE"],
+        CloudKind::Google => &[],
+        CloudKind::Azure => &["ARCHIVE"],
+    };
+    if is_of_metadata && archives.iter().any(|archive| archive.eq_ignore_ascii_case(value)) {
+        return Err(LocationError::ArchivedMetadata { class });
+    }
+    Ok(())
+}
+
 /// What all three kinds of stores agree on, in short.
 fn check_bucket(bucket: &str) -> Result<(), LocationError> {
     let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -123,6 +171,8 @@ fn check_bucket(bucket: &str) -> Result<(), LocationError> {
     Ok(())
 }
 
+const CLASS_OF_DATA: &str = "storage_class_data";
+const CLASS_OF_METADATA: &str = "storage_class_metadata";
 /// Of Google's names with dots, the longest of all.
 const BUCKET_BYTES_MAX: usize = 222;
 
@@ -150,6 +200,9 @@ mod tests {
             ("s3://bucket//c", "`/c` cannot be"),
             ("s3://bucket/a/../b", "`a/../b` cannot be"),
             ("s3://bucket?secret_access_key=x", "`secret_access_key` is no setting"),
+            ("s3://b?storage-class-metadata=glacier", "metadata cannot be in `glacier`"),
+            ("az://b?storage-class-metadata=Archive", "metadata cannot be in `Archive`"),
+            ("gs://b?storage-class-data=a%20b", "`a%20b` cannot be a storage class"),
             ("gs://bucket?region=x", "`region` is no setting of `gs://`"),
         ] {
             let error = text.parse::<CloudLocation>().unwrap_err().to_string();

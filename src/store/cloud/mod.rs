@@ -8,7 +8,6 @@ mod failure;
 mod identity;
 pub(crate) mod location;
 mod notes;
-mod pace;
 mod runtime;
 pub(crate) mod s3_calls;
 pub(crate) mod settings;
@@ -17,6 +16,7 @@ mod wire;
 use crate::key::ObjectKey;
 use crate::store::Listed;
 use crate::store::Operation;
+use crate::store::StorageClass;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreErrorKind;
@@ -36,6 +36,7 @@ use crate::units::to_u64;
 use crate::units::to_usize;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use object_store::Attribute;
 use object_store::GetOptions;
 use object_store::GetRange;
 use object_store::ObjectMeta;
@@ -94,7 +95,12 @@ impl CloudStore {
         }
     }
 
-    fn put(&self, key: &ObjectKey, body: &Bytes) -> Result<(), Failure> {
+    fn put(
+        &self,
+        key: &ObjectKey,
+        body: &Bytes,
+        class: Option<StorageClass>,
+    ) -> Result<(), Failure> {
         let path = self.path(key.as_str());
         let is_conditional = self.is_conditional.load(Ordering::Relaxed);
         if !is_conditional {
@@ -105,7 +111,10 @@ impl CloudStore {
             }
         }
         let mode = if is_conditional { PutMode::Create } else { PutMode::Overwrite };
-        let options = PutOptions { mode, ..PutOptions::default() };
+        let mut options = PutOptions { mode, ..PutOptions::default() };
+        if let Some(class) = class.and_then(|class| self.location.storage_class(class)) {
+            options.attributes.insert(Attribute::StorageClass, class.to_owned().into());
+        }
         let payload = PutPayload::from(body.clone());
         let notes = Notes::of_body(self.location.kind, body);
         ask_noted(notes, self.store.put_opts(&path, payload, options)).map(|_put| ())
@@ -193,6 +202,29 @@ impl CloudStore {
         }
     }
 
+    fn create_with(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        class: Option<StorageClass>,
+    ) -> Result<(), StoreError> {
+        let body = Bytes::copy_from_slice(body);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let Err(failure) = self.put(key, &body, class) else { return Ok(()) };
+            // An attempt before this one may have been applied after all.
+            let failure = if attempt > 1 { failure.of_repeated() } else { failure };
+            match self.settle_create(key, &body, failure) {
+                Settled::Created => return Ok(()),
+                Settled::Again(_) if attempt < CREATE_ATTEMPTS => runtime::sleep(PAUSE * attempt),
+                Settled::Again(failure) | Settled::Failed(failure) => {
+                    return Err(self.error(failure, Operation::Create, key.as_str()));
+                }
+            }
+        }
+    }
+
     fn error(&self, failure: Failure, operation: Operation, key: &str) -> StoreError {
         let kind = failure.kind();
         StoreError::new(operation, key, &self.location(), kind, failure)
@@ -220,21 +252,16 @@ enum Settled {
 
 impl Store for CloudStore {
     fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError> {
-        let body = Bytes::copy_from_slice(body);
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let Err(failure) = self.put(key, &body) else { return Ok(()) };
-            // An attempt before this one may have been applied after all.
-            let failure = if attempt > 1 { failure.of_repeated() } else { failure };
-            match self.settle_create(key, &body, failure) {
-                Settled::Created => return Ok(()),
-                Settled::Again(_) if attempt < CREATE_ATTEMPTS => runtime::sleep(PAUSE * attempt),
-                Settled::Again(failure) | Settled::Failed(failure) => {
-                    return Err(self.error(failure, Operation::Create, key.as_str()));
-                }
-            }
-        }
+        self.create_with(key, body, None)
+    }
+
+    fn create_in(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        class: StorageClass,
+    ) -> Result<(), StoreError> {
+        self.create_with(key, body, Some(class))
     }
 
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {

@@ -1,5 +1,6 @@
 //! What a store is used with: the environment's variables, and limits.
 
+use crate::store::pace::Rates;
 use std::path::PathBuf;
 
 /// Settings of the host and of the command, for any bucket.
@@ -18,19 +19,13 @@ pub struct CloudSettings {
 pub struct Limits {
     /// Requests at the same time.
     pub requests_at_once: usize,
-    /// Bytes a second to the store, if that is limited.
-    pub upload_bytes_per_second: Option<u64>,
-    /// Bytes a second from the store, if that is limited.
-    pub download_bytes_per_second: Option<u64>,
+    /// Bytes a second.
+    pub rates: Rates,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            requests_at_once: REQUESTS_AT_ONCE,
-            upload_bytes_per_second: None,
-            download_bytes_per_second: None,
-        }
+        Self { requests_at_once: REQUESTS_AT_ONCE, rates: Rates::default() }
     }
 }
 

@@ -5,8 +5,8 @@ use crate::store::Traffic;
 use crate::store::cloud::notes;
 use crate::store::cloud::notes::Refusal;
 use crate::store::cloud::notes::Trouble;
-use crate::store::cloud::pace::Pace;
 use crate::store::cloud::settings::Limits;
+use crate::store::pace::Pace;
 use crate::units::to_u64;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -51,8 +51,8 @@ impl Wire {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             in_flight: Semaphore::new(limits.requests_at_once.max(1)),
-            up: Pace::new(limits.upload_bytes_per_second),
-            down: Pace::new(limits.download_bytes_per_second),
+            up: Pace::new(limits.rates.upload_bytes_per_second),
+            down: Pace::new(limits.rates.download_bytes_per_second),
             traffic: Mutex::new(Traffic::default()),
             failed_first: AtomicU32::new(0),
             has_answered: AtomicBool::new(false),
@@ -119,7 +119,7 @@ impl HttpService for WiredClient {
         let permit = wire.in_flight.acquire().await;
         let _permit = permit.map_err(|closed| HttpError::new(HttpErrorKind::Unknown, closed))?;
         wire.count_request(&request);
-        wire.up.take(request.body().content_length()).await;
+        wait(wire.up.reserve(request.body().content_length())).await;
         if let Some(crc) = notes::crc32c().filter(|_| request.method() == Method::PUT) {
             let value = HeaderValue::try_from(google_hash(crc));
             value.map(|value| request.headers_mut().insert(GOOGLE_HASH, value)).ok();
@@ -171,7 +171,7 @@ impl WiredClient {
             return Err(HttpError::new(HttpErrorKind::Interrupted, CutOff));
         }
         self.wire.count(|traffic| traffic.received_bytes += to_u64(body.len()));
-        self.wire.down.take(body.len()).await;
+        wait(self.wire.down.reserve(body.len())).await;
         if parts.status.is_success() {
             notes::note(|notes| (notes.refusal, notes.trouble) = (None, None));
         } else {
@@ -181,6 +181,12 @@ impl WiredClient {
         let body = http_body_util::Full::new(body);
         let body = http_body_util::BodyExt::map_err(body, |never| match never {});
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
+    }
+}
+
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 
