@@ -31,6 +31,9 @@ pub enum Thoroughness {
 pub struct DoctorReport {
     /// Where it is.
     pub location: String,
+    /// The client of the key in use, if the repository could be opened: what it writes lies in
+    /// folders of this name.
+    pub client: Option<String>,
     /// As whom it is used, if it asks.
     pub credentials: Option<StoreIdentity>,
     /// What it did.
@@ -71,6 +74,7 @@ pub fn doctor(
         repository.map(|repository| repository.store_mode() == StoreMode::Registers);
     Ok(DoctorReport {
         location: options.location.to_string(),
+        client: repository.map(|repository| repository.client().to_string()),
         credentials,
         has_registers: probe.has_registers(),
         probe,

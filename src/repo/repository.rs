@@ -17,6 +17,7 @@ use crate::format::keyslot::SLOT_BYTES_MAX;
 use crate::format::keyslot::Slot;
 use crate::format::layout;
 use crate::format::layout::PackRef;
+use crate::id::ClientId;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::amendments;
@@ -323,6 +324,11 @@ impl Repository {
     /// Where it is.
     pub fn location(&self) -> String {
         self.store.location()
+    }
+
+    /// The client of the key in use.
+    pub fn client(&self) -> ClientId {
+        self.keys.client
     }
 
     /// The role of the slot that opened it.

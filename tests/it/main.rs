@@ -20,6 +20,7 @@ mod from_copy;
 mod full_disk;
 mod healing;
 mod heartbeats;
+mod iam;
 mod malicious;
 mod malicious_target;
 mod memory;

@@ -48,6 +48,9 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit
 }
 
 fn tell(context: &Context, report: &DoctorReport, accepted: bool) {
+    if let Some(client) = &report.client {
+        context.output.note(format_args!("client: {client}"));
+    }
     if let Some(credentials) = &report.credentials {
         tell_credentials(context, credentials);
     }
