@@ -8,6 +8,7 @@ use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::format::session::Announcement;
 use crate::format::session::Purpose;
+use crate::repo::create::create;
 use crate::repo::environment::ProcessName;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
@@ -15,7 +16,6 @@ use crate::repo::objects;
 use crate::repo::register::Won;
 use crate::repo::register::create_register;
 use crate::repo::repository::Repository;
-use crate::repo::repository::create;
 
 /// Stores the announcement of a session of this client (W1): durable before anything is read.
 ///

@@ -294,15 +294,6 @@ impl History {
     }
 }
 
-impl History {
-    /// Fetches the manifests of all snapshots at once, for whoever reads them one by one.
-    pub(crate) fn fetch_manifests(&self, repository: &Repository) {
-        let key = |live: &LiveSnapshot| layout::manifest_key(live.client, live.snapshot);
-        let keys: Vec<ObjectKey> = self.snapshots.iter().map(key).collect();
-        repository.keep_ahead(&keys, length_max(ObjectKind::Manifest));
-    }
-}
-
 impl LiveSnapshot {
     /// Whether the id begins with these digits.
     pub(crate) fn begins_with(&self, digits: &str) -> bool {

@@ -2,14 +2,19 @@
 //! change, and packs of trees.
 
 use crate::crypto::hash::blake3;
+use crate::format::envelope::ObjectKind;
 use crate::format::index::IndexedPack;
+use crate::format::layout;
 use crate::id::Digest;
 use crate::id::PackId;
 use crate::key::ObjectKey;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::error::RepoError;
+use crate::repo::history::History;
+use crate::repo::history::LiveSnapshot;
 use crate::repo::joined::READS_AT_ONCE;
 use crate::repo::repository::Repository;
+use crate::repo::repository::length_max;
 use crate::repo::shelf::Shelf;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -174,6 +179,15 @@ impl Repository {
     /// The same repository for whoever is to see what the store has, and nothing else.
     pub(crate) fn without_kept(&self) -> Self {
         Self { kept: None, ..self.clone() }
+    }
+}
+
+impl History {
+    /// Fetches the manifests of all snapshots at once, for whoever reads them one by one.
+    pub(crate) fn fetch_manifests(&self, repository: &Repository) {
+        let key = |live: &LiveSnapshot| layout::manifest_key(live.client, live.snapshot);
+        let keys: Vec<ObjectKey> = self.snapshots.iter().map(key).collect();
+        repository.keep_ahead(&keys, length_max(ObjectKind::Manifest));
     }
 }
 

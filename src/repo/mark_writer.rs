@@ -11,12 +11,12 @@ use crate::format::mark::Undo;
 use crate::format::record::Record;
 use crate::id::RecordId;
 use crate::key::ObjectKey;
+use crate::repo::create::create;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::grant::signs;
 use crate::repo::objects;
 use crate::repo::repository::Repository;
-use crate::repo::repository::create;
 use crate::store::StoreErrorKind;
 
 /// Stores a request to forget; it counts at once.

@@ -10,6 +10,7 @@ pub(crate) mod cache;
 pub(crate) mod closure;
 pub(crate) mod content_digest;
 pub(crate) mod copies;
+pub(crate) mod create;
 pub(crate) mod damage;
 pub(crate) mod decision;
 pub(crate) mod environment;

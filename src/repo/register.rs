@@ -2,8 +2,8 @@
 //! Source: design of the protocol, "Primitives".
 
 use crate::key::ObjectKey;
+use crate::repo::create::is_transient;
 use crate::repo::error::RepoError;
-use crate::repo::repository::is_transient;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreErrorKind;

@@ -22,6 +22,7 @@ use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::amendments;
 use crate::repo::cache::CacheDirectory;
+use crate::repo::create::create;
 use crate::repo::environment::Environment;
 use crate::repo::error::RepoError;
 use crate::repo::first::InitPlan;
@@ -41,9 +42,7 @@ use crate::repo::slots::NewSlot;
 use crate::repo::slots::Unlocked;
 use crate::repo::state::StateDirectory;
 use crate::store::Listed;
-use crate::store::StorageClass;
 use crate::store::Store;
-use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::store::ordered::OrderedStore;
 use crate::store::paced::PacedStore;
@@ -432,62 +431,6 @@ pub(crate) fn length_max(kind: ObjectKind) -> u64 {
     u64::from(kind.raw_bytes_max()) + 131_072
 }
 
-/// Creates an object that only this process can want to create.
-///
-/// A store may apply a create and lose the answer; then the object is there with our bytes.
-pub(crate) fn create(store: &dyn Store, key: &ObjectKey, body: &[u8]) -> Result<(), RepoError> {
-    create_by(store, key, body, || store.create(key, body))
-}
-
-/// [`create`] in a class of storage.
-pub(crate) fn create_in(
-    store: &dyn Store,
-    key: &ObjectKey,
-    body: &[u8],
-    class: StorageClass,
-) -> Result<(), RepoError> {
-    create_by(store, key, body, || store.create_in(key, body, class))
-}
-
-fn create_by(
-    store: &dyn Store,
-    key: &ObjectKey,
-    body: &[u8],
-    create: impl Fn() -> Result<(), StoreError>,
-) -> Result<(), RepoError> {
-    let mut last = None;
-    for _attempt in 0..CREATE_ATTEMPTS {
-        let Err(error) = create() else { return Ok(()) };
-        match store.read(key, to_u64(body.len())) {
-            Ok(found) if found == body => return Ok(store.settle(key)?),
-            Err(read) if read.kind == StoreErrorKind::NotFound && is_transient(error.kind) => {
-                last = Some(error);
-            }
-            _ => return Err(error.into()),
-        }
-    }
-    match last {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
-    }
-}
-
-/// Whether a later try may succeed.
-pub(crate) fn is_transient(kind: StoreErrorKind) -> bool {
-    match kind {
-        StoreErrorKind::Throttled | StoreErrorKind::Unavailable => true,
-        StoreErrorKind::NotFound
-        | StoreErrorKind::AlreadyExists
-        | StoreErrorKind::Denied
-        | StoreErrorKind::Unauthenticated
-        | StoreErrorKind::Full
-        | StoreErrorKind::Corrupt
-        | StoreErrorKind::Unreadable
-        | StoreErrorKind::Unsupported
-        | StoreErrorKind::Other => false,
-    }
-}
-
 /// The body of a clear object that the authority key must have signed.
 pub(crate) fn verified_by_authority(
     signed: Opened,
@@ -528,8 +471,6 @@ fn credential_words(credential: &Credential) -> &'static str {
 const KNOWN_FEATURES: &[&str] = &[];
 /// Longest config that is read.
 const CONFIG_BYTES_MAX: u64 = 65_536;
-/// How often an object is tried whose creation had an unknown outcome.
-const CREATE_ATTEMPTS: u32 = 4;
 /// What an interrupted `init` may have left.
 pub(crate) const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
 /// What the directory of a mirror has.

@@ -7,10 +7,10 @@ use crate::format::manifest;
 use crate::format::manifest::Manifest;
 use crate::id::PackId;
 use crate::id::Sha256;
+use crate::repo::create::create;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::repository::Repository;
-use crate::repo::repository::create;
 
 /// Stores the manifest of a session, before the outcome that names its digest.
 pub(crate) fn store_manifest(

@@ -77,6 +77,8 @@ fn send_batches(
     pool: &ThreadPool,
     sender: &SyncSender<Batch>,
 ) -> Result<(), OpError> {
+    let is_remote = reader.repository.is_remote();
+    let bytes_max = if is_remote { REMOTE_BATCH_BYTES } else { BATCH_BYTES };
     let mut batch = Batch::default();
     let mut seen = 0_u64;
     let send = |batch: &mut Batch| {
@@ -91,7 +93,7 @@ fn send_batches(
         }
         seen += extent.length();
         batch.add(reader, extent);
-        if batch.is_full() { send(&mut batch) } else { Ok(()) }
+        if batch.is_full(bytes_max) { send(&mut batch) } else { Ok(()) }
     });
     // What is before a fault is taken before it is told.
     send(&mut batch)?;
@@ -113,8 +115,8 @@ impl Batch {
         self.extents.push((extent, place));
     }
 
-    fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.extents.len() >= BATCH_EXTENTS_COUNT
+    fn is_full(&self, bytes_max: u64) -> bool {
+        self.bytes >= bytes_max || self.extents.len() >= BATCH_EXTENTS_COUNT
     }
 
     fn open_blocks(&mut self, reader: &ChunkReader) {
@@ -174,8 +176,10 @@ fn check_length(id: &ChunkId, bytes: &[u8], extent: &Extent) -> Result<(), OpErr
     Err(damaged(RepoError::UnknownChunk { chunk: *id }))
 }
 
-/// Plaintext of the blocks of a batch.
-const BATCH_BYTES: u64 = 48 * crate::units::MIB;
+/// Plaintext of the blocks of a batch: a few blocks for each processor.
+const BATCH_BYTES: u64 = 8 * crate::units::MIB;
+/// The same over a network: a few requests at once.
+const REMOTE_BATCH_BYTES: u64 = 48 * crate::units::MIB;
 const BATCH_EXTENTS_COUNT: usize = 16_384;
 /// Batches that wait while one is taken.
 const BATCHES_AHEAD: usize = 1;

@@ -15,6 +15,7 @@ use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::id::Digest;
 use crate::key::ObjectKey;
+use crate::repo::create::create;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::history::gc_body_place;
@@ -22,7 +23,6 @@ use crate::repo::objects;
 use crate::repo::register::Won;
 use crate::repo::register::create_register;
 use crate::repo::repository::Repository;
-use crate::repo::repository::create;
 
 /// Signs for collections.
 pub(crate) struct Maintenance<'a> {
