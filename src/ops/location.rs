@@ -164,7 +164,9 @@ pub(crate) fn locate_new(options: &OpenOptions) -> Result<Located, OpError> {
 pub(crate) fn locate_mirror(options: &OpenOptions) -> Result<Located, OpError> {
     let environment = Arc::clone(&options.environment);
     let located = match &options.location {
-        Location::Local(path) => Located::mirror_at_path(path, environment),
+        Location::Local(path) => {
+            Located::mirror_at_path(path, environment).map(|located| located.paced(options.rates))
+        }
         #[cfg(feature = "cloud")]
         Location::Cloud(location) => Located::in_bucket(location, &options.cloud, environment),
     };
