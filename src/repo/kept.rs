@@ -84,28 +84,28 @@ impl Repository {
         length_max: u64,
         accept: impl Fn(&[u8]) -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
-        let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else {
+        let Some(objects) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else {
             return self.read_or_copy(|store| accept(&store.read(key, length_max)?));
         };
         let name = shelf_name(key);
-        if let Some(bytes) = shelf.whole(&name) {
+        if let Some(bytes) = objects.whole(&name) {
             match accept(&bytes) {
                 Ok(accepted) => return Ok(accepted),
-                Err(_not_what_it_should_be) => shelf.remove(&name),
+                Err(_not_what_it_should_be) => objects.remove(&name),
             }
         }
         self.read_or_copy(|store| {
             let bytes = store.read(key, length_max)?;
             let accepted = accept(&bytes)?;
-            shelf.put(&name, &bytes);
+            objects.put(&name, &bytes);
             Ok(accepted)
         })
     }
 
     /// Keeps an object that was stored just now, since it is read soon.
     pub(crate) fn keep(&self, key: &ObjectKey, bytes: &[u8]) {
-        if let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) {
-            shelf.put(&shelf_name(key), bytes);
+        if let Some(objects) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) {
+            objects.put(&shelf_name(key), bytes);
         }
     }
 
@@ -120,15 +120,17 @@ impl Repository {
     ///
     /// What cannot be had is told by whoever reads it.
     pub(crate) fn keep_ahead(&self, keys: &[ObjectKey], length_max: u64) {
-        let Some(shelf) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else { return };
-        let is_new = |key: &&ObjectKey| !shelf.holds(&shelf_name(key));
+        let Some(objects) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else {
+            return;
+        };
+        let is_new = |key: &&ObjectKey| !objects.holds(&shelf_name(key));
         let missing: Vec<&ObjectKey> = keys.iter().filter(is_new).collect();
         if missing.len() < 2 {
             return;
         }
         at_once(&missing, |key| {
             if let Ok(bytes) = self.store.read(key, length_max) {
-                shelf.put(&shelf_name(key), &bytes);
+                objects.put(&shelf_name(key), &bytes);
             }
         });
     }

@@ -205,7 +205,7 @@ impl ChunkReader {
                 stored.extend_from_slice(given);
                 open(&mut stored)?;
             }
-            None => self.open_stored(from.store, kind, pack, &block.range, &mut stored, &open)?,
+            None => self.open_stored(from.store, pack, &block.range, &mut stored, &open)?,
         }
         match &block.codec {
             BlockCodec::Zstd => decompressor
@@ -234,13 +234,12 @@ impl ChunkReader {
     fn open_stored(
         &self,
         store: &dyn Store,
-        kind: PackKind,
         pack: &IndexedPack,
         range: &Range<u64>,
         stored: &mut Vec<u8>,
         open: &dyn Fn(&mut Vec<u8>) -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
-        if kind == PackKind::Data {
+        if pack.header.kind == PackKind::Data {
             store.read_range(&pack.reference().key(), range.clone(), stored)?;
             return open(stored);
         }

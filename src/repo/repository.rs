@@ -251,7 +251,7 @@ impl Located {
     }
 
     fn unlock(&self, credential: &Credential) -> Result<KeyRing, RepoError> {
-        if let Some(keys) = self.unlock_named(credential)? {
+        if let Some(keys) = self.unlock_named(credential) {
             return Ok(keys);
         }
         let slots = self.slots()?;
@@ -279,12 +279,12 @@ impl Located {
 
     /// Opens the slot that a key file names, if it is there and all is well; otherwise all slots
     /// tell what is wrong.
-    fn unlock_named(&self, credential: &Credential) -> Result<Option<KeyRing>, RepoError> {
-        let Credential::KeyFile(file) = credential else { return Ok(None) };
-        let Ok(slot) = self.slot(&layout::slot_key(file.slot)) else { return Ok(None) };
-        let Ok(Unlocked::Keys(keys)) = slots::unlock(&slot, credential) else { return Ok(None) };
+    fn unlock_named(&self, credential: &Credential) -> Option<KeyRing> {
+        let Credential::KeyFile(file) = credential else { return None };
+        let Ok(slot) = self.slot(&layout::slot_key(file.slot)) else { return None };
+        let Ok(Unlocked::Keys(keys)) = slots::unlock(&slot, credential) else { return None };
         let header = slot.header;
-        Ok(Some(KeyRing::new(header.repository, header.slot, header.role, *keys)))
+        Some(KeyRing::new(header.repository, header.slot, header.role, *keys))
     }
 
     fn slot(&self, key: &ObjectKey) -> Result<Slot, RepoError> {

@@ -132,7 +132,7 @@ mod tests {
         assert!(!shelf.part("a", &(5..11), &mut part));
         shelf.remove("a");
         assert_eq!(shelf.whole("a"), None);
-        assert!(!shelf.put("huge", &[0; 40_000]));
+        assert!(!shelf.put("huge", &vec![0; 40_000]));
     }
 
     #[test]

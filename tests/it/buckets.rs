@@ -15,6 +15,7 @@ use crate::servers::weed;
 use crate::support::bytes_of;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
@@ -22,6 +23,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
+
+#[expect(clippy::disallowed_methods, reason = "files of tests need not be durable")]
+fn put(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+}
 
 /// A host with a key file and something to back up.
 struct Host {
@@ -48,9 +54,8 @@ impl Host {
         self.folder.path().join(name)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "files of tests need not be durable")]
     fn put(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.path(name), bytes).unwrap();
+        put(&self.path(name), bytes);
     }
 
     fn run(&self, bucket: &Bucket, arguments: &[&str]) -> Output {
@@ -221,7 +226,7 @@ fn what_a_host_keeps_is_verified_and_of_no_importance() {
             let mut bytes = fs::read(&path).unwrap();
             damage(&mut bytes);
             fs::remove_file(&path).unwrap();
-            fs::write(&path, bytes).unwrap();
+            put(&path, &bytes);
         }
         host.restores(&bucket);
         check(&host.run(&bucket, &["snapshot", "data"]), 0);

@@ -20,7 +20,7 @@ use sbf_repo::testing::forget_in;
 use std::sync::Arc;
 
 /// Subsets of what was not synced that are tried at each change; `tools/powerloss` asks for more.
-const SUBSETS: usize = 4;
+const SUBSETS: usize = 2;
 const SEED: u64 = 0x5bf1;
 /// What another order of copying may cost, far less than a chunk.
 const SLACK_BYTES: u64 = 1024;

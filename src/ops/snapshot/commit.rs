@@ -108,12 +108,8 @@ fn try_commit(
 /// What is missing after a fence, or cannot be looked for with this key, was no damage: a collection
 /// was faster.
 fn outrun(error: RepoError, attempts: u32) -> RepoError {
-    match error {
-        RepoError::UnknownChunk { .. } | RepoError::RoleLacks { .. } => {
-            RepoError::Fenced { attempts }
-        }
-        other => other,
-    }
+    let was_faster = matches!(error, RepoError::UnknownChunk { .. } | RepoError::RoleLacks { .. });
+    if was_faster { RepoError::Fenced { attempts } } else { error }
 }
 
 fn open_reader(store: &ChunkStore) -> ChunkReader {
