@@ -181,7 +181,8 @@ fn damage_is_told_with_its_object() {
         });
     }
     assert!(desk.json(&["check", "--read-data"], 5)["findings_count"].as_u64() > Some(0));
-    let restored = desk.run(&["restore", "latest", "--target", "back"]);
+    // What this host keeps of a bucket would do.
+    let restored = desk.run(&["restore", "latest", "--target", "back", "--no-cache"]);
     check(&restored, 5);
     assert!(err(&restored).contains("hint: "), "{}", err(&restored));
 }

@@ -58,6 +58,10 @@ impl Profiles {
                     profiles.add(&text, file, &place)?;
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // The home of another user, as `sudo` may leave it: nobody asked for this file.
+                Err(error)
+                    if error.kind() == ErrorKind::PermissionDenied
+                        && settings.variable(variable).is_none() => {}
                 Err(error) => {
                     let why = format!("cannot read `{}`: {error}", place.display());
                     return Err(CredentialError::wrong(why));
