@@ -6,6 +6,7 @@ use crate::ops::check::CheckReport;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Severity;
+use crate::ops::finding::chain_words;
 use crate::ops::location::OpenOptions;
 use crate::ops::location::locate;
 use crate::repo::cache::CacheDirectory;
@@ -54,7 +55,11 @@ pub fn open_with_copies(
         match locate(place) {
             Ok(located) => places.push(located),
             Err(error) => {
-                warnings.push(format!("{} cannot be used: {}", place.location, words(&error)));
+                warnings.push(format!(
+                    "{} cannot be used: {}",
+                    place.location,
+                    chain_words(&error)
+                ));
                 if number == 0 {
                     first_error = Some(error);
                 }
@@ -77,7 +82,7 @@ pub fn open_with_copies(
                         warnings.push(format!(
                             "{} cannot be used: {}",
                             copy.store().location(),
-                            crate::ops::finding::chain_words(&error)
+                            chain_words(&error)
                         ));
                     }
                 }
@@ -87,7 +92,7 @@ pub fn open_with_copies(
                 warnings.push(format!(
                     "{} cannot be used: {}",
                     first.store().location(),
-                    words(&error)
+                    chain_words(&error)
                 ));
                 first_error = first_error.or(Some(error));
             }
@@ -123,10 +128,6 @@ pub fn name_copies(
         }
     }
     Ok(healable)
-}
-
-fn words(error: &OpError) -> String {
-    crate::ops::finding::chain_words(error)
 }
 
 const HEAL_REMEDY: &str = "read with `--from-copy`, and put the object back from the copy: it has \

@@ -8,12 +8,14 @@ use crate::repo::bucket::CloudLocation;
 use crate::repo::bucket::CloudSettings;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::environment::Environment;
+use crate::repo::error::RepoError;
 use crate::repo::repository::Located;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
 use crate::repo::slots::Credential;
 use crate::repo::state::StateDirectory;
 use std::fmt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -136,39 +138,45 @@ pub fn open(options: &OpenOptions, credential: &Credential) -> Result<Repository
 
 /// Finds a repository's store without opening it.
 pub(crate) fn locate(options: &OpenOptions) -> Result<Located, OpError> {
-    let environment = Arc::clone(&options.environment);
-    let located = match &options.location {
-        Location::Local(path) => {
-            Located::at_path(path, environment).map(|located| located.paced(options.rates))
-        }
-        #[cfg(feature = "cloud")]
-        Location::Cloud(location) => Located::in_bucket(location, &options.cloud, environment),
-    };
+    let located = place(options, Located::at_path, InBucket::Found);
     located.during("cannot open the repository")
 }
 
 /// Prepares the store of a new repository.
 pub(crate) fn locate_new(options: &OpenOptions) -> Result<Located, OpError> {
-    let environment = Arc::clone(&options.environment);
-    let located = match &options.location {
-        Location::Local(path) => {
-            Located::create_at_path(path, environment).map(|located| located.paced(options.rates))
-        }
-        #[cfg(feature = "cloud")]
-        Location::Cloud(location) => Located::new_in_bucket(location, &options.cloud, environment),
-    };
+    let located = place(options, Located::create_at_path, InBucket::New);
     located.during("cannot create the repository")
 }
 
 /// Prepares the store of a mirror, or finds it.
 pub(crate) fn locate_mirror(options: &OpenOptions) -> Result<Located, OpError> {
-    let environment = Arc::clone(&options.environment);
-    let located = match &options.location {
-        Location::Local(path) => {
-            Located::mirror_at_path(path, environment).map(|located| located.paced(options.rates))
-        }
-        #[cfg(feature = "cloud")]
-        Location::Cloud(location) => Located::in_bucket(location, &options.cloud, environment),
-    };
+    let located = place(options, Located::mirror_at_path, InBucket::Found);
     located.during("cannot use the mirror")
+}
+
+/// What a place in a bucket is to be.
+#[derive(Debug, Clone, Copy)]
+enum InBucket {
+    /// What was put there.
+    Found,
+    /// Empty.
+    New,
+}
+
+/// The place that is meant, with the limits that are asked for.
+fn place(
+    options: &OpenOptions,
+    at_path: fn(&Path, Arc<dyn Environment>) -> Result<Located, RepoError>,
+    #[cfg_attr(not(feature = "cloud"), expect(unused_variables, reason = "there are no buckets"))]
+    in_bucket: InBucket,
+) -> Result<Located, RepoError> {
+    let environment = Arc::clone(&options.environment);
+    match &options.location {
+        Location::Local(path) => Ok(at_path(path, environment)?.paced(options.rates)),
+        #[cfg(feature = "cloud")]
+        Location::Cloud(location) => match in_bucket {
+            InBucket::Found => Located::in_bucket(location, &options.cloud, environment),
+            InBucket::New => Located::new_in_bucket(location, &options.cloud, environment),
+        },
+    }
 }

@@ -121,11 +121,11 @@ fn snapshots_once(
     let mut list = SnapshotList::default();
     list.findings.extend(marks.unreadable.iter().map(record_finding));
     list.findings.extend(history.unreadable.iter().map(history_finding));
-    history.fetch_manifests(repository);
     let lives = match filter.state {
         SnapshotState::Live => &history.snapshots,
         SnapshotState::Forgotten => &history.forgotten,
     };
+    repository.keep_manifests_ahead(lives);
     for live in lives {
         if filter.source.as_ref().is_some_and(|source| live.source != *source) {
             continue;

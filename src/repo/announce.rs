@@ -65,7 +65,7 @@ pub(crate) fn decide(
         repository.environment.as_ref(),
     )?;
     let won = create_register(repository.store.as_ref(), &key, &bytes)?;
-    if matches!(won, Won::Mine) {
+    if matches!(won, Won::Mine) && repository.has_final_outcomes() {
         repository.keep(&key, &bytes);
     }
     Ok(won)

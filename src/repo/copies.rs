@@ -5,8 +5,10 @@
 use crate::crypto::hash::blake3;
 use crate::format::layout;
 use crate::format::layout::PackRef;
+use crate::format::pack::PACK_BYTES_MAX;
 use crate::repo::error::RepoError;
 use crate::repo::mirror::error::MirrorError;
+use crate::repo::repository::CONFIG_BYTES_MAX;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
 use crate::store::Store;
@@ -60,6 +62,3 @@ impl Located {
         bytes.is_ok_and(|bytes| blake3(&bytes) == *pack.id.as_bytes())
     }
 }
-
-const CONFIG_BYTES_MAX: u64 = 65_536;
-const PACK_BYTES_MAX: u64 = 256 * 1_048_576;

@@ -5,7 +5,6 @@ use crate::crypto::hash::digest;
 use crate::crypto::hash::sha256;
 use crate::format::FormatError;
 use crate::format::Rule;
-use crate::format::config::StoreMode;
 use crate::format::envelope::ObjectKind;
 use crate::format::gc::Base;
 use crate::format::gc::BaseSnapshot;
@@ -166,10 +165,9 @@ impl History {
             let session = SessionRef::parse_outcome(&listed.key).ok()?;
             epochs.contains(&session.epoch).then_some((listed, session))
         });
-        if repository.config.store == StoreMode::Registers {
-            let keys: Vec<ObjectKey> =
-                sessions.clone().map(|(listed, _session)| listed.key.clone()).collect();
-            repository.keep_ahead(&keys, length_max(ObjectKind::Outcome));
+        if repository.has_final_outcomes() {
+            let keys = sessions.clone().map(|(listed, _session)| listed.key.clone());
+            repository.keep_ahead(keys, length_max(ObjectKind::Outcome));
         }
         for (listed, session) in sessions {
             match load_outcome(repository, session) {
@@ -351,12 +349,10 @@ pub(crate) fn load_outcome(
     let key = session.outcome_key();
     let length_max = length_max(ObjectKind::Outcome);
     let accept = |bytes: &[u8]| Ok((open_outcome(repository, session, bytes)?, digest(bytes)));
-    match repository.config.store {
-        StoreMode::NoRegisters => {
-            repository.read_or_copy(|store| accept(&store.read(&key, length_max)?))
-        }
-        StoreMode::Registers => repository.read_kept(&key, length_max, accept),
+    if repository.has_final_outcomes() {
+        return repository.read_kept(&key, length_max, accept);
     }
+    repository.read_or_copy(|store| accept(&store.read(&key, length_max)?))
 }
 
 /// Opens the stored bytes of a session's register and checks who signed it.

@@ -41,11 +41,18 @@ impl Fetched {
 }
 
 impl ChunkReader {
+    /// How many threads read data, where `threads` would compute: whoever waits for a network needs
+    /// no processor.
+    pub(crate) fn reading_threads(&self, threads: usize) -> usize {
+        if self.repository.is_remote() { READS_AT_ONCE.max(threads) } else { threads }
+    }
+
     /// Which of these blocks, sorted, are read together.
     pub(crate) fn join(&self, blocks: &[BlockHandle]) -> Vec<Joined> {
+        let is_remote = self.repository.is_remote();
         let mut joined: Vec<Joined> = Vec::new();
         for (number, &block) in blocks.iter().enumerate() {
-            let span = if self.repository.is_remote() { self.span(block) } else { None };
+            let span = if is_remote { self.span(block) } else { None };
             if let Some(last) = joined.last_mut()
                 && let (Some(so_far), Some(next)) = (&mut last.span, &span)
                 && so_far.take(next)
@@ -104,7 +111,21 @@ const GAP_BYTES_MAX: u64 = 256 * 1024;
 /// Bytes that are read at once.
 const SPAN_BYTES_MAX: u64 = 8 * crate::units::MIB;
 /// Requests for data that run at once over a network.
-pub(crate) const READS_AT_ONCE: usize = 16;
+const READS_AT_ONCE: usize = 16;
+
+/// Calls `each` with every item, on several threads.
+pub(crate) fn at_once<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let share = items.len().div_ceil(READS_AT_ONCE).max(1);
+    let each = &each;
+    std::thread::scope(|scope| {
+        let run = |items: &'_ [T]| -> Vec<R> { items.iter().map(each).collect() };
+        let running: Vec<_> =
+            items.chunks(share).map(|items| scope.spawn(move || run(items))).collect();
+        #[expect(clippy::unwrap_used, reason = "a panic goes on in the thread that waits")]
+        let done = running.into_iter().flat_map(|thread| thread.join().unwrap());
+        done.collect()
+    })
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 //! change, and packs of trees.
 
 use crate::crypto::hash::blake3;
+use crate::format::config::StoreMode;
 use crate::format::envelope::ObjectKind;
 use crate::format::index::IndexedPack;
 use crate::format::layout;
@@ -10,9 +11,8 @@ use crate::id::PackId;
 use crate::key::ObjectKey;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::error::RepoError;
-use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
-use crate::repo::joined::READS_AT_ONCE;
+use crate::repo::joined::at_once;
 use crate::repo::repository::Repository;
 use crate::repo::repository::length_max;
 use crate::repo::shelf::Shelf;
@@ -34,7 +34,7 @@ pub(crate) struct Kept {
     trees: Option<Shelf>,
     /// The pack of trees that was fetched last, if no shelf could take it. Locked while one is
     /// fetched: others are likely to want the same.
-    last: Mutex<Option<(Digest, Arc<Vec<u8>>)>>,
+    last: Mutex<Option<(PackId, Vec<u8>)>>,
 }
 
 impl Kept {
@@ -50,7 +50,7 @@ impl Kept {
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<(Digest, Arc<Vec<u8>>)>> {
+    fn last(&self) -> MutexGuard<'_, Option<(PackId, Vec<u8>)>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,12 +119,12 @@ impl Repository {
     /// Fetches objects that are read soon and that this host does not keep, several at a time.
     ///
     /// What cannot be had is told by whoever reads it.
-    pub(crate) fn keep_ahead(&self, keys: &[ObjectKey], length_max: u64) {
+    pub(crate) fn keep_ahead(&self, keys: impl Iterator<Item = ObjectKey>, length_max: u64) {
         let Some(objects) = self.kept.as_ref().and_then(|kept| kept.objects.as_ref()) else {
             return;
         };
-        let is_new = |key: &&ObjectKey| !objects.holds(&shelf_name(key));
-        let missing: Vec<&ObjectKey> = keys.iter().filter(is_new).collect();
+        let is_new = |key: &ObjectKey| !objects.holds(&shelf_name(key));
+        let missing: Vec<ObjectKey> = keys.filter(is_new).collect();
         if missing.len() < 2 {
             return;
         }
@@ -133,6 +133,17 @@ impl Repository {
                 objects.put(&shelf_name(key), &bytes);
             }
         });
+    }
+
+    /// Fetches the manifests of snapshots, for whoever reads them one by one.
+    pub(crate) fn keep_manifests_ahead(&self, lives: &[LiveSnapshot]) {
+        let key = |live: &LiveSnapshot| layout::manifest_key(live.client, live.snapshot);
+        self.keep_ahead(lives.iter().map(key), length_max(ObjectKind::Manifest));
+    }
+
+    /// Whether an outcome stays what it is once it is there: only then it is kept.
+    pub(crate) fn has_final_outcomes(&self) -> bool {
+        self.config.store == StoreMode::Registers
     }
 
     /// Reads a part of a pack of trees from the store, and keeps the whole pack: the next node that
@@ -148,27 +159,26 @@ impl Repository {
         let Some(kept) = self.kept.as_ref().filter(|_| pack.length <= WHOLE_BYTES_MAX) else {
             return store.read_range(&key, range.clone(), buffer);
         };
-        let name = Digest::new(*pack.id.as_bytes());
         let mut last = kept.last();
         // Another thread may have been faster.
         if kept.tree_part(pack, range, buffer) {
             return Ok(());
         }
         if let Some((held, bytes)) = &*last
-            && *held == name
+            && *held == pack.id
             && copy_part(bytes, range, buffer)
         {
             return Ok(());
         }
         let whole = store.read(&key, pack.length)?;
-        let is_whole = Digest::new(blake3(&whole)) == name;
+        let is_whole = blake3(&whole) == *pack.id.as_bytes();
         if !is_whole || !copy_part(&whole, range, buffer) {
             // Damaged somewhere, perhaps elsewhere: what is wanted is judged by itself.
             return store.read_range(&key, range.clone(), buffer);
         }
         let on_shelf =
             kept.trees.as_ref().is_some_and(|trees| trees.put(&pack.id.to_string(), &whole));
-        *last = (!on_shelf).then(|| (name, Arc::new(whole)));
+        *last = (!on_shelf).then_some((pack.id, whole));
         Ok(())
     }
 
@@ -182,34 +192,17 @@ impl Repository {
     pub(crate) fn without_kept(&self) -> Self {
         Self { kept: None, ..self.clone() }
     }
-}
 
-impl History {
-    /// Fetches the manifests of all snapshots at once, for whoever reads them one by one.
-    pub(crate) fn fetch_manifests(&self, repository: &Repository) {
-        let key = |live: &LiveSnapshot| layout::manifest_key(live.client, live.snapshot);
-        let keys: Vec<ObjectKey> = self.snapshots.iter().map(key).collect();
-        repository.keep_ahead(&keys, length_max(ObjectKind::Manifest));
+    /// The same keys over another store, of which nothing is kept: what is kept of this one says
+    /// nothing about it.
+    pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self.without_kept() }
     }
 }
 
 /// The name of an object's file: keys have slashes.
 fn shelf_name(key: &ObjectKey) -> String {
     Digest::new(blake3(key.as_str().as_bytes())).to_string()
-}
-
-/// Calls `each` with every item, on several threads.
-pub(crate) fn at_once<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let share = items.len().div_ceil(READS_AT_ONCE).max(1);
-    let each = &each;
-    std::thread::scope(|scope| {
-        let run = |items: &'_ [T]| -> Vec<R> { items.iter().map(each).collect() };
-        let running: Vec<_> =
-            items.chunks(share).map(|items| scope.spawn(move || run(items))).collect();
-        #[expect(clippy::unwrap_used, reason = "a panic goes on in the thread that waits")]
-        let done = running.into_iter().flat_map(|thread| thread.join().unwrap());
-        done.collect()
-    })
 }
 
 fn copy_part(whole: &[u8], range: &Range<u64>, buffer: &mut Vec<u8>) -> bool {

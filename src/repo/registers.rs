@@ -79,7 +79,7 @@ impl Registers {
 fn stray(present: &BTreeSet<(u64, u8)>) -> Option<Stray> {
     let mut first = *present.last()?;
     for &register in present.iter().rev() {
-        if register.0 < first.0 - 1 {
+        if register.0 < first.0.saturating_sub(1) {
             break;
         }
         first = register;
@@ -113,6 +113,7 @@ mod tests {
         check(&[plan, "gc/000000000003/verdict"], Some("gc/000000000003/verdict"));
         let far = ["gc/000000000008/verdict", "gc/000000000009/plan", plan];
         check(&far, Some("gc/000000000008/verdict"));
+        check(&["gc/000000000000/plan"], None);
         check(&["gc/18446744073709551615/plan"], Some("gc/18446744073709551615/plan"));
     }
 }

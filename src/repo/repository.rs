@@ -2,7 +2,6 @@
 
 use crate::chunk::ChunkParams;
 use crate::chunk::Chunker;
-use crate::crypto::hash::blake3;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
 use crate::crypto::sign::key_id;
@@ -288,13 +287,7 @@ impl Located {
     }
 
     fn slot(&self, key: &ObjectKey) -> Result<Slot, RepoError> {
-        let bytes = self.store.read(key, to_u64(SLOT_BYTES_MAX))?;
-        let decode = |source| RepoError::Decode { key: key.to_string(), source };
-        let slot = Slot::decode(&bytes, blake3).map_err(decode)?;
-        if layout::parse_slot_key(key) == Ok(slot.header.slot) {
-            return Ok(slot);
-        }
-        Err(decode(FormatError::new("key slot", Rule::ObjectKey, 0)))
+        slots::decode_slot(key, &self.store.read(key, to_u64(SLOT_BYTES_MAX))?)
     }
 
     fn holds_config(&self) -> Result<bool, RepoError> {
@@ -470,7 +463,7 @@ fn credential_words(credential: &Credential) -> &'static str {
 /// Features that this program understands, beyond format 1 itself.
 const KNOWN_FEATURES: &[&str] = &[];
 /// Longest config that is read.
-const CONFIG_BYTES_MAX: u64 = 65_536;
+pub(crate) const CONFIG_BYTES_MAX: u64 = 65_536;
 /// What an interrupted `init` may have left.
 pub(crate) const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
 /// What the directory of a mirror has.

@@ -9,6 +9,7 @@ use crate::units::to_u64;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::Metadata;
+use std::io::Read as _;
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -35,9 +36,10 @@ impl Shelf {
 
     /// All bytes of a file.
     pub(crate) fn whole(&self, name: &str) -> Option<Vec<u8>> {
-        let path = self.path.join(name);
-        let bytes = std::fs::read(&path).ok()?;
-        mark_used(&File::open(path).ok()?);
+        let mut file = File::open(self.path.join(name)).ok()?;
+        mark_used(&file);
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
         Some(bytes)
     }
 

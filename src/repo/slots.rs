@@ -6,6 +6,8 @@ use crate::crypto::hash::blake3;
 use crate::crypto::hash::derive;
 use crate::crypto::kdf;
 use crate::crypto::secret::Secret;
+use crate::format::FormatError;
+use crate::format::Rule;
 use crate::format::keyslot::PassphraseCost;
 use crate::format::keyslot::Role;
 use crate::format::keyslot::Slot;
@@ -17,6 +19,7 @@ use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::id::from_hex;
 use crate::id::to_hex;
+use crate::key::ObjectKey;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
@@ -98,6 +101,16 @@ impl fmt::Debug for KeyFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "KeyFile(slot {})", self.slot)
     }
+}
+
+/// Decodes a slot that is stored under `key`, and checks that it belongs there.
+pub(crate) fn decode_slot(key: &ObjectKey, bytes: &[u8]) -> Result<Slot, RepoError> {
+    let decode = |source| RepoError::Decode { key: key.to_string(), source };
+    let slot = Slot::decode(bytes, blake3).map_err(decode)?;
+    if layout::parse_slot_key(key) == Ok(slot.header.slot) {
+        return Ok(slot);
+    }
+    Err(decode(FormatError::new("key slot", Rule::ObjectKey, 0)))
 }
 
 /// What opens a repository.

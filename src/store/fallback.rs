@@ -3,10 +3,12 @@
 
 use crate::key::ObjectKey;
 use crate::store::Listed;
+use crate::store::StorageClass;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::store::StoreFeatures;
+use crate::store::StoreIdentity;
 use crate::store::Traffic;
 use std::ops::Range;
 use std::sync::Arc;
@@ -71,6 +73,15 @@ impl Store for FallbackStore {
         self.first.create(key, body)
     }
 
+    fn create_in(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        class: StorageClass,
+    ) -> Result<(), StoreError> {
+        self.first.create_in(key, body, class)
+    }
+
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {
         self.ask(|store| store.read(key, length_max))
     }
@@ -110,6 +121,10 @@ impl Store for FallbackStore {
 
     fn features(&self) -> Result<StoreFeatures, StoreError> {
         self.first.features()
+    }
+
+    fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
+        self.first.identity()
     }
 
     fn give_up_conditions(&self) {

@@ -3,6 +3,7 @@
 
 use crate::key::ObjectKey;
 use crate::store::Listed;
+use crate::store::StorageClass;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoreFeatures;
@@ -33,6 +34,16 @@ impl Store for PacedStore {
     fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<(), StoreError> {
         self.up.wait(body.len());
         self.inner.create(key, body)
+    }
+
+    fn create_in(
+        &self,
+        key: &ObjectKey,
+        body: &[u8],
+        class: StorageClass,
+    ) -> Result<(), StoreError> {
+        self.up.wait(body.len());
+        self.inner.create_in(key, body, class)
     }
 
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {
@@ -86,6 +97,14 @@ impl Store for PacedStore {
 
     fn give_up_conditions(&self) {
         self.inner.give_up_conditions();
+    }
+
+    fn copies(&self) -> &[Arc<dyn Store>] {
+        self.inner.copies()
+    }
+
+    fn note_help(&self) {
+        self.inner.note_help();
     }
 
     fn location(&self) -> String {

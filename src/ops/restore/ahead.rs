@@ -10,7 +10,6 @@ use crate::ops::restore::window::wrong_size;
 use crate::repo::error::RepoError;
 use crate::repo::index::BlockHandle;
 use crate::repo::index::ChunkPlace;
-use crate::repo::joined::READS_AT_ONCE;
 use crate::repo::read::ChunkReader;
 use crate::repo::read::OpenBlock;
 use crate::repo::tree::content::visit_extents;
@@ -55,7 +54,7 @@ pub(crate) fn read_ahead(
     take: &mut dyn FnMut(Piece<'_>) -> Result<(), OpError>,
 ) -> Result<(), OpError> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let threads = if reader.repository.is_remote() { READS_AT_ONCE.max(threads) } else { threads };
+    let threads = reader.reading_threads(threads);
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|_error| OpError::from(RepoError::WorkerLost))?;
     std::thread::scope(|scope| {

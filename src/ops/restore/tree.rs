@@ -35,7 +35,6 @@ use crate::ops::restore::window::wrong_size;
 use crate::ops::select::Found;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
-use crate::repo::joined::READS_AT_ONCE;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::builder::totals_of;
 use crate::repo::tree::content::visit_extents;
@@ -94,11 +93,8 @@ impl<'a> TreeRestore<'a> {
         options: &'a RestoreOptions,
         progress: &'a dyn Progress,
     ) -> Result<Self, OpError> {
-        // Whoever waits for a network needs no processor.
-        let threads_min = if reader.repository.is_remote() { READS_AT_ONCE } else { 1 };
-        let threads = options.threads.max(threads_min);
         let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads(reader.reading_threads(options.threads))
             .build()
             .map_err(|error| OpError::Refused { why: error.to_string() })?;
         Ok(Self {

@@ -13,7 +13,7 @@ use crate::repo::history::RepoErrorAt;
 use crate::repo::index::Index;
 use crate::repo::index::bytes::RunBytes;
 use crate::repo::index::run::Run;
-use crate::repo::kept::at_once;
+use crate::repo::joined::at_once;
 use crate::repo::repository::Repository;
 use crate::units::to_u32;
 use std::collections::BTreeSet;

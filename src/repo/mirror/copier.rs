@@ -1,6 +1,7 @@
 //! Copies and compares objects, and replaces what is damaged in a mirror by what is not in its source.
 //! Spec: format-spec/15-mirror.md, "What is copied".
 
+use crate::format::pack::PACK_BYTES_MAX;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::mirror::error::MirrorError;
@@ -231,9 +232,8 @@ fn judged(soundness: Soundness, bytes: Vec<u8>) -> Judged {
 }
 
 fn read(repository: &Repository, key: &ObjectKey, length: u64) -> Result<Vec<u8>, RepoError> {
-    Ok(repository.store.read(key, length.min(OBJECT_BYTES_MAX))?)
+    // No object is longer than a pack: what claims to be is damaged, and is not read into memory.
+    Ok(repository.store.read(key, length.min(PACK_BYTES_MAX))?)
 }
 
 const READ_ATTEMPTS: u32 = 2;
-/// Longer than any object: what claims to be longer is damaged, and is not read into memory.
-const OBJECT_BYTES_MAX: u64 = 256 * 1_048_576;

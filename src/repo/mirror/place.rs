@@ -13,6 +13,7 @@ use crate::repo::mirror::error::MirrorError;
 use crate::repo::mirror::state::MirrorState;
 use crate::repo::mode::Effort;
 use crate::repo::objects;
+use crate::repo::repository::CONFIG_BYTES_MAX;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
 use crate::store::StoreErrorKind;
@@ -34,13 +35,8 @@ pub(crate) fn open_place(source: &Repository, located: &Located) -> Result<Repos
     }
     let store = located.store();
     let objects = objects_of(located)?;
-    let mut place = Repository {
-        store: Arc::clone(store),
-        mirror: None,
-        cache: None,
-        state: None,
-        ..source.clone()
-    };
+    let mut place =
+        Repository { mirror: None, cache: None, state: None, ..source.over(Arc::clone(store)) };
     let location = store.location();
     if objects.keys().all(|key| key.is_under(PROBES)) {
         located.probe(Effort::SMALL)?;
@@ -144,7 +140,6 @@ fn check_same_config(
 }
 
 const PROBES: &str = "probe";
-const CONFIG_BYTES_MAX: u64 = 65_536;
 /// Receipts of a note: about half of what fits.
 const RECEIPTS_COUNT_MAX: usize = 65_536;
 const NUMBER_ATTEMPTS: usize = 16;

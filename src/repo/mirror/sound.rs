@@ -2,11 +2,7 @@
 
 use crate::crypto::hash::blake3;
 use crate::crypto::hash::digest;
-use crate::format::FormatError;
-use crate::format::Rule;
 use crate::format::envelope::ObjectKind;
-use crate::format::keyslot::Slot;
-use crate::format::layout;
 use crate::key::ObjectKey;
 use crate::repo::audit_objects::open_any;
 use crate::repo::error::RepoError;
@@ -14,6 +10,7 @@ use crate::repo::mirror::part::Part;
 use crate::repo::objects;
 use crate::repo::repository::Repository;
 use crate::repo::repository::verified_by_authority;
+use crate::repo::slots::decode_slot;
 use crate::store::held::HeldObject;
 use std::sync::Arc;
 
@@ -41,7 +38,7 @@ pub(crate) fn judge(
         Part::Segment(segment) if blake3(bytes) == *segment.id.as_bytes() => Ok(()),
         Part::Body(_number, hash) if digest(bytes) == hash => Ok(()),
         Part::Pack(_) | Part::Segment(_) | Part::Body(..) => Err(wrong_hash()),
-        Part::Slot => check_slot(key, bytes),
+        Part::Slot => decode_slot(key, bytes).map(|_slot| ()),
         Part::Config => check_clear(repository, ObjectKind::Config, key, bytes),
         Part::Amendment => check_clear(repository, ObjectKind::Amendment, key, bytes),
         // An attempt to make a repository may have left some that no authority of this one signed.
@@ -53,7 +50,7 @@ pub(crate) fn judge(
         | Part::Outcome(_)
         | Part::Register(..) => {
             let held = HeldObject::new(repository.location(), key.clone(), bytes.to_vec());
-            open_any(&Repository { store: Arc::new(held), ..repository.clone() }, key)
+            open_any(&repository.over(Arc::new(held)), key)
         }
     };
     match checked {
@@ -61,15 +58,6 @@ pub(crate) fn judge(
         Err(error) if error.is_unreadable() => Soundness::Damaged(error),
         Err(_error) => Soundness::Unknown,
     }
-}
-
-fn check_slot(key: &ObjectKey, bytes: &[u8]) -> Result<(), RepoError> {
-    let decode = |source| RepoError::Decode { key: key.to_string(), source };
-    let slot = Slot::decode(bytes, blake3).map_err(decode)?;
-    if layout::parse_slot_key(key) == Ok(slot.header.slot) {
-        return Ok(());
-    }
-    Err(decode(FormatError::new("key slot", Rule::ObjectKey, 0)))
 }
 
 fn check_clear(
