@@ -249,6 +249,8 @@ pub const PACK_TRAILER_LEN: usize = 16;
 pub const XWING_ENCAPSULATED_LEN: usize = 1120;
 /// Longest sealed directory.
 pub const DIRECTORY_BYTES_MAX: u32 = 64 * 1_048_576;
+/// Length of the directory record at which a writer closes a pack that is not full.
+pub const DIRECTORY_BYTES_TARGET: u32 = 4 * 1_048_576;
 /// Longest pack: the largest target and one block beyond it, with its directory.
 pub const PACK_BYTES_MAX: u64 = 256 * 1_048_576;
 const DIRECTORY_MEMORY_MAX: usize = 128 * 1_048_576;

@@ -4,6 +4,7 @@
 use crate::id::Digest;
 use crate::id::RepoId;
 use crate::repo::index::bytes::RunBytes;
+use crate::repo::index::run;
 use crate::repo::index::run::Run;
 use std::fs::DirBuilder;
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// A directory that may vanish at any time.
 #[derive(Debug, Clone)]
@@ -40,14 +42,52 @@ impl CacheDirectory {
 
     /// Writes a run and maps it; `None` if the cache cannot take it.
     pub(crate) fn store_run(&self, bytes: &[u8]) -> Option<RunBytes> {
-        let folder = self.path.join(RUNS);
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
-        let name = Digest::new(crate::crypto::hash::blake3(bytes)).to_string();
-        let path = folder.join(format!("{name}.{RUN_EXTENSION}"));
+        let path = self.run_path(run::checksum_in(bytes)?)?;
         if !path.exists() && !replace(&path, bytes) {
             return None;
         }
         RunBytes::map(&File::open(&path).ok()?).ok()
+    }
+
+    /// Maps a run that `write` writes into an empty file; `None` if the cache cannot take it.
+    pub(crate) fn write_run(
+        &self,
+        write: impl FnOnce(&File) -> std::io::Result<()>,
+    ) -> Option<RunBytes> {
+        self.drop_abandoned();
+        let staged = staged_beside(&self.run_path([0; 32])?);
+        let written = open_new(&staged).and_then(|file| {
+            write(&file)?;
+            RunBytes::map(&file)
+        });
+        let mapped = written.ok().and_then(|bytes| {
+            let path = self.run_path(run::checksum_in(bytes.as_slice())?)?;
+            std::fs::rename(&staged, path).ok()?;
+            Some(bytes)
+        });
+        if mapped.is_none() {
+            let _ignored = std::fs::remove_file(&staged);
+        }
+        mapped
+    }
+
+    /// Removes what processes that were killed had begun to write.
+    fn drop_abandoned(&self) {
+        let Ok(entries) = std::fs::read_dir(self.path.join(RUNS)) else { return };
+        for entry in entries.flatten() {
+            let changed = entry.metadata().and_then(|metadata| metadata.modified());
+            let is_old = changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED_AGE));
+            if is_old && entry.path().extension().is_some_and(|end| end == STAGED_EXTENSION) {
+                let _ignored = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Where a run with this checksum is.
+    fn run_path(&self, checksum: [u8; 32]) -> Option<PathBuf> {
+        let folder = self.path.join(RUNS);
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
+        Some(folder.join(format!("{}.{RUN_EXTENSION}", Digest::new(checksum))))
     }
 
     /// Every run of the cache.
@@ -91,11 +131,8 @@ impl CacheDirectory {
 
 /// Puts a file in its place at once; says whether that worked.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> bool {
-    let mut staged = path.as_os_str().to_owned();
-    let number = STAGED_COUNT.fetch_add(1, Ordering::Relaxed);
-    staged.push(format!(".{}-{number}.new", std::process::id()));
-    let staged = PathBuf::from(staged);
-    let written = write_new(&staged, bytes);
+    let staged = staged_beside(path);
+    let written = open_new(&staged).and_then(|mut file| file.write_all(bytes));
     let is_there = written.and_then(|()| std::fs::rename(&staged, path)).is_ok();
     if !is_there {
         let _ignored = std::fs::remove_file(&staged);
@@ -103,10 +140,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> bool {
     is_there
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o400).open(path)?;
-    file.write_all(bytes)
+/// A name that no other thread or process uses.
+fn staged_beside(path: &Path) -> PathBuf {
+    let mut staged = path.as_os_str().to_owned();
+    let number = STAGED_COUNT.fetch_add(1, Ordering::Relaxed);
+    staged.push(format!(".{}-{number}.{STAGED_EXTENSION}", std::process::id()));
+    PathBuf::from(staged)
+}
+
+fn open_new(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o400).open(path)
 }
 
 /// Tells files apart that threads of this process write at once.
@@ -114,3 +157,6 @@ static STAGED_COUNT: AtomicU64 = AtomicU64::new(0);
 const RUNS: &str = "index";
 const IDLE: &str = "idle";
 const RUN_EXTENSION: &str = "run";
+const STAGED_EXTENSION: &str = "new";
+/// A file of the cache that is being written, and is not, for so long, is nobody's.
+const ABANDONED_AGE: Duration = Duration::from_hours(24);

@@ -107,6 +107,7 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("PACK_BYTES_MAX", number(pack::PACK_BYTES_MAX)),
         ("XWING_ENCAPSULATED_LEN", number(pack::XWING_ENCAPSULATED_LEN)),
         ("DIRECTORY_BYTES_MAX", number(pack::DIRECTORY_BYTES_MAX)),
+        ("DIRECTORY_BYTES_TARGET", number(pack::DIRECTORY_BYTES_TARGET)),
         ("BLOCK_RAW_BYTES_MAX", number(block::BLOCK_RAW_BYTES_MAX)),
         ("BASES_COUNT_MAX", number(block::BASES_COUNT_MAX)),
         ("BASE_BYTES_MAX", number(block::BASE_BYTES_MAX)),

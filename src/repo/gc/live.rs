@@ -65,10 +65,16 @@ impl LiveChunks {
         found.is_some_and(|(live, index)| live.get(index))
     }
 
+    /// Gives back the memory of what was read of the runs.
+    pub(crate) fn release(&self) {
+        self.runs.iter().for_each(|run| run.release());
+    }
+
     /// Visits every chunk with all its places, in the order of the names, and whether it is needed.
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&ChunkId, &[Copy], bool)) {
         let mut cursors: Vec<usize> = vec![0; self.runs.len()];
         let mut copies = Vec::new();
+        let mut visited = 0_usize;
         loop {
             let heads = self.runs.iter().zip(&cursors);
             let heads = heads.filter_map(|(run, &cursor)| Some(run.chunk_at(cursor)?.0));
@@ -88,6 +94,10 @@ impl LiveChunks {
                 }
             }
             visit(&id, &copies, needed);
+            visited += 1;
+            if visited.is_multiple_of(RELEASE_EVERY) {
+                self.release();
+            }
         }
     }
 }
@@ -124,3 +134,6 @@ impl Bits {
         *word != before
     }
 }
+
+/// Chunks after which pages that were read are given back: some 12 MiB of them.
+const RELEASE_EVERY: usize = 1 << 18;

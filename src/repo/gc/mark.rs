@@ -81,13 +81,27 @@ impl<'a> Marker<'a> {
             };
             let rest = self.pending.len() - count;
             let mut batch = self.pending.split_off(rest);
-            batch.sort_by_cached_key(|pending| self.place_of(pending));
+            let mut looked_up = 0_usize;
+            batch.sort_by_cached_key(|pending| {
+                self.release_after(&mut looked_up, LOOKUPS_COUNT_MAX);
+                self.place_of(pending)
+            });
             for pending in batch {
                 self.pulse.beat()?;
+                self.release_after(&mut looked_up, LOOKUPS_COUNT_MAX);
                 self.expand(pending)?;
             }
         }
         self.flush_chunks()
+    }
+
+    /// Counts, and gives pages of the index back whenever so many chunks were looked up.
+    fn release_after(&self, count: &mut usize, count_max: usize) {
+        *count += 1;
+        if *count >= count_max {
+            self.live.release();
+            *count = 0;
+        }
     }
 
     fn place_of(&self, pending: &Pending) -> Option<(BlockHandle, u32)> {
@@ -163,11 +177,15 @@ impl<'a> Marker<'a> {
     fn flush_chunks(&mut self) -> Result<(), RepoError> {
         self.chunks.sort_unstable();
         self.chunks.dedup();
-        for id in self.chunks.drain(..) {
+        let mut marked = 0;
+        let mut chunks = std::mem::take(&mut self.chunks);
+        for id in chunks.drain(..) {
+            self.release_after(&mut marked, IN_ORDER_COUNT_MAX);
             if self.live.mark(&id, MarkedAs::Bytes) == Marked::Unknown {
                 return Err(RepoError::UnknownChunk { chunk: id });
             }
         }
+        self.chunks = chunks;
         Ok(())
     }
 
@@ -203,5 +221,9 @@ fn wrong_height(height: u8) -> crate::format::FormatError {
 /// Nodes that may wait before the walk goes depth first: 40 MiB of them.
 const PENDING_COUNT_MAX: usize = 1 << 20;
 const BATCH_COUNT_MIN: usize = 64;
+/// Chunks in the order of the index that may be looked up before its pages are given back.
+const IN_ORDER_COUNT_MAX: usize = 1 << 17;
+/// Chunks anywhere in the index: each brings 64 KiB of pages or more.
+const LOOKUPS_COUNT_MAX: usize = 128;
 /// Chunks that are sorted at once: 64 MiB of names.
 const CHUNKS_COUNT_MAX: usize = 1 << 21;

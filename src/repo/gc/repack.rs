@@ -91,6 +91,7 @@ impl<'a> Repacker<'a> {
             let entry = &directory.blocks[at];
             if is_split(facts.kind, block, live_bytes, self.policy) {
                 self.copy_chunks(known, facts.kind, entry, *number)?;
+                known.live.release();
             } else {
                 let range = to_usize(block.range.start)..to_usize(block.range.end);
                 let stored = bytes.get(range).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! The only module with `unsafe`.
 
 use memmap2::Mmap;
+use memmap2::UncheckedAdvice;
 use std::fs::File;
 use std::io;
 
@@ -22,6 +23,16 @@ impl RunBytes {
         // never written or truncated again, only unlinked; the directory belongs to this user.
         let map = unsafe { Mmap::map(file)? };
         Ok(Self::Mapped(map))
+    }
+
+    /// Gives back the memory of a mapped file; what is used again is read again.
+    #[expect(unsafe_code, reason = "see the comment on the block")]
+    pub(crate) fn release(&self) {
+        if let Self::Mapped(map) = self {
+            // SAFETY: the map is shared with a file and never written to: pages that are dropped
+            // come back from the file with the same bytes.
+            let _best_effort = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        }
     }
 
     /// All bytes.

@@ -12,6 +12,8 @@ use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::index::Index;
 use crate::repo::index::bytes::RunBytes;
+use crate::repo::index::merge::Part;
+use crate::repo::index::merge::merge;
 use crate::repo::index::run::Run;
 use crate::repo::joined::at_once;
 use crate::repo::repository::Repository;
@@ -50,22 +52,14 @@ pub(crate) fn load_without(
 ) -> Result<LoadedIndex, RepoError> {
     let is_dead =
         |segment: &SegmentRef| segment.session.epoch < epoch_min && !segments.contains(segment);
-    let mut has_dead = false;
     let mut missing: BTreeSet<SegmentRef> = segments.clone();
-    let mut runs = Vec::new();
-    for run in cached_runs(repository) {
-        has_dead |= run.segments().iter().any(is_dead);
-        let counts = run.segments().iter().all(|segment| missing.contains(segment));
-        if counts && !run.segments().is_empty() {
-            for segment in run.segments() {
-                missing.remove(segment);
-            }
-            runs.push(Arc::new(run));
-        }
-    }
-    if has_dead && let Some(cache) = &repository.cache {
+    let reused = reuse_cached(repository, &mut missing);
+    if let Some(cache) = &repository.cache
+        && reused.has_others
+    {
         cache.drop_runs(repository.id(), |run| run.segments().iter().any(is_dead));
     }
+    let mut runs = reused.counting;
     let mut unreadable = Vec::new();
     let mut batch = Batch::default();
     let missing: Vec<SegmentRef> = missing.into_iter().collect();
@@ -115,6 +109,8 @@ pub(crate) fn load_segment(
     if blake3(&bytes) != *segment.id.as_bytes() {
         return Err(RepoError::WrongHash { key: key.to_string() });
     }
+    // A large segment's bytes and what is decoded from them need not be in memory together.
+    drop(bytes);
     let body = repository.identities.by_client(repository.id(), segment.session.client, opened)?;
     Segment::decode(&body).map_err(|source| RepoError::Decode { key: key.to_string(), source })
 }
@@ -189,6 +185,47 @@ fn open_stored(repository: &Repository, bytes: Vec<u8>) -> Run {
     })
 }
 
+/// Runs of the cache that count.
+#[derive(Default)]
+struct Reused {
+    counting: Vec<Arc<Run>>,
+    /// Whether there are runs with segments that do not count here.
+    has_others: bool,
+}
+
+/// Takes what the cache has of the `missing` segments, and leaves the rest in there.
+fn reuse_cached(repository: &Repository, missing: &mut BTreeSet<SegmentRef>) -> Reused {
+    let mut reused = Reused::default();
+    for run in cached_runs(repository) {
+        let keeps: Vec<bool> =
+            run.segments().iter().map(|segment| missing.contains(segment)).collect();
+        let kept_count = keeps.iter().filter(|keeps| **keeps).count();
+        let part = Part { run: Arc::new(run), keeps };
+        let taken: BTreeSet<SegmentRef> = part.kept_segments().collect();
+        reused.has_others |= kept_count < part.keeps.len();
+        let counting = if kept_count == part.keeps.len() {
+            (kept_count > 0).then(|| Arc::clone(&part.run))
+        } else if kept_count * KEPT_PARTS_MIN >= part.keeps.len() {
+            // Cheaper than to read most of its segments again.
+            merge_stored(repository, &[part])
+        } else {
+            None
+        };
+        if let Some(run) = counting {
+            missing.retain(|segment| !taken.contains(segment));
+            reused.counting.push(run);
+        }
+    }
+    reused
+}
+
+/// Makes one run of several and keeps it in the cache; `None` if there is none that can take it.
+fn merge_stored(repository: &Repository, parts: &[Part]) -> Option<Arc<Run>> {
+    let cache = repository.cache.as_ref()?;
+    let merged = cache.write_run(|file| merge(repository.id(), parts, file))?;
+    Some(Arc::new(Run::open(repository.id(), merged)?))
+}
+
 fn cached_runs(repository: &Repository) -> Vec<Run> {
     let Some(cache) = &repository.cache else { return Vec::new() };
     let mut runs: Vec<Run> =
@@ -198,42 +235,32 @@ fn cached_runs(repository: &Repository) -> Vec<Run> {
     runs
 }
 
-/// Merges runs when there are many, the smallest ones, by reading their segments once more.
+/// Merges the smallest runs when there are many.
 fn merge_small(repository: &Repository, runs: &mut Vec<Arc<Run>>) {
-    if runs.len() <= RUNS_COUNT_MAX || repository.cache.is_none() {
+    if runs.len() <= RUNS_COUNT_MAX {
         return;
     }
     let small = runs.split_off(RUNS_COUNT_MAX / 2);
-    let mut batch = Batch::default();
-    for run in &small {
-        for &segment in run.segments() {
-            match load_segment(repository, segment) {
-                Ok(loaded) => batch.add(segment, loaded),
-                Err(_unreadable) => {
-                    runs.extend(small.iter().cloned());
-                    return;
-                }
-            }
-        }
-    }
-    let merged = Arc::new(batch.finish(repository));
+    let parts: Vec<Part> = small.iter().map(|run| Part::whole(Arc::clone(run))).collect();
+    let Some(merged) = merge_stored(repository, &parts) else {
+        runs.extend(small);
+        return;
+    };
     if let Some(cache) = &repository.cache {
-        let kept: Vec<&[SegmentRef]> =
-            runs.iter().map(|run| run.segments()).chain([merged.segments()]).collect();
-        // Those whose segments all lie in another one.
+        // Those whose segments all lie in the merged one.
+        let inside: HashSet<&SegmentRef> = merged.segments().iter().collect();
         cache.drop_runs(repository.id(), |run| {
-            let inside = |other: &&[SegmentRef]| {
-                other.len() > run.segments().len()
-                    && run.segments().iter().all(|segment| other.contains(segment))
-            };
-            kept.iter().any(inside)
+            merged.segments().len() > run.segments().len()
+                && run.segments().iter().all(|segment| inside.contains(segment))
         });
     }
     runs.push(merged);
 }
 
 /// Most chunks of one run that is made at once: bounds the memory of sorting.
-const BATCH_CHUNKS_MAX: usize = 1_048_576;
+const BATCH_CHUNKS_MAX: usize = 262_144;
+/// A run of the cache is used without what no longer counts, if at least one of so many segments does.
+const KEPT_PARTS_MIN: usize = 2;
 /// Segments that are fetched together over a network: some 10 MiB each at most, mostly far less.
 const SEGMENTS_AT_ONCE: usize = 8;
 const RUNS_COUNT_MAX: usize = 8;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod load;
+mod merge;
 pub(crate) mod order;
 pub(crate) mod run;
 

@@ -76,7 +76,9 @@ impl Run {
         segments: &[SegmentRef],
         packs: Vec<(u32, IndexedPack)>,
     ) -> Vec<u8> {
-        let mut chunks: Vec<(ChunkId, RunLocation)> = Vec::new();
+        let count = packs.iter().flat_map(|(_owner, pack)| &pack.blocks);
+        let count = count.map(|block| block.chunks.len()).sum();
+        let mut chunks: Vec<(ChunkId, RunLocation)> = Vec::with_capacity(count);
         let mut blocks = Vec::new();
         let mut extra = Vec::new();
         let mut heads = Vec::new();
@@ -105,8 +107,7 @@ impl Run {
             owners.push(owner);
         }
         // One place a chunk is enough; plain blocks come first, since deltas need plain bases.
-        chunks
-            .sort_unstable_by_key(|(id, place)| (*id, is_delta(&blocks, place.block), place.block));
+        chunks.sort_unstable_by_key(|(id, place)| (*id, is_delta(&blocks, place.block), *place));
         let head = RunHead {
             segments: segments.iter().map(|&segment| segment.into()).collect(),
             packs: heads,
@@ -146,6 +147,8 @@ impl Run {
         }
         let layout = Layout { chunk_count, ids, places, block_count, blocks, extra };
         let segments = head.segments.into_iter().map(SegmentRef::from).collect();
+        // Read for the checksum alone.
+        bytes.release();
         Some(Self { bytes, layout, segments, packs: head.packs, owners: head.owners })
     }
 
@@ -157,6 +160,11 @@ impl Run {
     /// The packs, without their blocks.
     pub(crate) fn packs(&self) -> &[IndexedPack] {
         &self.packs
+    }
+
+    /// For each pack the number of the segment that lists it.
+    pub(super) fn owners(&self) -> &[u32] {
+        &self.owners
     }
 
     /// The segment that lists a pack.
@@ -218,18 +226,12 @@ impl Run {
 
     /// A block of the run.
     pub(crate) fn block(&self, number: u32) -> Option<RunBlock> {
-        let start = self.layout.blocks + to_usize32(number) * BLOCK_ROW_BYTES;
-        let row = self.bytes.as_slice().get(start..start + BLOCK_ROW_BYTES)?;
-        if start + BLOCK_ROW_BYTES > self.layout.extra {
-            return None;
-        }
-        let field = |index: usize| {
-            let bytes = row.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
-            u32::from_le_bytes(bytes.unwrap_or_default())
+        let (row, extra) = self.block_row(number)?;
+        let [pack, number, start, stored, raw_length, codec, ..] = row;
+        let more = match extra {
+            [] => BlockExtra::default(),
+            bytes => codec::decode::<_, EXTRA_MEMORY_MAX>("run", bytes).ok()?,
         };
-        let (pack, number, start, stored) = (field(0), field(1), field(2), field(3));
-        let (raw_length, codec, extra, extra_length) = (field(4), field(5), field(6), field(7));
-        let more = self.extra(extra, extra_length)?;
         let codec = match codec {
             CODEC_RAW => BlockCodec::Raw,
             CODEC_ZSTD => BlockCodec::Zstd,
@@ -245,13 +247,31 @@ impl Run {
         Some(self.packs.get(to_usize32(pack))?.header.kind)
     }
 
-    fn extra(&self, start: u32, length: u32) -> Option<BlockExtra> {
-        if length == 0 {
-            return Some(BlockExtra::default());
+    /// The fields of a block, and the encoded rest that few have.
+    pub(super) fn block_row(&self, number: u32) -> Option<([u32; 8], &[u8])> {
+        let start = self.layout.blocks + to_usize32(number) * BLOCK_ROW_BYTES;
+        if start + BLOCK_ROW_BYTES > self.layout.extra {
+            return None;
         }
-        let start = self.layout.extra + to_usize32(start);
-        let bytes = self.bytes.as_slice().get(start..start + to_usize32(length))?;
-        codec::decode::<_, EXTRA_MEMORY_MAX>("run", bytes).ok()
+        let all = self.bytes.as_slice();
+        let (fields, _rest) = all.get(start..start + BLOCK_ROW_BYTES)?.as_chunks::<4>();
+        let mut row = [0; 8];
+        for (field, bytes) in row.iter_mut().zip(fields) {
+            *field = u32::from_le_bytes(*bytes);
+        }
+        let [.., extra, extra_length] = row;
+        let extra = self.layout.extra + to_usize32(extra);
+        Some((row, all.get(extra..extra + to_usize32(extra_length))?))
+    }
+
+    /// Whether a block is a delta.
+    pub(super) fn is_delta(&self, block: u32) -> bool {
+        self.block_row(block).is_some_and(|(row, _extra)| row[5] == CODEC_DELTA)
+    }
+
+    /// Gives back the memory of a mapped file; what is used again is read again.
+    pub(crate) fn release(&self) {
+        self.bytes.release();
     }
 
     fn id_at(&self, index: usize) -> Option<ChunkId> {
@@ -283,14 +303,14 @@ impl fmt::Debug for Run {
 }
 
 /// What a run says of itself; encoded like a record, and not part of the format.
-#[derive(Debug, codec::Encode, codec::Decode)]
-struct RunHead {
-    segments: Vec<SegmentName>,
-    packs: Vec<IndexedPack>,
+#[derive(Debug, Default, codec::Encode, codec::Decode)]
+pub(super) struct RunHead {
+    pub(super) segments: Vec<SegmentName>,
+    pub(super) packs: Vec<IndexedPack>,
     /// For each pack the number of its segment.
-    owners: Vec<u32>,
-    chunk_count: u64,
-    block_count: u64,
+    pub(super) owners: Vec<u32>,
+    pub(super) chunk_count: u64,
+    pub(super) block_count: u64,
 }
 
 /// What few blocks have.
@@ -350,10 +370,7 @@ fn assemble(
     let rows = chunks.len() * (ChunkId::LENGTH + PLACE_BYTES);
     let length = RUN_PREFIX_BYTES + head_bytes.len() + rows + blocks.len() + extra.len();
     let mut bytes = Vec::with_capacity(length);
-    bytes.extend_from_slice(RUN_MAGIC);
-    bytes.extend_from_slice(repository.as_bytes());
-    bytes.extend_from_slice(&[0; 32]);
-    bytes.extend_from_slice(&to_u64(head_bytes.len()).to_le_bytes());
+    bytes.extend_from_slice(&prefix_of(repository, &[0; 32], head_bytes.len()));
     bytes.extend_from_slice(&head_bytes);
     for (id, _place) in chunks {
         bytes.extend_from_slice(id.as_bytes());
@@ -366,8 +383,19 @@ fn assemble(
     bytes.extend_from_slice(blocks);
     bytes.extend_from_slice(extra);
     let checksum = blake3(&bytes[RUN_CHECKED_FROM..]);
-    bytes[24..56].copy_from_slice(&checksum);
+    bytes[RUN_CHECKED_FROM - 32..RUN_CHECKED_FROM].copy_from_slice(&checksum);
     bytes
+}
+
+/// The checksum that a run says it has: no two runs share one.
+pub(crate) fn checksum_in(run: &[u8]) -> Option<[u8; 32]> {
+    run.get(RUN_CHECKED_FROM - 32..RUN_CHECKED_FROM)?.try_into().ok()
+}
+
+/// What stands before the head of a run.
+pub(super) fn prefix_of(repository: RepoId, checksum: &[u8; 32], head_length: usize) -> Vec<u8> {
+    let length = to_u64(head_length).to_le_bytes();
+    [RUN_MAGIC.as_slice(), repository.as_bytes(), checksum, &length].concat()
 }
 
 /// Where a name would stand among `count` evenly spread ones.
@@ -383,11 +411,11 @@ const RUN_MAGIC: &[u8; 8] = b"SBFRUN02";
 /// Magic, repository, checksum, length of the head.
 const RUN_PREFIX_BYTES: usize = 8 + 16 + 32 + 8;
 /// The checksum covers everything behind it.
-const RUN_CHECKED_FROM: usize = 8 + 16 + 32;
+pub(super) const RUN_CHECKED_FROM: usize = 8 + 16 + 32;
 const RUN_HEAD_MEMORY_MAX: usize = 1 << 30;
 const EXTRA_MEMORY_MAX: usize = 1 << 20;
-const PLACE_BYTES: usize = 12;
-const BLOCK_ROW_BYTES: usize = 32;
+pub(super) const PLACE_BYTES: usize = 12;
+pub(super) const BLOCK_ROW_BYTES: usize = 32;
 const CODEC_RAW: u32 = 0;
 const CODEC_ZSTD: u32 = 1;
 const CODEC_DELTA: u32 = 2;

@@ -6,12 +6,14 @@ use crate::crypto::hash::ChunkNamer;
 use crate::crypto::hash::blake3;
 use crate::crypto::hash::sha256;
 use crate::crypto::secret::Secret;
+use crate::format::block::BlockCodec;
 use crate::format::block::BlockEntry;
 use crate::format::pack;
 use crate::format::pack::PackDirectory;
 use crate::format::pack::PackHeader;
 use crate::format::pack::PackKind;
 use crate::format::pack::PackTrailer;
+use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::id::PackUid;
 use crate::id::Sha256;
@@ -65,12 +67,14 @@ struct OpenPack {
 struct Content {
     bytes: Vec<u8>,
     blocks: Vec<BlockEntry>,
+    /// About how long the directory of the blocks is.
+    directory_bytes: usize,
     /// Blocks that have a place and are not yet there.
     pending_count: usize,
 }
 
 impl Packer {
-    /// A packer that closes packs at `target_bytes`.
+    /// A packer that closes packs at `target_bytes`, or when their directory is large.
     pub(crate) fn new(kind: PackKind, target_bytes: u32) -> Self {
         Self { kind, target_bytes: to_usize32(target_bytes), open: Mutex::new(None) }
     }
@@ -140,21 +144,23 @@ impl Packer {
             Some(pack) => pack,
             None => Arc::new(OpenPack::new(repository, self.kind, self.target_bytes)?),
         };
-        let (number, offset, length) = {
+        let (number, offset, is_full) = {
             let mut content = lock(&pack.content)?;
             let number = to_u32(content.blocks.len());
             let offset = content.bytes.len();
             let length = offset + to_usize32(entry.stored_length);
             content.bytes.resize(length, 0);
             content.blocks.push(entry.clone());
+            content.directory_bytes += directory_bytes_of(entry);
             content.pending_count += 1;
-            (number, offset, length)
+            let is_full = length >= self.target_bytes
+                || content.directory_bytes >= to_usize32(pack::DIRECTORY_BYTES_TARGET);
+            (number, offset, is_full)
         };
-        let full = length >= self.target_bytes;
-        if !full {
+        if !is_full {
             *open = Some(Arc::clone(&pack));
         }
-        Ok((pack, number, offset, full))
+        Ok((pack, number, offset, is_full))
     }
 }
 
@@ -188,7 +194,8 @@ impl OpenPack {
         // Room for the block that passes the target, so that the bytes never move.
         let mut bytes = Vec::with_capacity(target_bytes + target_bytes / 8);
         bytes.extend_from_slice(&front);
-        let content = Mutex::new(Content { bytes, blocks: Vec::new(), pending_count: 0 });
+        let content =
+            Mutex::new(Content { bytes, blocks: Vec::new(), directory_bytes: 0, pending_count: 0 });
         let filled = Condvar::new();
         Ok(Self { header, header_length, key, directory_key, content, filled })
     }
@@ -246,3 +253,51 @@ thread_local! {
 }
 
 const DIRECTORY_LEVEL: i32 = 3;
+
+/// About how much of a directory an entry takes.
+fn directory_bytes_of(entry: &BlockEntry) -> usize {
+    let bases = match &entry.codec {
+        BlockCodec::Delta { bases } => bases.len() * ChunkId::LENGTH,
+        BlockCodec::Raw | BlockCodec::Zstd => 0,
+    };
+    let origin = entry.origin.as_ref().map_or(0, |_origin| ORIGIN_BYTES);
+    entry.chunks.len() * CHUNK_BYTES + bases + origin + ENTRY_BYTES
+}
+
+/// A name and a length.
+const CHUNK_BYTES: usize = ChunkId::LENGTH + 4;
+/// Of an origin with a key that is sealed for readers alone.
+const ORIGIN_BYTES: usize = 1250;
+/// Lengths and codec.
+const ENTRY_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::block::BlockOrigin;
+    use crate::format::block::ChunkEntry;
+    use crate::format::pack::Wrap;
+    use crate::format::pack::WrappedKey;
+
+    #[test]
+    fn the_estimate_of_a_directory_is_near_its_length() {
+        let chunk = |number: u8| ChunkEntry { id: ChunkId::new([number; 32]), length: 4000 };
+        let sealed = pack::XWING_ENCAPSULATED_LEN;
+        let wrap = Wrap::Sealed { encapsulated: vec![1; sealed], sealed: [2; 48] };
+        let key = WrappedKey { generation: 1, commitment: [3; 32], wrap };
+        let origin = BlockOrigin { pack_uid: PackUid::new([4; 16]), number: 5, key };
+        let bases: Vec<ChunkId> = (0..100).map(|number| ChunkId::new([number; 32])).collect();
+        for chunk_count in [1, 3, 200] {
+            for codec in [BlockCodec::Zstd, BlockCodec::Delta { bases: bases.clone() }] {
+                for origin in [None, Some(origin.clone())] {
+                    let chunks: Vec<ChunkEntry> = (0..chunk_count).map(chunk).collect();
+                    let (stored_length, raw_length, codec) = (70_000, 900_000, codec.clone());
+                    let entry = BlockEntry { stored_length, raw_length, codec, origin, chunks };
+                    let estimate = directory_bytes_of(&entry);
+                    let length = PackDirectory { blocks: vec![entry] }.encode().len();
+                    assert!(length.abs_diff(estimate) <= 16 + length / 8, "{length} {estimate}");
+                }
+            }
+        }
+    }
+}
