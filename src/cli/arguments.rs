@@ -58,6 +58,9 @@ pub(crate) struct GlobalArguments {
     /// Tell each phase, and write ids in full
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// Read of every object in the bucket the first version, whatever was overwritten or deleted later
+    #[arg(long, global = true)]
+    pub(crate) first_version: bool,
     /// Send at most so much a second: KiB, or with a unit, as `10M`
     #[arg(long, global = true, value_name = "RATE", value_parser = quantities::rate)]
     pub(crate) limit_upload: Option<u64>,

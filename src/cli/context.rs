@@ -146,7 +146,10 @@ impl Context {
 
     /// Where the repository is, and what it is opened with.
     pub(crate) fn open_options(&self) -> Result<OpenOptions, Failure> {
-        Ok(self.options_for(self.location()?.parse()?))
+        let location: Location = self.location()?.parse()?;
+        let location =
+            if self.global.first_version { location.of_first_versions()? } else { location };
+        Ok(self.options_for(location))
     }
 
     /// What a repository at this place is opened with.

@@ -60,6 +60,26 @@ impl FromStr for Location {
     }
 }
 
+impl Location {
+    /// The same place, but of every object its first version.
+    ///
+    /// Errors: a place that keeps no versions, or none that this program knows.
+    pub fn of_first_versions(self) -> Result<Self, OpError> {
+        match self {
+            Self::Local(path) => {
+                let path = path.display();
+                let why = format!("{path} keeps no versions: buckets of S3 may (`s3://…`)");
+                Err(OpError::Usage { why })
+            }
+            #[cfg(feature = "cloud")]
+            Self::Cloud(location) => {
+                let first = location.of_first_versions();
+                first.map(Self::Cloud).map_err(|error| OpError::Usage { why: error.to_string() })
+            }
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

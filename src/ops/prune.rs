@@ -3,10 +3,12 @@
 use crate::key::ObjectKey;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::finding::chain_words;
 use crate::ops::forget::checkpoints::CheckpointRow;
 use crate::ops::forget::checkpoints::checkpoints;
 use crate::ops::progress::NoProgress;
 use crate::ops::progress::Progress;
+use crate::ops::words::time_words;
 use crate::repo::error::RepoError;
 use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::chain::Step;
@@ -20,9 +22,13 @@ use crate::repo::gc::collector::Policy;
 use crate::repo::gc::collector::Watch;
 use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::start::Tally;
+use crate::repo::locks::OldVersions;
+use crate::repo::locks::extend_locks;
+use crate::repo::locks::old_versions;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 use std::time::Duration;
+use std::time::SystemTime;
 
 /// How to prune.
 #[derive(Debug, Clone)]
@@ -120,6 +126,24 @@ pub struct PruneReport {
     pub warnings: Vec<String>,
     /// Checkpoints that no snapshot followed, and that keep what they stored.
     pub checkpoints: Vec<CheckpointRow>,
+    /// Objects whose locks were extended.
+    pub locks_extended: u64,
+    /// What the bucket keeps of what was deleted, if it keeps versions and says so.
+    pub old_versions: Option<OldVersionsKept>,
+}
+
+/// What a bucket keeps of objects that were deleted or replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OldVersionsKept {
+    /// How many versions.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// After how many days the bucket's own rules free them; `None` if no rule does.
+    pub end_after_days: Option<u32>,
+    /// When the last of them goes by that rule, in UTC; a lock may keep it longer.
+    pub free_at: Option<String>,
 }
 
 /// How far pruning got.
@@ -208,7 +232,13 @@ pub fn prune(
     let mut collector = collector.during("cannot prune")?;
     collector.give_up(&options.give_up).during("cannot give up an object")?;
     let ended = collector.run().during("cannot prune")?;
-    let summary = collector.summary;
+    progress.begin("extending locks", 0, 0);
+    let beat = || if progress.is_cancelled() { Err(RepoError::Interrupted) } else { Ok(()) };
+    let now = time_of(repository.environment.now().0);
+    let locks_extended =
+        extend_locks(repository, now, &beat).during("cannot extend the locks of what stays")?;
+    let mut summary = collector.summary;
+    let old_versions = old_versions_known(repository, &mut summary.warnings);
     let (state, waiting) = match ended {
         Ended::Nothing if summary.collections.is_empty() => (PruneState::Nothing, Vec::new()),
         Ended::Done | Ended::Nothing => (PruneState::Done, Vec::new()),
@@ -228,7 +258,29 @@ pub fn prune(
         damaged: summary.damaged,
         warnings: summary.warnings,
         checkpoints: checkpoints_known(repository, options)?,
+        locks_extended,
+        old_versions,
     })
+}
+
+/// What a bucket keeps of what was deleted; that it does not tell is no reason to fail.
+fn old_versions_known(
+    repository: &Repository,
+    warnings: &mut Vec<String>,
+) -> Option<OldVersionsKept> {
+    match old_versions(repository) {
+        Ok(kept) => kept.map(OldVersionsKept::from),
+        Err(error) => {
+            let words = chain_words(&error);
+            warnings
+                .push(format!("what the bucket keeps of deleted objects is not known: {words}"));
+            None
+        }
+    }
+}
+
+fn time_of(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 /// The checkpoints; none if what is given up still hides some, since a session is waited for.
@@ -270,7 +322,9 @@ pub fn plan_prune(
     let plan = Some(PrunePlan::from(tally));
     let checkpoints = checkpoints(repository)?;
     let state = PruneState::Planned;
-    Ok(PruneReport { state, unfinished, plan, checkpoints, ..PruneReport::default() })
+    let mut report = PruneReport { state, unfinished, plan, checkpoints, ..PruneReport::default() };
+    report.old_versions = old_versions_known(repository, &mut report.warnings);
+    Ok(report)
 }
 
 /// Helps collection `number`, which runs, to its verdict; without the right to do so, it is left.
@@ -334,6 +388,18 @@ impl From<Tally> for PrunePlan {
     }
 }
 
+impl From<OldVersions> for OldVersionsKept {
+    fn from(old: OldVersions) -> Self {
+        let OldVersions { count, bytes, newest, end_after_days } = old;
+        let free_at = newest.zip(end_after_days).and_then(|(newest, days)| {
+            let since = newest.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+            let free_at = i64::try_from(since).ok()?.checked_add(i64::from(days) * DAY_SECONDS)?;
+            Some(time_words(free_at, 0))
+        });
+        Self { count, bytes, end_after_days, free_at }
+    }
+}
+
 impl From<OpenSession> for WaitingSession {
     fn from(open: OpenSession) -> Self {
         Self {
@@ -346,4 +412,5 @@ impl From<OpenSession> for WaitingSession {
 
 /// Five percent.
 const UNUSED_SHARE: u32 = 500;
+const DAY_SECONDS: i64 = 24 * 3600;
 const FENCE_AFTER: Duration = Duration::from_hours(24);

@@ -4,8 +4,9 @@ use crate::repo::environment::Environment;
 use crate::repo::error::RepoError;
 use crate::repo::repository::FIRST_FOLDERS;
 use crate::repo::repository::Located;
-use crate::store::Store as _;
+use crate::store::Store;
 use crate::store::cloud::CloudStore;
+use crate::store::cloud::first_version::FirstVersions;
 use std::sync::Arc;
 
 pub use crate::store::cloud::location::CloudLocation;
@@ -20,7 +21,13 @@ impl Located {
         settings: &CloudSettings,
         environment: Arc<dyn Environment>,
     ) -> Result<Self, RepoError> {
-        Ok(Self::new(Arc::new(CloudStore::connect(location, settings)?), environment))
+        let store = CloudStore::connect(location, settings)?;
+        let store: Arc<dyn Store> = if location.is_of_first_versions() {
+            Arc::new(FirstVersions::new(store))
+        } else {
+            Arc::new(store)
+        };
+        Ok(Self::new(store, environment))
     }
 
     /// A place for a repository in a bucket, which must exist: where nothing is, or only what an

@@ -25,6 +25,7 @@ pub(crate) mod joined;
 pub(crate) mod kept;
 pub(crate) mod keyring;
 pub(crate) mod leftovers;
+pub(crate) mod locks;
 pub(crate) mod mark_writer;
 pub(crate) mod marks;
 pub(crate) mod mirror;

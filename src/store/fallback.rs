@@ -10,6 +10,7 @@ use crate::store::StoreErrorKind;
 use crate::store::StoreFeatures;
 use crate::store::StoreIdentity;
 use crate::store::Traffic;
+use crate::store::Versioned;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -125,6 +126,10 @@ impl Store for FallbackStore {
 
     fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
         self.first.identity()
+    }
+
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        self.first.versioned()
     }
 
     fn give_up_conditions(&self) {

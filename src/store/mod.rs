@@ -102,6 +102,11 @@ pub trait Store: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// What it does with old versions of objects and with locks, if it has any of that.
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        None
+    }
+
     /// Creates objects from now on without the condition that none has their key, where a store
     /// refuses conditions ([`StoreErrorKind::Unsupported`]): what was there before may be replaced.
     fn give_up_conditions(&self) {}
@@ -116,6 +121,34 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Where the store is, for messages: a path or a URL without credentials.
     fn location(&self) -> String;
+}
+
+/// A store that may keep what is deleted or replaced, and may lock objects against both.
+pub trait Versioned: Send + Sync {
+    /// What it keeps of objects that are no longer there.
+    fn old_versions(&self) -> Result<OldVersions, StoreError>;
+
+    /// For how many days objects are locked when they are created, if they are.
+    fn lock_days(&self) -> Option<u32>;
+
+    /// Until when an object is locked, if it is.
+    fn locked_until(&self, key: &ObjectKey) -> Result<Option<SystemTime>, StoreError>;
+
+    /// Locks an object until a time that is not before its present one.
+    fn lock_until(&self, key: &ObjectKey, until: SystemTime) -> Result<(), StoreError>;
+}
+
+/// What a store keeps of objects that are no longer there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OldVersions {
+    /// How many versions.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the newest of them was replaced or deleted.
+    pub newest: Option<SystemTime>,
+    /// After how many days the store itself frees them, if it does.
+    pub end_after_days: Option<u32>,
 }
 
 /// One object of a listing.
@@ -192,6 +225,8 @@ pub enum Operation {
     Delete,
     /// [`Store::settle`].
     Settle,
+    /// [`Versioned::lock_until`].
+    Lock,
     /// Opening the store itself.
     Open,
 }
@@ -280,6 +315,7 @@ fn operation_words(operation: Operation) -> &'static str {
         Operation::List => "list",
         Operation::Delete => "delete",
         Operation::Settle => "make durable",
+        Operation::Lock => "lock",
         Operation::Open => "open",
     }
 }

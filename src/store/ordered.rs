@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::StoreFeatures;
 use crate::store::StoreIdentity;
 use crate::store::Traffic;
+use crate::store::Versioned;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -88,6 +89,10 @@ impl Store for OrderedStore {
 
     fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
         self.inner.identity()
+    }
+
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        self.inner.versioned()
     }
 
     fn give_up_conditions(&self) {

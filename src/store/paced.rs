@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::StoreFeatures;
 use crate::store::StoreIdentity;
 use crate::store::Traffic;
+use crate::store::Versioned;
 use crate::store::pace::Pace;
 use crate::store::pace::Rates;
 use std::ops::Range;
@@ -93,6 +94,10 @@ impl Store for PacedStore {
 
     fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
         self.inner.identity()
+    }
+
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        self.inner.versioned()
     }
 
     fn give_up_conditions(&self) {

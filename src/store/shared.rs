@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::StoreFeatures;
 use crate::store::StoreIdentity;
 use crate::store::Traffic;
+use crate::store::Versioned;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -69,6 +70,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
         self.as_ref().identity()
+    }
+
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        self.as_ref().versioned()
     }
 
     fn give_up_conditions(&self) {

@@ -60,7 +60,11 @@ impl Policy {
     fn permits(&self, request: &Request, bucket: &str, prefix: &str, client: &str) -> bool {
         let target = request.path().trim_start_matches('/');
         let is_of_bucket = !target.contains('/') || target.ends_with('/');
+        let query = request.target.split_once('?').map_or("", |(_path, query)| query);
         let action = match (request.method.as_str(), is_of_bucket) {
+            ("GET", false) if query.contains("retention") => "s3:GetObjectRetention",
+            ("PUT", false) if query.contains("retention") => "s3:PutObjectRetention",
+            ("GET" | "HEAD", false) if query.contains("versionId") => "s3:GetObjectVersion",
             ("GET" | "HEAD", false) => "s3:GetObject",
             ("PUT", false) => "s3:PutObject",
             ("DELETE", false) => "s3:DeleteObject",
@@ -70,15 +74,33 @@ impl Policy {
             ("GET", true) if request.target.contains("object-lock") => {
                 "s3:GetBucketObjectLockConfiguration"
             }
+            ("GET", true) if query.contains("lifecycle") => "s3:GetLifecycleConfiguration",
+            ("GET", true) if query.contains("versions") => "s3:ListBucketVersions",
             ("GET", true) => "s3:ListBucket",
             (_, _) => return false,
         };
         let resource = format!("arn:aws:s3:::{}", target.trim_end_matches('/'));
         let is_create = request.header("if-none-match") == Some("*");
+        let mut actions = vec![action];
+        if request.header("x-amz-object-lock-mode").is_some() {
+            actions.push("s3:PutObjectRetention");
+        }
+        actions
+            .iter()
+            .all(|action| self.allows(action, &resource, is_create, [bucket, prefix, client]))
+    }
+
+    fn allows(
+        &self,
+        action: &str,
+        resource: &str,
+        is_create: bool,
+        [bucket, prefix, client]: [&str; 3],
+    ) -> bool {
         self.statements.iter().any(|statement| {
             let named = |pattern: &str| {
                 let pattern = pattern.replace("BUCKET", bucket).replace("PREFIX", prefix);
-                matches(&pattern.replace("CLIENT", client), &resource)
+                matches(&pattern.replace("CLIENT", client), resource)
             };
             statement.actions.iter().any(|own| own == action)
                 && statement.resources.iter().any(|pattern| named(pattern))

@@ -50,3 +50,4 @@ mod support;
 mod unreadable;
 mod vector_file;
 mod vectors;
+mod versions;

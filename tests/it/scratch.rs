@@ -50,16 +50,24 @@ pub(crate) struct Scratch {
     pub(crate) place: Place,
 }
 
-/// A clock that is ahead, so that no file changed too lately to be trusted.
+/// A clock that is ahead.
 #[derive(Debug)]
-struct LaterEnvironment {
+pub(crate) struct LaterEnvironment {
     system: SystemEnvironment,
+    seconds: i64,
+}
+
+impl LaterEnvironment {
+    /// A clock that is so many seconds ahead.
+    pub(crate) const fn new(seconds: i64) -> Self {
+        Self { system: SystemEnvironment::new(), seconds }
+    }
 }
 
 impl Environment for LaterEnvironment {
     fn now(&self) -> (i64, u32) {
         let (seconds, nanoseconds) = self.system.now();
-        (seconds + 100, nanoseconds)
+        (seconds + self.seconds, nanoseconds)
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {
@@ -103,7 +111,8 @@ impl Scratch {
     }
 
     fn open_options(&self) -> OpenOptions {
-        let environment = LaterEnvironment { system: SystemEnvironment::new() };
+        // So that no file changed too lately to be trusted.
+        let environment = LaterEnvironment::new(100);
         self.place
             .open_options(Arc::new(environment))
             .with_cache(self.path("cache"))

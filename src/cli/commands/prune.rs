@@ -7,8 +7,10 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Reported;
 use crate::cli::quantities;
 use crate::cli::words;
+use crate::cli::words::short_time;
 use crate::key::ObjectKey;
 use crate::ops::prune::FenceLimit;
+use crate::ops::prune::OldVersionsKept;
 use crate::ops::prune::PruneOptions;
 use crate::ops::prune::PrunePlan;
 use crate::ops::prune::PruneReport;
@@ -97,6 +99,13 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
             idle.as_deref().unwrap_or("an unknown time"),
         ));
     }
+    if report.locks_extended > 0 {
+        let objects = words::count(report.locks_extended, "object");
+        output.note(format_args!("the locks of {objects} were extended"));
+    }
+    if let Some(old) = report.old_versions.as_ref().filter(|old| old.count > 0) {
+        tell_old_versions(context, old);
+    }
     match report.state {
         PruneState::Planned => output.note(format_args!("nothing was changed")),
         PruneState::Nothing => output.note(format_args!("there is nothing to delete")),
@@ -109,6 +118,25 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
             human_bytes(report.removed_bytes),
             words::count(report.removed_packs, "pack"),
             words::duration(context.elapsed()),
+        )),
+    }
+}
+
+/// Deleted is not freed where a bucket keeps versions.
+fn tell_old_versions(context: &Context, old: &OldVersionsKept) {
+    let what = format!(
+        "the bucket keeps {} of deleted objects, {}",
+        words::count(old.count, "old version"),
+        human_bytes(old.bytes)
+    );
+    match (old.end_after_days, &old.free_at) {
+        (Some(days), Some(free_at)) => context.output.note(format_args!(
+            "{what}: its lifecycle frees each {} after the deletion, the last on {}",
+            words::count(u64::from(days), "day"),
+            short_time(free_at),
+        )),
+        _ => context.output.note(format_args!(
+            "{what}: no lifecycle rule frees them; one with NoncurrentVersionExpiration would"
         )),
     }
 }

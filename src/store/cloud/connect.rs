@@ -66,7 +66,9 @@ pub(crate) fn connect(
                 builder = builder.with_credentials(credentials);
             }
             let client = builder.with_http_connector(connector).build()?;
-            s3 = Some(s3_calls(location, &found, &wire, &client)?);
+            let calls = s3_calls(location, &found, &wire, &client)?;
+            wire.sign_locks_with(calls.clone());
+            s3 = Some(calls);
             identity = Identity::Amazon { credentials, may_ask: found.has_sts };
             Arc::new(client)
         }

@@ -23,7 +23,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// What an error of `object_store` and the notes on its answers come to.
     pub(crate) fn of(error: object_store::Error, notes: Notes) -> Self {
-        let Notes { refusal, trouble, sent_creates, crc32c: _ } = notes;
+        let Notes { refusal, trouble, sent_creates, lock: _, crc32c: _ } = notes;
         let is_repeated = sent_creates > 1;
         // What the services of credentials answered is no answer of the store.
         if let Some(wrong) = CredentialError::within(&error) {
@@ -52,6 +52,12 @@ impl Failure {
         Self::without_answer(StoreErrorKind::AlreadyExists, words)
     }
 
+    /// The store's answer cannot be understood.
+    pub(crate) fn unreadable_answer() -> Self {
+        let words = "the store's answer cannot be understood".to_owned();
+        Self::without_answer(StoreErrorKind::Other, words)
+    }
+
     const fn without_answer(kind: StoreErrorKind, words: String) -> Self {
         Self { kind, words, status: None, is_repeated: false, source: None }
     }
@@ -74,6 +80,11 @@ impl Failure {
     /// The status of the answer, if there was one.
     pub(crate) const fn status(&self) -> Option<u16> {
         self.status
+    }
+
+    /// Whether the store is busy or failed, and may soon be better.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Throttled | StoreErrorKind::Unavailable)
     }
 
     /// Whether the same request may succeed later.

@@ -47,6 +47,14 @@ pub enum LocationError {
         "metadata cannot be in `{class}`: every command reads it, and what is there must be brought back first"
     )]
     ArchivedMetadata { class: String },
+    /// Not a value of a setting.
+    #[error(
+        "`{value}` cannot be `{name}`: `lock_days` is 1 to 36500, `lock_mode` is `governance` or `compliance`, `first_version` is `true` or `false`"
+    )]
+    Value { name: String, value: String },
+    /// Only S3's versions are known.
+    #[error("first versions are known of buckets of S3 alone (`s3://…`)")]
+    NoVersions,
     /// Not a setting of this kind of store.
     #[error("`{name}` is no setting of `{scheme}://`; known are {known}")]
     Setting { name: String, scheme: &'static str, known: String },
@@ -72,6 +80,9 @@ impl CloudKind {
                 "virtual_hosted_style_request",
                 CLASS_OF_DATA,
                 CLASS_OF_METADATA,
+                LOCK_DAYS,
+                LOCK_MODE,
+                FIRST_VERSION,
             ],
             Self::Google => &["endpoint", CLASS_OF_DATA, CLASS_OF_METADATA],
             Self::Azure => &["endpoint", "account", CLASS_OF_DATA, CLASS_OF_METADATA],
@@ -92,6 +103,36 @@ impl CloudLocation {
 }
 
 impl CloudLocation {
+    /// For how many days objects are locked when they are created, if they are.
+    pub(crate) fn lock_days(&self) -> Option<u32> {
+        self.setting(LOCK_DAYS)?.parse().ok()
+    }
+
+    /// Who may lift locks, in the words of the store.
+    pub(crate) fn lock_mode(&self) -> &'static str {
+        match self.setting(LOCK_MODE) {
+            Some(COMPLIANCE) => "COMPLIANCE",
+            _ => "GOVERNANCE",
+        }
+    }
+
+    /// Whether the first version of every object is meant, whatever came later.
+    pub(crate) fn is_of_first_versions(&self) -> bool {
+        self.setting(FIRST_VERSION) == Some("true")
+    }
+
+    /// The same place, but of every object its first version.
+    ///
+    /// Errors: a store that this program knows no versions of.
+    pub(crate) fn of_first_versions(mut self) -> Result<Self, LocationError> {
+        if self.kind != CloudKind::Amazon {
+            return Err(LocationError::NoVersions);
+        }
+        self.settings.retain(|(name, _value)| name != FIRST_VERSION);
+        self.settings.push((FIRST_VERSION.to_owned(), "true".to_owned()));
+        Ok(self)
+    }
+
     /// The storage class that objects get, in the store's words, if one is wanted.
     pub(crate) fn storage_class(&self, class: StorageClass) -> Option<&str> {
         self.setting(match class {
@@ -124,6 +165,7 @@ impl FromStr for CloudLocation {
                 return Err(LocationError::Setting { name, scheme: kind.scheme(), known });
             }
             check_class(kind, &name, value)?;
+            check_lock(&name, value)?;
             settings.push((name, value.to_owned()));
         }
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
@@ -139,6 +181,17 @@ impl fmt::Display for CloudLocation {
         }
         Ok(())
     }
+}
+
+fn check_lock(name: &str, value: &str) -> Result<(), LocationError> {
+    let is_known = match name {
+        LOCK_DAYS => value.parse().is_ok_and(|days: u32| (1..=LOCK_DAYS_MAX).contains(&days)),
+        LOCK_MODE => matches!(value, GOVERNANCE | COMPLIANCE),
+        FIRST_VERSION => matches!(value, "true" | "false"),
+        _ => true,
+    };
+    let (name, value) = (name.to_owned(), value.to_owned());
+    if is_known { Ok(()) } else { Err(LocationError::Value { name, value }) }
 }
 
 /// Which classes a store has, it says itself; which cannot be read at once is known.
@@ -171,6 +224,14 @@ fn check_bucket(bucket: &str) -> Result<(), LocationError> {
     Ok(())
 }
 
+const LOCK_DAYS: &str = "lock_days";
+const LOCK_DAYS_MAX: u32 = 36_500;
+const LOCK_MODE: &str = "lock_mode";
+/// Who has the right may lift such a lock.
+const GOVERNANCE: &str = "governance";
+/// Nobody may lift such a lock.
+const COMPLIANCE: &str = "compliance";
+const FIRST_VERSION: &str = "first_version";
 const CLASS_OF_DATA: &str = "storage_class_data";
 const CLASS_OF_METADATA: &str = "storage_class_metadata";
 /// Of Google's names with dots, the longest of all.

@@ -5,12 +5,15 @@ mod amazon;
 mod connect;
 mod credentials;
 mod failure;
+pub(crate) mod first_version;
 mod identity;
 pub(crate) mod location;
 mod notes;
 mod runtime;
 pub(crate) mod s3_calls;
 pub(crate) mod settings;
+mod versioned;
+pub(crate) mod versions;
 mod wire;
 
 use crate::key::ObjectKey;
@@ -23,6 +26,7 @@ use crate::store::StoreErrorKind;
 use crate::store::StoreFeatures;
 use crate::store::StoreIdentity;
 use crate::store::Traffic;
+use crate::store::Versioned;
 use crate::store::cloud::connect::Connected;
 use crate::store::cloud::credentials::error::CredentialError;
 use crate::store::cloud::failure::Failure;
@@ -104,7 +108,7 @@ impl CloudStore {
         let path = self.path(key.as_str());
         let is_conditional = self.is_conditional.load(Ordering::Relaxed);
         if !is_conditional {
-            match self.head(&path) {
+            match self.head(&path, None) {
                 Ok(_meta) => return Err(Failure::exists()),
                 Err(failure) if failure.kind() == StoreErrorKind::NotFound => {}
                 Err(failure) => return Err(failure),
@@ -116,15 +120,23 @@ impl CloudStore {
             options.attributes.insert(Attribute::StorageClass, class.to_owned().into());
         }
         let payload = PutPayload::from(body.clone());
-        let notes = Notes::of_body(self.location.kind, body);
+        let mut notes = Notes::of_body(self.location.kind, body);
+        notes.lock = self.lock_of(key);
         ask_noted(notes, self.store.put_opts(&path, payload, options)).map(|_put| ())
     }
 
     /// What is stored under a key, if that has at most so many bytes.
-    fn get(&self, key: &ObjectKey, length_max: u64) -> Result<Bytes, Failure> {
+    fn get(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        length_max: u64,
+    ) -> Result<Bytes, Failure> {
         let path = self.path(key.as_str());
+        let version = version.map(str::to_owned);
+        let options = GetOptions { version, ..GetOptions::default() };
         let got = ask(async {
-            let got = self.store.get_opts(&path, GetOptions::default()).await?;
+            let got = self.store.get_opts(&path, options).await?;
             let length = got.meta.size;
             if length > length_max {
                 return Ok(Err(Failure::wrong_length(length, 0..length_max)));
@@ -138,16 +150,24 @@ impl CloudStore {
         got.and_then(|checked| checked)
     }
 
-    fn get_range(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, Failure> {
+    fn get_range(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        range: Range<u64>,
+    ) -> Result<Bytes, Failure> {
         let path = self.path(key.as_str());
         if range.start >= range.end {
             // No request asks for nothing: whether the object is so long is what is left to say.
-            let length = self.head(&path)?.size;
+            let length = self.head(&path, version)?.size;
             let fits = range.start == range.end && range.end <= length;
             return if fits { Ok(Bytes::new()) } else { Err(Failure::wrong_length(length, range)) };
         }
-        let options =
-            GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            version: version.map(str::to_owned),
+            ..GetOptions::default()
+        };
         let got = ask(async {
             let got = self.store.get_opts(&path, options).await?;
             let length = got.meta.size;
@@ -162,12 +182,12 @@ impl CloudStore {
         });
         match got {
             // How a store refuses a range past the end differs; how long the object is does not.
-            Err(failure) if failure.may_be_past_the_end() => match self.head(&path) {
+            Err(failure) if failure.may_be_past_the_end() => match self.head(&path, version) {
                 Ok(meta) if meta.size < range.end => Err(Failure::wrong_length(meta.size, range)),
                 // Some answer a question for a part with the whole, which no other part of this
                 // program accepts.
                 Ok(meta) if failure.is_without_refusal() => {
-                    let whole = self.get(key, meta.size)?;
+                    let whole = self.get(key, version, meta.size)?;
                     Ok(whole.slice(to_usize(range.start)..to_usize(range.end)))
                 }
                 _ => Err(failure),
@@ -176,8 +196,10 @@ impl CloudStore {
         }
     }
 
-    fn head(&self, path: &Path) -> Result<ObjectMeta, Failure> {
-        ask(self.store.head(path))
+    fn head(&self, path: &Path, version: Option<&str>) -> Result<ObjectMeta, Failure> {
+        let version = version.map(str::to_owned);
+        let options = GetOptions { version, head: true, ..GetOptions::default() };
+        ask(async { Ok(self.store.get_opts(path, options).await?.meta) })
     }
 
     /// Whether an attempt to create an object that failed came to something after all: a lost
@@ -186,7 +208,7 @@ impl CloudStore {
         if failure.is_certainly_there() {
             return Settled::Failed(failure);
         }
-        match self.get(key, to_u64(body.len())) {
+        match self.get(key, None, to_u64(body.len())) {
             Ok(found) if found == body => Settled::Created,
             Ok(_) => Settled::Failed(Failure::exists()),
             Err(read) if read.kind() == StoreErrorKind::Corrupt => {
@@ -265,7 +287,7 @@ impl Store for CloudStore {
     }
 
     fn read(&self, key: &ObjectKey, length_max: u64) -> Result<Vec<u8>, StoreError> {
-        let got = self.get(key, length_max);
+        let got = self.get(key, None, length_max);
         got.map(Vec::from).map_err(|failure| self.error(failure, Operation::Read, key.as_str()))
     }
 
@@ -276,7 +298,7 @@ impl Store for CloudStore {
         buffer: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
         buffer.clear();
-        let got = self.get_range(key, range);
+        let got = self.get_range(key, None, range);
         let got = got.map_err(|failure| self.error(failure, Operation::Read, key.as_str()))?;
         buffer.reserve(to_usize(to_u64(got.len())));
         buffer.extend_from_slice(&got);
@@ -285,7 +307,7 @@ impl Store for CloudStore {
 
     fn length(&self, key: &ObjectKey) -> Result<u64, StoreError> {
         let path = self.path(key.as_str());
-        let meta = self.head(&path);
+        let meta = self.head(&path, None);
         let meta = meta.map_err(|failure| self.error(failure, Operation::Read, key.as_str()))?;
         Ok(meta.size)
     }
@@ -333,6 +355,10 @@ impl Store for CloudStore {
     fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
         let found = ask(async { self.identity.find().await.map_err(CredentialError::into_store) });
         found.map(Some).map_err(|failure| self.error(failure, Operation::Open, ""))
+    }
+
+    fn versioned(&self) -> Option<&dyn Versioned> {
+        self.s3.is_some().then_some(self)
     }
 
     fn give_up_conditions(&self) {

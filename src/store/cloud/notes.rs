@@ -19,8 +19,19 @@ pub(crate) struct Notes {
     pub(crate) trouble: Option<Trouble>,
     /// Requests to create an object that were sent.
     pub(crate) sent_creates: u32,
+    /// How the object that is created is locked.
+    pub(crate) lock: Option<ObjectLock>,
     /// CRC-32C of the body that is sent, for stores that compare it.
     pub(crate) crc32c: Option<u32>,
+}
+
+/// A lock on an object: nobody may delete or replace its version until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectLock {
+    /// Whether some may lift it, in the store's words.
+    pub(crate) mode: &'static str,
+    /// As [`super::versions::time_words`] says it.
+    pub(crate) until: String,
 }
 
 /// An answer that is no success.
@@ -75,6 +86,11 @@ pub(crate) async fn with<T, E>(
 pub(crate) fn note(change: impl FnOnce(&mut Notes)) {
     // Requests outside a call are for nobody who reads notes.
     let _ignored = NOTES.try_with(|notes| change(&mut notes.borrow_mut()));
+}
+
+/// How the object that the call creates is locked, if it is.
+pub(crate) fn lock() -> Option<ObjectLock> {
+    NOTES.try_with(|notes| notes.borrow().lock.clone()).ok().flatten()
 }
 
 /// The CRC-32C of the body that the call sends, if its store compares it.

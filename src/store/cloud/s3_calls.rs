@@ -5,13 +5,18 @@ use crate::store::cloud::failure::Failure;
 use crate::store::cloud::notes;
 use crate::store::cloud::notes::Notes;
 use crate::store::cloud::runtime;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::HeaderValue;
 use object_store::aws::AwsAuthorizer;
 use object_store::aws::AwsCredentialProvider;
 use object_store::client::HttpClient;
+use object_store::client::HttpRequest;
 use object_store::client::HttpRequestBody;
+use sha2::Digest as _;
 use std::fmt;
+use std::time::Duration;
 
 /// Signs calls to one bucket with the credentials of its client.
 #[derive(Clone)]
@@ -50,6 +55,19 @@ impl S3Calls {
         Ok(answer)
     }
 
+    /// Makes a call, and makes it again while the store is busy or fails.
+    pub(crate) fn call_again(&self, call: &S3Call<'_>) -> Result<S3Answer, Failure> {
+        let mut pause = PAUSE_FIRST;
+        for _attempt in 1..CALL_ATTEMPTS {
+            match self.call(call) {
+                Err(failure) if failure.is_passing() => runtime::sleep(pause),
+                answered => return answered,
+            }
+            pause *= 2;
+        }
+        self.call(call)
+    }
+
     /// Whether the bucket keeps versions, and can lock objects.
     ///
     /// A store that does not know the question, or does not let these credentials ask, says nothing.
@@ -72,8 +90,14 @@ impl S3Calls {
         }
     }
 
-    async fn exchange(&self, call: &S3Call<'_>) -> Result<S3Answer, object_store::Error> {
+    /// Signs a request with the credentials of now, whether it was signed before or not.
+    pub(crate) async fn sign(&self, request: &mut HttpRequest) -> Result<(), object_store::Error> {
         let credential = self.credentials.get_credential().await?;
+        request.headers_mut().remove(http::header::AUTHORIZATION);
+        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(request, None)
+    }
+
+    async fn exchange(&self, call: &S3Call<'_>) -> Result<S3Answer, object_store::Error> {
         let mut address = self.address.clone();
         if !call.key.is_empty() {
             address = format!("{address}/{}", call.key);
@@ -91,7 +115,7 @@ impl S3Calls {
             let length = HeaderValue::from(call.body.len());
             request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
         }
-        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, None)?;
+        self.sign(&mut request).await?;
         let answer = self.client.execute(request).await.map_err(generic)?;
         let (parts, body) = answer.into_parts();
         let body = body.bytes().await.map_err(generic)?;
@@ -116,8 +140,16 @@ fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_sto
 #[error("the store refuses")]
 struct Refused;
 
+/// SHA-256 as stores compare it with what arrives.
+pub(crate) fn sha256_header(bytes: &[u8]) -> String {
+    BASE64.encode(sha2::Sha256::digest(bytes))
+}
+
 /// The text within the first element of this name.
 pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(inner, _)| inner)
 }
+
+const CALL_ATTEMPTS: u32 = 8;
+const PAUSE_FIRST: Duration = Duration::from_millis(100);

@@ -3,8 +3,10 @@
 
 use crate::store::Traffic;
 use crate::store::cloud::notes;
+use crate::store::cloud::notes::ObjectLock;
 use crate::store::cloud::notes::Refusal;
 use crate::store::cloud::notes::Trouble;
+use crate::store::cloud::s3_calls::S3Calls;
 use crate::store::cloud::settings::Limits;
 use crate::store::pace::Pace;
 use crate::units::to_u64;
@@ -27,6 +29,7 @@ use object_store::client::HttpService;
 use object_store::client::ReqwestConnector;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
@@ -38,6 +41,8 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(crate) struct Wire {
     in_flight: Semaphore,
+    /// Signs requests that are changed after they were signed.
+    signer: OnceLock<S3Calls>,
     up: Pace,
     down: Pace,
     traffic: Mutex<Traffic>,
@@ -51,12 +56,19 @@ impl Wire {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             in_flight: Semaphore::new(limits.requests_at_once.max(1)),
+            signer: OnceLock::new(),
             up: Pace::new(limits.rates.upload_bytes_per_second),
             down: Pace::new(limits.rates.download_bytes_per_second),
             traffic: Mutex::new(Traffic::default()),
             failed_first: AtomicU32::new(0),
             has_answered: AtomicBool::new(false),
         }
+    }
+
+    /// Lets locks be asked for with objects that are created: `object_store` cannot.
+    pub(crate) fn sign_locks_with(&self, signer: S3Calls) {
+        // There is one of a store.
+        let _ignored = self.signer.set(signer);
     }
 
     /// What went over it so far.
@@ -124,6 +136,12 @@ impl HttpService for WiredClient {
             let value = HeaderValue::try_from(google_hash(crc));
             value.map(|value| request.headers_mut().insert(GOOGLE_HASH, value)).ok();
         }
+        if request.method() == Method::PUT
+            && let Some(lock) = notes::lock()
+            && let Some(signer) = wire.signer.get()
+        {
+            ask_for_lock(&mut request, &lock, signer).await?;
+        }
         if request.method() == Method::PUT {
             notes::note(|notes| notes.sent_creates += 1);
         }
@@ -182,6 +200,19 @@ impl WiredClient {
         let body = http_body_util::BodyExt::map_err(body, |never| match never {});
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
     }
+}
+
+/// Adds a lock to a request that creates an object.
+async fn ask_for_lock(
+    request: &mut HttpRequest,
+    lock: &ObjectLock,
+    signer: &S3Calls,
+) -> Result<(), HttpError> {
+    let unusable = |error| HttpError::new(HttpErrorKind::Unknown, error);
+    let until = HeaderValue::try_from(&lock.until).map_err(unusable)?;
+    request.headers_mut().insert(LOCK_MODE, HeaderValue::from_static(lock.mode));
+    request.headers_mut().insert(LOCK_UNTIL, until);
+    signer.sign(request).await.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))
 }
 
 async fn wait(time: Duration) {
@@ -265,6 +296,8 @@ struct Altered;
 
 /// Seconds of trying, with the pauses between.
 const FIRST_CONNECTS_MAX: u32 = 5;
+const LOCK_MODE: &str = "x-amz-object-lock-mode";
+const LOCK_UNTIL: &str = "x-amz-object-lock-retain-until-date";
 const GOOGLE_HASH: &str = "x-goog-hash";
 const CRC32C_PREFIX: &str = "crc32c=";
 const S3_CRC64: &str = "x-amz-checksum-crc64nvme";
