@@ -16,6 +16,7 @@ use crate::support::open;
 use crate::support::restored_form;
 use crate::support::scratch;
 use crate::support::stream_form;
+use crate::support::wants_all_pairs;
 use crate::support::write_files;
 use sbf_repo::KeyFile;
 use sbf_repo::RepoError;
@@ -250,6 +251,13 @@ fn two_crashes_in_a_row_lose_nothing() {
     for work in [Work::First, Work::Second, Work::Stream] {
         // The second run also closes the session of the first.
         let count = operations(work) + 6;
+        if wants_all_pairs() {
+            for first in (0..count).flat_map(|at| FAULTS.map(|fault| (at, fault))) {
+                let second = (0..count).flat_map(|at| FAULTS.map(|fault| (at, fault)));
+                cases.extend(second.map(|second| (work, [first, second])));
+            }
+            continue;
+        }
         for _ in 0..PAIRS_COUNT {
             let mut draw = || {
                 let fault = FAULTS[usize::try_from(random.below(4)).unwrap()];
@@ -258,6 +266,7 @@ fn two_crashes_in_a_row_lose_nothing() {
             cases.push((work, [draw(), draw()]));
         }
     }
+    println!("{} pairs of crashes of snapshots", cases.len());
     in_parallel(&cases, |(work, faults)| {
         crash(*work, faults, PAIRS_SEED);
         None::<()>

@@ -14,6 +14,7 @@ use crate::support::in_parallel;
 use crate::support::open;
 use crate::support::restored_form;
 use crate::support::scratch;
+use crate::support::wants_all_pairs;
 use crate::support::words;
 use crate::support::write_files;
 use sbf_repo::KeyFile;
@@ -31,6 +32,7 @@ use sbf_repo::ops::prune::plan_prune;
 use sbf_repo::testing::Fault;
 use sbf_repo::testing::FaultStore;
 use sbf_repo::testing::Outcome;
+use sbf_repo::testing::SplitMix;
 use sbf_repo::testing::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +144,50 @@ fn a_crash_at_any_call_loses_nothing_and_the_next_prune_frees_it_all() {
         desk.assert_sound(20, &expected, &case);
         assert!(desk.pack_bytes() < before + 6000, "{case}: {} of {before}", desk.pack_bytes());
         assert!(desk.count("sessions") <= 3, "{case}: {} sessions", desk.count("sessions"));
+        None::<()>
+    });
+}
+
+#[test]
+fn two_crashes_of_prunes_in_a_row_lose_nothing() {
+    let prepared = Desk::new();
+    let gone = prepared.back_up(10, 0);
+    let kept = prepared.back_up(11, 1);
+    prepared.forget(12, &[gone.0]);
+    let before = prepared.pack_bytes();
+    let counted = Arc::new(FaultStore::new(prepared.branch().shared()));
+    prune_in(&of_faulty(&counted), &prepared.key, 13, &no_waste()).unwrap();
+    // The second one also closes the session of the first.
+    let count = counted.operations() + 10;
+    let mut cases: Vec<_> =
+        (0..count).flat_map(|first| (0..count).map(move |second| [first, second])).collect();
+    if !wants_all_pairs() {
+        let mut random = SplitMix::new(PAIRS_SEED);
+        cases.retain(|_| random.below(count * count) < PAIRS_COUNT);
+    }
+    println!("{} pairs of crashes of prunes", cases.len());
+    in_parallel(&cases, |operations| {
+        let desk = prepared.branch();
+        let mut died = Vec::new();
+        for (&operation, seed) in operations.iter().zip(13..) {
+            let outcomes = [Outcome::Applied, Outcome::Dropped, Outcome::Delayed];
+            let outcome = outcomes[usize::try_from((operation + seed) % 3).unwrap()];
+            let crash = Fault::CrashUnknown(outcome);
+            let faulty = Arc::new(FaultStore::new(desk.shared()).with_fault(operation, crash));
+            drop(prune_in(&of_faulty(&faulty), &desk.key, seed, &no_waste()));
+            died.push(faulty);
+        }
+        let case = format!("crashes at {operations:?}");
+        desk.assert_sound(20, std::slice::from_ref(&kept), &case);
+        for store in died {
+            store.flush_delayed();
+        }
+        desk.assert_sound(21, std::slice::from_ref(&kept), &case);
+        desk.prune_with(22, &no_waste());
+        desk.prune_with(23, &no_waste());
+        desk.assert_sound(24, std::slice::from_ref(&kept), &case);
+        let left = desk.pack_bytes();
+        assert!(left + OWN_BYTES / 2 < before, "{case}: {left} of {before}");
         None::<()>
     });
 }
@@ -344,3 +390,6 @@ fn no_waste() -> PruneOptions {
 fn of_faulty(store: &Arc<FaultStore<Arc<dyn Store>>>) -> Arc<dyn Store> {
     Arc::<FaultStore<Arc<dyn Store>>>::clone(store)
 }
+
+const PAIRS_SEED: u64 = 33;
+const PAIRS_COUNT: u64 = 60;

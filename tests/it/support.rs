@@ -44,6 +44,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
+/// Whether every pair of crashes is wanted, as `tools/crashpairs` does; else some are drawn.
+pub(crate) fn wants_all_pairs() -> bool {
+    std::env::var_os("SBF_REPO_CRASH_PAIRS").is_some_and(|value| value == "all")
+}
+
 /// What a tree holds: files with their bytes, directories with none.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
