@@ -225,7 +225,7 @@ pub enum Operation {
     Delete,
     /// [`Store::settle`].
     Settle,
-    /// [`Versioned::lock_until`].
+    /// An object was to be kept until a later day.
     Lock,
     /// Opening the store itself.
     Open,

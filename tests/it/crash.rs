@@ -13,10 +13,10 @@ use crate::support::bytes_of;
 use crate::support::in_parallel;
 use crate::support::init;
 use crate::support::open;
+use crate::support::pairs_count;
 use crate::support::restored_form;
 use crate::support::scratch;
 use crate::support::stream_form;
-use crate::support::wants_all_pairs;
 use crate::support::write_files;
 use sbf_repo::KeyFile;
 use sbf_repo::RepoError;
@@ -245,20 +245,14 @@ fn a_crash_anywhere_while_a_key_is_added_loses_nothing() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how many pairs ran")]
 fn two_crashes_in_a_row_lose_nothing() {
     let mut random = SplitMix::new(PAIRS_SEED);
     let mut cases = Vec::new();
     for work in [Work::First, Work::Second, Work::Stream] {
         // The second run also closes the session of the first.
         let count = operations(work) + 6;
-        if wants_all_pairs() {
-            for first in (0..count).flat_map(|at| FAULTS.map(|fault| (at, fault))) {
-                let second = (0..count).flat_map(|at| FAULTS.map(|fault| (at, fault)));
-                cases.extend(second.map(|second| (work, [first, second])));
-            }
-            continue;
-        }
-        for _ in 0..PAIRS_COUNT {
+        for _ in 0..pairs_count(PAIRS_COUNT) {
             let mut draw = || {
                 let fault = FAULTS[usize::try_from(random.below(4)).unwrap()];
                 (random.below(count), fault)

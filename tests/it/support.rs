@@ -44,9 +44,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
-/// Whether every pair of crashes is wanted, as `tools/crashpairs` does; else some are drawn.
-pub(crate) fn wants_all_pairs() -> bool {
-    std::env::var_os("SBF_REPO_CRASH_PAIRS").is_some_and(|value| value == "all")
+/// How many pairs of crashes of one kind are drawn: `usual`, or what `tools/crashpairs` asks for.
+pub(crate) fn pairs_count(usual: u64) -> u64 {
+    let asked = std::env::var("SBF_REPO_CRASH_PAIRS").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 /// What a tree holds: files with their bytes, directories with none.
