@@ -1,6 +1,7 @@
 //! Commands as functions: each plans, then executes, and returns a report.
 
 pub mod check;
+pub(crate) mod commit;
 pub mod copies;
 pub mod doctor;
 pub mod error;

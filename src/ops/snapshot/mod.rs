@@ -3,8 +3,8 @@
 mod commit;
 pub mod dry;
 pub mod options;
-mod pace;
-mod parent;
+pub(crate) mod pace;
+pub(crate) mod parent;
 mod read;
 pub mod report;
 mod source;
@@ -15,11 +15,12 @@ mod workers;
 use crate::chunk::Chunker;
 use crate::format::manifest::SourceKind;
 use crate::localfs::walk::Walk;
+use crate::ops::commit::Ended;
+use crate::ops::commit::StoredTree;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::commit::Draft;
-use crate::ops::snapshot::commit::Ended;
 use crate::ops::snapshot::commit::commit;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -29,7 +30,6 @@ use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::source::Produced;
 use crate::ops::snapshot::source::produce;
-use crate::ops::snapshot::tree::StoredTree;
 use crate::ops::snapshot::tree::TreeRun;
 use crate::ops::snapshot::tree::TreeRunParts;
 use crate::ops::snapshot::workers::Workers;
@@ -77,7 +77,7 @@ fn run(
     options: &SnapshotOptions,
     source: Source,
     progress: &dyn Progress,
-) -> Result<Ended, OpError> {
+) -> Result<Ended<SnapshotReport>, OpError> {
     let started = repository.environment.now();
     let session =
         WriterSession::open(repository, &options.source).during("cannot begin a session")?;

@@ -1,6 +1,5 @@
 //! When a long run pauses: heartbeats, and checkpoints that commit what was uploaded.
 
-use crate::ops::snapshot::workers::Workers;
 use crate::repo::error::RepoError;
 use crate::repo::write::ChunkStore;
 use std::cell::Cell;
@@ -37,9 +36,8 @@ impl<'a> Pace<'a> {
         Ok(self.may_check && now >= self.due_at.get())
     }
 
-    /// Commits what was uploaded. Nothing may be waiting for the workers.
-    pub(crate) fn checkpoint(&self, workers: &Workers<'_>) -> Result<(), RepoError> {
-        workers.flush()?;
+    /// Commits what was uploaded. No thread may be writing, and none may hold an open block.
+    pub(crate) fn checkpoint(&self) -> Result<(), RepoError> {
         self.store.checkpoint(self.source)?;
         self.checkpoint_count.set(self.checkpoint_count.get() + 1);
         self.due_at.set(self.store.repository.environment.now().0 + self.interval_seconds);

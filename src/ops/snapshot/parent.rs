@@ -67,14 +67,16 @@ pub(crate) struct ParentCursor<'a> {
     trusted_before: Timestamp,
 }
 
+/// A directory of a tree, in which names are looked for in their order.
 #[derive(Debug)]
-struct Level<'a> {
+pub(crate) struct Level<'a> {
     entries: Entries<'a>,
     next: Option<OwnedEntry>,
 }
 
 impl<'a> Level<'a> {
-    fn new(entries: Entries<'a>) -> Self {
+    /// A directory of these entries.
+    pub(crate) fn new(entries: Entries<'a>) -> Self {
         let mut level = Self { entries, next: None };
         level.advance();
         level
@@ -85,7 +87,8 @@ impl<'a> Level<'a> {
         self.next = self.entries.by_ref().find_map(Result::ok);
     }
 
-    fn find(&mut self, name: &[u8]) -> Option<OwnedEntry> {
+    /// The entry of this name; names that are looked for must rise.
+    pub(crate) fn find(&mut self, name: &[u8]) -> Option<OwnedEntry> {
         while self.next.as_ref().is_some_and(|next| next.entry.name.as_slice() < name) {
             self.advance();
         }
@@ -100,23 +103,9 @@ impl<'a> Level<'a> {
 }
 
 impl ParentCursor<'_> {
-    /// Whether everything is stored that a content names.
-    ///
-    /// Where all packs are whole, whatever names a chunk was committed with it. Only where some are
-    /// not, the lists of long contents are read.
+    /// Whether everything is stored that a content of the parent names.
     pub(crate) fn is_stored(&self, store: &ChunkStore, content: &Content) -> bool {
-        if let Content::List { node, .. } = content
-            && !self.reader.index.has_gaps()
-        {
-            return store.knows(node);
-        }
-        let visited = visit_extents(self.reader, content, &mut |extent| match extent {
-            Extent::Chunk { id, .. } if !store.knows(&id) => {
-                Err(RepoError::UnknownChunk { chunk: id })
-            }
-            Extent::Chunk { .. } | Extent::Hole { .. } => Ok(()),
-        });
-        visited.is_ok()
+        is_stored(self.reader, store, content)
     }
 
     /// The parent's entry of this name in the directory that is open.
@@ -164,6 +153,23 @@ impl ParentCursor<'_> {
             && metadata.changed == stat.changed
             && stat.changed < self.trusted_before
     }
+}
+
+/// Whether everything is stored that a committed content names.
+///
+/// Where all packs are whole, whatever names a chunk was committed with it. Only where some are
+/// not, the lists of long contents are read.
+pub(crate) fn is_stored(reader: &ChunkReader, store: &ChunkStore, content: &Content) -> bool {
+    if let Content::List { node, .. } = content
+        && !reader.index.has_gaps()
+    {
+        return store.knows(node);
+    }
+    let visited = visit_extents(reader, content, &mut |extent| match extent {
+        Extent::Chunk { id, .. } if !store.knows(&id) => Err(RepoError::UnknownChunk { chunk: id }),
+        Extent::Chunk { .. } | Extent::Hole { .. } => Ok(()),
+    });
+    visited.is_ok()
 }
 
 /// A file that changes twice within one tick of the file system's clock has one time for both.

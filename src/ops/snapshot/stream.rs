@@ -110,7 +110,8 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
             self.settle(next)?;
         }
         self.tree.flush()?;
-        self.pace.checkpoint(self.workers)
+        self.workers.flush()?;
+        self.pace.checkpoint()
     }
 
     fn settle(&mut self, next: Waiting) -> Result<(), RepoError> {

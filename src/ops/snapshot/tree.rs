@@ -6,9 +6,7 @@ use crate::format::tree::EntryKind;
 use crate::format::tree::ExtendedAttribute;
 use crate::format::tree::FileEntry;
 use crate::format::tree::InodeNumber;
-use crate::format::tree::Totals;
 use crate::format::tree::TreeEntry;
-use crate::id::ChunkId;
 use crate::localfs::FileKind;
 use crate::localfs::LocalError;
 use crate::localfs::Stat;
@@ -19,6 +17,7 @@ use crate::localfs::names::OwnerNames;
 use crate::localfs::walk::Walk;
 use crate::localfs::walk::WalkEntry;
 use crate::localfs::walk::WalkEvent;
+use crate::ops::commit::StoredTree;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::ParentCursor;
@@ -59,14 +58,6 @@ pub(crate) struct TreeRun<'a, 'scope> {
     open: Vec<OpenDirectory>,
     top: DirectoryBuilder,
     buffer: Vec<u8>,
-}
-
-/// The top of a tree that was stored.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StoredTree {
-    pub(crate) node: ChunkId,
-    pub(crate) height: u8,
-    pub(crate) totals: Totals,
 }
 
 enum Item {
@@ -158,7 +149,8 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         self.send_batch()?;
         self.assemble(Wait::ForAll)?;
         self.tree.flush()?;
-        self.pace.checkpoint(self.workers)
+        self.workers.flush()?;
+        self.pace.checkpoint()
     }
 
     fn take(&mut self, event: WalkEvent) -> Result<(), RepoError> {
