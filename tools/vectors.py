@@ -645,6 +645,11 @@ def manifests(add):
                       actor={"user_id": 0, "sudo_user": "u"}, paths=["dump"], skipped=[], skipped_count=0, incomplete=True,
                       verdict=(3, fixed("verdict")), packs=packs_of)
     bytes_of("stream", statement.encode_json(stream), "the output of a command, with every optional member")
+    origin = {"repository": fixed("other repository", 16).hex(), "client": OTHER_CLIENT.hex(), "snapshot": LATER_SESSION.hex(),
+              "manifest": fixed("manifest").hex()}
+    bytes_of("copied", statement.encode_json(manifest(origin=origin)), "a copy of a snapshot of another repository")
+    changed("origin_not_hex", "an origin whose snapshot is no id", origin={**origin, "snapshot": "g" * 32})
+    changed("origin_member_missing", "an origin without `manifest`", origin={name: origin[name] for name in list(origin)[:3]})
     strings = manifest(tags=["\"\\/\b\t\n\f\r\x00\x1f\x7fäß€😀"])
     bytes_of("strings", statement.encode_json(strings), "every escape, and what is not escaped")
     bytes_of("white_space", data.replace(b'","', b'", "', 1), "a space after a comma", "MANIFEST-1")

@@ -78,6 +78,9 @@ pub struct SnapshotPredicate {
     /// The parent whose unchanged files were not read again, hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<String>,
+    /// The snapshot of another repository of which this one is a copy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<SnapshotOrigin>,
     /// Name of the chunker's profile.
     pub profile: String,
     /// The top of the tree.
@@ -142,6 +145,20 @@ pub struct SourceCommand {
     pub argv: Vec<String>,
     /// Its exit status; 0, or there would be no snapshot.
     pub exit_status: i32,
+}
+
+/// The snapshot of another repository that a snapshot was copied from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotOrigin {
+    /// That repository, hexadecimal.
+    pub repository: String,
+    /// The client that made it there, hexadecimal.
+    pub client: String,
+    /// Its name there, hexadecimal.
+    pub snapshot: String,
+    /// SHA-256 of its manifest's statement, hexadecimal.
+    pub manifest: String,
 }
 
 /// The top of a snapshot's tree.
@@ -251,6 +268,10 @@ impl Manifest {
             return Err(wrong(1));
         }
         let skipped = &manifest.predicate.skipped;
+        let origin = manifest.predicate.origin.as_ref();
+        if origin.is_some_and(|origin| !origin.is_valid()) {
+            return Err(wrong(2));
+        }
         if manifest.root().is_none() || skipped.len() > SKIPPED_COUNT_MAX {
             return Err(wrong(2));
         }
@@ -283,6 +304,17 @@ impl Manifest {
     pub fn root(&self) -> Option<(ChunkId, u8)> {
         let RootReference { node, height } = &self.predicate.root;
         Some((node.parse().ok()?, *height))
+    }
+}
+
+impl SnapshotOrigin {
+    /// Whether its members are ids and a digest.
+    fn is_valid(&self) -> bool {
+        let Self { repository, client, snapshot, manifest } = self;
+        repository.parse::<RepoId>().is_ok()
+            && client.parse::<ClientId>().is_ok()
+            && snapshot.parse::<SnapshotId>().is_ok()
+            && manifest.parse::<Sha256>().is_ok()
     }
 }
 

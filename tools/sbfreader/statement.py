@@ -133,13 +133,13 @@ PREDICATE = dict(
     actor=fields(("sudo_user",), user_id=U32, sudo_user=text),
     times=fields(data=time, started=time, finished=time),
     command=fields(argv=list_of(text), exit_status=I32),
-    parent=HEX16, profile=text, root=fields(node=HEX32, height=U8),
+    parent=HEX16, origin=fields(repository=HEX16, client=HEX16, snapshot=HEX16, manifest=HEX32), profile=text, root=fields(node=HEX32, height=U8),
     totals=fields(files=U64, directories=U64, others=U64, bytes=U64),
     run=fields(files_new=U64, files_changed=U64, files_unchanged=U64, bytes_read=U64, bytes_new=U64, bytes_stored=U64),
     incomplete=boolean, skipped=list_of(fields(path=text, reason=text)), skipped_count=U64,
     packs=fields(root=HEX32, count=U64, scope=one_of("all", "session")),
     verdict=fields(number=U64, digest=HEX32))
-OPTIONAL = ("command", "parent")
+OPTIONAL = ("command", "parent", "origin")
 MANIFEST = fields(_type=text, subject=list_of(SUBJECT), predicateType=text, predicate=fields(OPTIONAL, **PREDICATE))
 
 

@@ -115,6 +115,7 @@ fn predicate(
         },
         command: produced.command.clone(),
         parent: parent.map(|parent| parent.snapshot.to_string()),
+        origin: None,
         profile: profile.to_owned(),
         root: RootReference { node: tree.node.to_string(), height: tree.height },
         totals: tree.totals.into(),
