@@ -2,6 +2,7 @@
 
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
+use crate::cli::commands::copy::CopyCommandArguments;
 use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
 use crate::cli::commands::forget::ForgetArguments;
@@ -84,6 +85,21 @@ pub(crate) struct CopyArguments {
     pub(crate) from_copy: Vec<String>,
 }
 
+/// What opens the repository that is copied to.
+#[expect(clippy::struct_field_names, reason = "the names of the options begin so")]
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TargetSecretArguments {
+    /// Open the repository that is copied to with this key file
+    #[arg(long, value_name = "FILE", group = "target_secret")]
+    pub(crate) to_key_file: Option<PathBuf>,
+    /// Read the passphrase of the repository that is copied to from this file
+    #[arg(long, value_name = "FILE", group = "target_secret")]
+    pub(crate) to_password_file: Option<PathBuf>,
+    /// Take the passphrase of the repository that is copied to from this shell command
+    #[arg(long, value_name = "COMMAND", group = "target_secret")]
+    pub(crate) to_password_command: Option<String>,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -100,6 +116,7 @@ pub(crate) enum Command {
     Stats,
     Check(CheckArguments),
     Prune(PruneArguments),
+    Copy(CopyCommandArguments),
     Mirror(MirrorArguments),
     Session(SessionArguments),
     Doctor(DoctorArguments),
@@ -115,6 +132,9 @@ Environment (an option on the command line comes first):
           the key file
   SBF_REPO_PASSWORD, SBF_REPO_PASSWORD_FILE, SBF_REPO_PASSWORD_COMMAND
           the passphrase, a file that holds it, or a shell command that prints it
+  SBF_REPO_TO_KEY_FILE, SBF_REPO_TO_PASSWORD, SBF_REPO_TO_PASSWORD_FILE,
+  SBF_REPO_TO_PASSWORD_COMMAND
+          the same of the repository that `copy` copies to
   AWS_…, GOOGLE_…, AZURE_…
           credentials and settings of buckets, as their services define them
   SBF_REPO_CACHE_DIR

@@ -2,6 +2,7 @@
 
 use crate::cli::arguments::CopyArguments;
 use crate::cli::arguments::GlobalArguments;
+use crate::cli::arguments::TargetSecretArguments;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::output::Form;
@@ -101,9 +102,28 @@ impl Context {
         }
     }
 
+    /// Opens the repository that is copied to.
+    pub(crate) fn open_target(
+        &self,
+        location: Location,
+        secret: &TargetSecretArguments,
+    ) -> Result<Repository, Failure> {
+        let credential = secrets::target_credential(&SecretSource::find_for_target(secret)?);
+        let credential = credential.map_err(|failure| failure.with_key_hint(TARGET_KEY_HINT))?;
+        let opened = location::open(&self.options_for(location), &credential);
+        opened.map_err(|error| Failure::from(error).with_key_hint(TARGET_KEY_HINT))
+    }
+
     /// Says, if everything is to be told, what was asked of a store over a network.
     pub(crate) fn tell_traffic(&self) {
-        let Some(traffic) = self.opened.get().and_then(Repository::traffic) else { return };
+        if let Some(repository) = self.opened.get() {
+            self.tell_traffic_of(repository);
+        }
+    }
+
+    /// The same of any repository.
+    pub(crate) fn tell_traffic_of(&self, repository: &Repository) {
+        let Some(traffic) = repository.traffic() else { return };
         self.output.detail(format_args!(
             "{} requests: {} creates, {} reads, {} listings, {} deletes; {} sent, {} received",
             traffic.requests,
@@ -216,5 +236,7 @@ impl Context {
     }
 }
 
+const TARGET_KEY_HINT: &str = "`--to-key-file`, `--to-password-file`, `--to-password-command` and \
+     the SBF_REPO_TO_ variables choose the key of the repository that is copied to";
 /// Hexadecimal digits of an id that are shown.
 const ID_DIGITS: usize = 8;

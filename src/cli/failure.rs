@@ -95,6 +95,14 @@ impl Failure {
         self
     }
 
+    /// The same failure; if the key is wrong, with this hint alone.
+    pub(crate) fn with_key_hint(mut self, hint: &str) -> Self {
+        if self.exit == Exit::WrongKey {
+            self.hints = vec![hint.to_owned()];
+        }
+        self
+    }
+
     /// The same failure, if it happened after a signal asked the process to stop.
     pub(crate) fn after(self, signal: Option<usize>) -> Self {
         // The terminal's signal goes to the source command too, which then fails.

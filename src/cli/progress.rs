@@ -42,6 +42,11 @@ impl TerminalProgress {
         self.bar.finish_and_clear();
     }
 
+    /// Says what was done, above the bar.
+    pub(crate) fn note(&self, text: fmt::Arguments<'_>) {
+        self.bar.suspend(|| self.output.note(text));
+    }
+
     fn style(&self, template: &str) -> ProgressStyle {
         let files = Arc::clone(&self.files);
         let count = move |_state: &ProgressState, text: &mut dyn fmt::Write| {

@@ -1,6 +1,7 @@
 //! Passphrases and key files: where they come from, and how new ones are kept.
 
 use crate::cli::arguments::GlobalArguments;
+use crate::cli::arguments::TargetSecretArguments;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::prompt;
@@ -49,26 +50,39 @@ impl SecretSource {
         if let Some(command) = &global.password_command {
             return Ok(Self::PasswordCommand(command.clone()));
         }
-        Self::from_environment()
+        Self::from_environment("SBF_REPO_")
     }
 
-    fn from_environment() -> Result<Self, Failure> {
-        if let Some(file) = environment::path("SBF_REPO_KEY_FILE") {
+    /// The same for the repository that is copied to: its options, then its variables.
+    pub(crate) fn find_for_target(target: &TargetSecretArguments) -> Result<Self, Failure> {
+        let TargetSecretArguments { to_key_file, to_password_file, to_password_command } = target;
+        if let Some(file) = to_key_file {
+            return Ok(Self::KeyFile(file.clone()));
+        }
+        if let Some(file) = to_password_file {
+            return Ok(Self::PasswordFile(file.clone()));
+        }
+        if let Some(command) = to_password_command {
+            return Ok(Self::PasswordCommand(command.clone()));
+        }
+        Self::from_environment("SBF_REPO_TO_")
+    }
+
+    /// What the variables that begin so name, else the terminal.
+    fn from_environment(prefix: &str) -> Result<Self, Failure> {
+        if let Some(file) = environment::path(&format!("{prefix}KEY_FILE")) {
             return Ok(Self::KeyFile(file));
         }
-        if let Some(password) = environment::variable("SBF_REPO_PASSWORD") {
+        if let Some(password) = environment::variable(&format!("{prefix}PASSWORD")) {
             return Ok(Self::Password(Passphrase::new(password.into_vec())));
         }
-        if let Some(file) = environment::path("SBF_REPO_PASSWORD_FILE") {
+        if let Some(file) = environment::path(&format!("{prefix}PASSWORD_FILE")) {
             return Ok(Self::PasswordFile(file));
         }
-        match environment::variable("SBF_REPO_PASSWORD_COMMAND")
-            .map(std::ffi::OsString::into_string)
-        {
+        let command = format!("{prefix}PASSWORD_COMMAND");
+        match environment::variable(&command).map(std::ffi::OsString::into_string) {
             Some(Ok(command)) => Ok(Self::PasswordCommand(command)),
-            Some(Err(_words)) => {
-                Err(Failure::usage("SBF_REPO_PASSWORD_COMMAND is not valid UTF-8".to_owned()))
-            }
+            Some(Err(_words)) => Err(Failure::usage(format!("{command} is not valid UTF-8"))),
             None => Ok(Self::Terminal),
         }
     }
@@ -76,12 +90,21 @@ impl SecretSource {
 
 /// What opens a repository.
 pub(crate) fn credential(source: &SecretSource) -> Result<Credential, Failure> {
+    credential_asking(source, "passphrase: ")
+}
+
+/// What opens the repository that is copied to.
+pub(crate) fn target_credential(source: &SecretSource) -> Result<Credential, Failure> {
+    credential_asking(source, "passphrase of the repository that is copied to: ")
+}
+
+fn credential_asking(source: &SecretSource, prompt: &str) -> Result<Credential, Failure> {
     if let SecretSource::KeyFile(path) = source {
         let bytes = zeroize::Zeroizing::new(read_secret(path)?);
         let text = std::str::from_utf8(&bytes).map_err(|_source| RepoError::KeyFile)?;
         return Ok(Credential::KeyFile(KeyFile::parse(text)?));
     }
-    Ok(Credential::Passphrase(passphrase(source, &["passphrase: "])?))
+    Ok(Credential::Passphrase(passphrase(source, &[prompt])?))
 }
 
 /// A passphrase that is to open a new slot; on a terminal it is asked for twice.

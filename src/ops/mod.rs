@@ -3,6 +3,7 @@
 pub mod check;
 pub(crate) mod commit;
 pub mod copies;
+pub mod copy;
 pub mod doctor;
 pub mod error;
 pub mod finding;

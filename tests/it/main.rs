@@ -8,6 +8,8 @@ mod classes;
 mod cli;
 mod concurrent;
 mod constants;
+mod copy;
+mod copy_program;
 mod crash;
 mod credentials;
 mod damage;

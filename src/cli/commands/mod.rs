@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod copy;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod forget;
@@ -40,6 +41,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
+        Command::Copy(arguments) => copy::run(context, arguments),
         Command::Mirror(arguments) => mirror::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),

@@ -233,4 +233,4 @@ fn check_name(name: &str) -> Result<(), OpError> {
 }
 
 /// A crash loses at most this much of an upload, and a session is seldom open for longer.
-const CHECKPOINT_SECONDS: i64 = 25 * 60;
+pub(crate) const CHECKPOINT_SECONDS: i64 = 25 * 60;
