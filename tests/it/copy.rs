@@ -248,6 +248,11 @@ fn what_changed_is_read_and_nothing_else() {
     assert!(report.bytes_read == 0 && report.bytes_new < ABOVE_BYTES, "{report:?}");
     let report = original.copy_to(&target.open(46, None), &options()).unwrap();
     assert_eq!(report.count(CopyState::Present), 5, "{report:?}");
+    // Of a stream that grew, the chunks that are new.
+    let stream = [bytes_of(1, 300_000, 256), bytes_of(3, 100_000, 256), bytes_of(4, 9000, 256)];
+    back_up_stream(&original.place.open(9, None), "dump", &stream.concat()).unwrap();
+    let report = original.copy_to(&target.open(47, None), &options()).unwrap();
+    assert!((9000..14_000).contains(&report.bytes_read), "{report:?}");
 }
 
 #[test]

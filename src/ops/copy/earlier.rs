@@ -1,18 +1,23 @@
 //! A snapshot that was copied before, in both repositories side by side: what the next snapshot has
 //! in common with it is taken from its copy unread.
 
+use crate::format::content::Extent;
 use crate::format::tree::DirectoryEntry;
 use crate::format::tree::EntryKind;
 use crate::format::tree::FileEntry;
 use crate::id::ChunkId;
 use crate::id::SnapshotId;
 use crate::ops::commit::StoredTree;
+use crate::ops::copy::known::Known;
+use crate::ops::copy::known::NamedChunk;
 use crate::ops::snapshot::parent::Level;
 use crate::ops::snapshot::parent::is_stored;
+use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
+use crate::repo::tree::content::visit_extents;
 use crate::repo::tree::reader::Entries;
 use crate::repo::write::ChunkStore;
 
@@ -138,6 +143,46 @@ impl EarlierCursor<'_> {
             _other => None,
         }
     }
+
+    /// Notes what the chunks of a file that changed are in the copy; what cannot be read is read
+    /// anew where it is wanted.
+    pub(crate) fn note_chunks(&self, both: &Both, known: &mut Known) {
+        let (EntryKind::File(original), EntryKind::File(copy)) = (&both.original, &both.copy)
+        else {
+            return;
+        };
+        let mut extents = Vec::new();
+        let gathered = visit_extents(self.source, &original.content, &mut |extent| {
+            if extents.len() >= EXTENTS_COUNT_MAX {
+                return Err(RepoError::Interrupted);
+            }
+            extents.push(extent);
+            Ok(())
+        });
+        if gathered.is_err() {
+            return;
+        }
+        let mut originals = extents.into_iter();
+        let _as_far_as_they_agree = visit_extents(
+            self.target,
+            &copy.content,
+            &mut |extent| match (originals.next(), extent) {
+                (
+                    Some(Extent::Chunk { id: original, length }),
+                    Extent::Chunk { id, length: same },
+                ) if length == same => {
+                    known.note_chunk(original, NamedChunk { id, length });
+                    Ok(())
+                }
+                (Some(Extent::Hole { length }), Extent::Hole { length: same })
+                    if length == same =>
+                {
+                    Ok(())
+                }
+                _other => Err(RepoError::Interrupted),
+            },
+        );
+    }
 }
 
 impl Both {
@@ -154,5 +199,7 @@ impl Both {
     }
 }
 
+/// Extents of a file whose chunks are noted, 40 bytes each; a longer file is read anew.
+const EXTENTS_COUNT_MAX: usize = 458_752;
 /// How many manifests are read to find one that can be.
 const TRIED_COUNT: usize = 4;

@@ -260,6 +260,9 @@ impl<'a> TreeCopy<'a> {
             self.ready(found, EntryKind::File(FileEntry { content, ..file.clone() }));
             return Ok(());
         }
+        if let Some((earlier, both)) = self.parts.earlier.as_ref().zip(both) {
+            earlier.note_chunks(both, self.known);
+        }
         self.content(file, &path)?;
         let owner = found.owner();
         self.window.push(Step::File { entry: found.entry.clone(), owner, path });
