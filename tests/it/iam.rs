@@ -235,6 +235,18 @@ fn every_role_can_do_its_work_with_the_rights_of_its_policy() {
     let restore = ["restore", "latest", "--target", "back"];
     site.permits("reader", reader, &[&restore, &["check", "--read-data"], &["ls", "latest"]]);
     site.permits("auditor", reader, &[&["snapshots"]]);
+    // Copied out of the bucket by a reader, and into it by a writer.
+    let local = ["--repo", "local", "--key-file", "local.key"];
+    site.permits("admin", admin, &[&[&local[..], &["init"]].concat()]);
+    let copy = ["copy", "--to", "local", "--to-key-file", "local.key"];
+    site.permits("reader", reader, &[&copy, &copy]);
+    let url = format!("s3://{}/{}", site.bucket, site.prefix);
+    let into = [&local[..], &["copy", "--to", &url, "--to-key-file", "writer.key"]].concat();
+    for seed in [3, 4] {
+        site.put("data", &bytes_of(seed, 300_000, 256));
+        let snapshot = [&local[..], &["snapshot", "data", "--source", "local"]].concat();
+        site.permits("writer", writer, &[&snapshot, &into, &into]);
+    }
     // What the first snapshot alone has goes.
     site.permits("admin", admin, &[&["key", "list"], &["doctor"]]);
     let forget = ["forget", "--keep-last", "1", "--accept-policy", "--force"];
