@@ -99,7 +99,7 @@ id_type!(
     SlotId, 16
 );
 id_type!(
-    /// Names a signing key: the first 16 bytes of BLAKE3 of its public half.
+    /// Names a signing key: the first 16 bytes of SHA-256 of its public half.
     KeyId, 16
 );
 id_type!(

@@ -2,7 +2,7 @@
 //! Source: PROTOCOL.sshsig of OpenSSH.
 
 use crate::crypto::CryptoError;
-use crate::crypto::hash::blake3;
+use crate::crypto::hash::sha256;
 use crate::crypto::secret::Secret;
 use crate::id::KeyId;
 use ed25519_dalek::Signature;
@@ -56,10 +56,10 @@ pub(crate) fn verify(
         .map_err(|_source| CryptoError::BadSignature)
 }
 
-/// The name of a public key: the first 16 bytes of its BLAKE3.
+/// The name of a public key: the first 16 bytes of its SHA-256, which auditors can compute.
 pub(crate) fn key_id(public: &[u8; 32]) -> KeyId {
     let mut id = [0; 16];
-    id.copy_from_slice(&blake3(public)[..16]);
+    id.copy_from_slice(&sha256(public).as_bytes()[..16]);
     KeyId::new(id)
 }
 

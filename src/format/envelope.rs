@@ -119,7 +119,7 @@ impl ObjectKind {
     pub const fn sealing_key(self) -> Option<SealingKey> {
         match self {
             Self::Config | Self::Amendment | Self::Identity | Self::Inventory => None,
-            Self::Segment | Self::GcBase => Some(SealingKey::Index),
+            Self::Segment => Some(SealingKey::Index),
             Self::Session
             | Self::Heartbeat
             | Self::Outcome
@@ -130,6 +130,7 @@ impl ObjectKind {
             | Self::GcRegister
             | Self::GcPlan
             | Self::GcVerdict
+            | Self::GcBase
             | Self::Mirror => Some(SealingKey::Manifest),
         }
     }

@@ -37,7 +37,7 @@ def sha256(data):
 
 
 def key_id(public_key):
-    return digest(public_key)[:16]
+    return hashlib.sha256(public_key).digest()[:16]
 
 
 def seal_chacha(key, nonce, associated, plaintext):

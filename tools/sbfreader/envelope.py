@@ -32,7 +32,7 @@ KINDS = {kind.word: kind for kind in [
     Kind(24, "gc-register", "manifest", 4096, False),
     Kind(25, "gc-plan", "manifest", 67108864, False),
     Kind(26, "gc-verdict", "manifest", 67108864, False),
-    Kind(27, "gc-base", "index", 67108864, False),
+    Kind(27, "gc-base", "manifest", 67108864, False),
     Kind(28, "mirror", "manifest", 4194304, False),
 ]}
 
