@@ -5,12 +5,14 @@ use crate::cli::commands::check::CheckArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
 use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
+use crate::cli::commands::evidence::EvidenceArguments;
 use crate::cli::commands::forget::ForgetArguments;
 use crate::cli::commands::hold::HoldArguments;
 use crate::cli::commands::hold::ReleaseArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
+use crate::cli::commands::manifest::ManifestArguments;
 use crate::cli::commands::mirror::MirrorArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
@@ -119,6 +121,8 @@ pub(crate) enum Command {
     Copy(CopyCommandArguments),
     Mirror(MirrorArguments),
     Session(SessionArguments),
+    Manifest(ManifestArguments),
+    Evidence(EvidenceArguments),
     Doctor(DoctorArguments),
     Key(KeyArguments),
     Cache(CacheArguments),

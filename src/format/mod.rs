@@ -20,7 +20,9 @@ pub mod mirror;
 pub mod outcome;
 pub mod pack;
 pub mod record;
+pub mod redacted;
 pub mod session;
+pub mod sshsig;
 pub mod tree;
 
 pub(crate) use error::FormatError;

@@ -73,6 +73,11 @@ impl Identities {
         self.certificates.contains_key(&key)
     }
 
+    /// The public half of a key that a certificate names.
+    pub(crate) fn public_key_of(&self, key: KeyId) -> Option<[u8; 32]> {
+        self.certificates.get(&key).map(|certificate| certificate.public_key)
+    }
+
     /// The role for which a key was certified.
     pub(crate) fn role_of(&self, key: KeyId) -> Option<Role> {
         self.certificates.get(&key).map(|certificate| certificate.role)

@@ -34,6 +34,7 @@ pub(crate) mod objects;
 pub(crate) mod open_sessions;
 pub(crate) mod packkey;
 pub(crate) mod policies;
+pub(crate) mod proof;
 pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod registers;

@@ -13,6 +13,7 @@ use crate::format::envelope::EnvelopeCodec;
 use crate::format::envelope::EnvelopeHeader;
 use crate::format::envelope::ObjectKind;
 use crate::format::envelope::SignedBody;
+use crate::format::sshsig::SshSignature;
 use crate::id::KeyId;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
@@ -20,6 +21,7 @@ use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::keyring::KeyRing;
+use crate::repo::proof::message::SignedMessage;
 use crate::units::to_u32;
 use crate::units::to_usize32;
 
@@ -41,6 +43,11 @@ impl Opened {
         self.signer
     }
 
+    /// The body, of which nothing was checked yet.
+    pub(crate) fn unverified(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The same body, read from this key: its place may be a part of that only.
     pub(crate) fn stored_at(self, key: &ObjectKey) -> Self {
         Self { name: key.to_string(), ..self }
@@ -57,6 +64,16 @@ impl Opened {
         sign::verify(public, &namespace(kind), &message, &signature)
             .map_err(|source| RepoError::Signature { key: name, signer, source })?;
         Ok(body)
+    }
+
+    /// What was signed and the signature by `public`, as stock tools verify it.
+    pub(crate) fn into_message(self, repository: RepoId, public: [u8; 32]) -> SignedMessage {
+        let message = envelope::signed_message(self.kind, repository, &self.place, &self.body);
+        let (namespace, signature) = (namespace(self.kind), self.signature);
+        SignedMessage {
+            message,
+            signature: SshSignature { public_key: public, namespace, signature },
+        }
     }
 
     /// The error of a signer that may not sign this.

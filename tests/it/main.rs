@@ -13,6 +13,7 @@ mod copy_program;
 mod crash;
 mod credentials;
 mod damage;
+mod evidence;
 mod forged;
 mod forget;
 mod forget_crash;

@@ -1,6 +1,7 @@
 //! `check`: is everything there, and does it read back?
 
 use crate::cli::arguments::CopyArguments;
+use crate::cli::commands::evidence::read_public_key;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -11,12 +12,15 @@ use crate::ops::check::CheckReport;
 use crate::ops::check::Depth;
 use crate::ops::check::check;
 use crate::ops::copies::name_copies;
+use crate::ops::evidence::scrub;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::units::human_bytes;
 use clap::Args;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
+use std::path::Path;
+use std::path::PathBuf;
 
 /// Check that everything is there and intact
 ///
@@ -27,6 +31,10 @@ pub(crate) struct CheckArguments {
     /// Read every pack
     #[arg(long)]
     read_data: bool,
+    /// Hash every pack again against the newest signed inventory, with the authority's public key in
+    /// this file and no key of the repository
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read_data", "from_copy"])]
+    public_key: Option<PathBuf>,
     /// Threads that read [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -40,6 +48,9 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     let depth = if arguments.read_data { Depth::ReadData } else { Depth::Structure };
     let mut options = CheckOptions::new(depth);
     options.threads = arguments.threads.map_or(options.threads, usize::from);
+    if let Some(public_key) = &arguments.public_key {
+        return run_scrub(context, public_key, options.threads);
+    }
     let repository = context.open()?;
     let mut report = check(&repository, &options, &Reported(&context.progress))?;
     context.progress.end();
@@ -51,6 +62,30 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     }
     let exit = if report.is_damaged() { Exit::Damage } else { Exit::Success };
     tell(context, &report);
+    Ok(context.output.finish(&report, exit))
+}
+
+/// Hashes the packs for somebody who holds no key.
+fn run_scrub(context: &Context, public_key: &Path, threads: usize) -> Result<Exit, Failure> {
+    let authority = read_public_key(public_key)?;
+    let options = context.open_options()?;
+    let report = scrub(&options, authority, threads, &Reported(&context.progress))?;
+    context.progress.end();
+    for finding in &report.findings {
+        context.output.line(format_args!("damage: {}: {}", finding.object, finding.effect));
+    }
+    let packs = words::count(report.packs, "pack");
+    let Some(inventory) = report.inventory else {
+        context.output.warn("there is no inventory yet: `sbf-repo prune` stores one");
+        return Ok(context.output.finish(&report, Exit::Unverified));
+    };
+    context.output.note(format_args!(
+        "{} of the {packs} of inventory {inventory} are intact, {} hashed; {} stored that it does not list",
+        report.intact,
+        human_bytes(report.bytes_read),
+        words::count(report.unlisted, "pack"),
+    ));
+    let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
     Ok(context.output.finish(&report, exit))
 }
 

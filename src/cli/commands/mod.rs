@@ -6,11 +6,13 @@ pub(crate) mod checkpoints;
 pub(crate) mod copy;
 pub(crate) mod doctor;
 pub(crate) mod dump;
+pub(crate) mod evidence;
 pub(crate) mod forget;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
+pub(crate) mod manifest;
 pub(crate) mod mirror;
 pub(crate) mod prune;
 pub(crate) mod restore;
@@ -40,6 +42,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Stats => stats::run(context),
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
+        Command::Manifest(arguments) => manifest::run(context, arguments),
+        Command::Evidence(arguments) => evidence::run(context, arguments),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Copy(arguments) => copy::run(context, arguments),
         Command::Mirror(arguments) => mirror::run(context, &arguments),

@@ -1,0 +1,370 @@
+//! Exporting evidence: statements with their signatures, and what makes them count.
+
+use crate::format::manifest::Manifest;
+use crate::format::record::Record;
+use crate::format::redacted::RedactedManifest;
+use crate::id::RepoId;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::evidence::AuthorityKey;
+use crate::ops::evidence::files;
+use crate::ops::evidence::files::BundleWriter;
+use crate::ops::evidence::signers::allowed_signers;
+use crate::ops::finding::Finding;
+use crate::ops::finding::chain_words;
+use crate::ops::progress::Progress;
+use crate::ops::select::Selector;
+use crate::ops::unreadable::history_finding;
+use crate::ops::words::parse_time;
+use crate::ops::words::time_words;
+use crate::repo::history::History;
+use crate::repo::history::LiveSnapshot;
+use crate::repo::proof::gather;
+use crate::repo::proof::message::SignedMessage;
+use crate::repo::proof::trust::Trust;
+use crate::repo::repository::Repository;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// What is exported, and where to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// A directory that is empty or not there.
+    pub target: PathBuf,
+    /// Only these snapshots, and no other records; everything if there is none.
+    pub selectors: Vec<Selector>,
+    /// Only what is of this time.
+    pub period: Period,
+    /// Export the statements as they were signed, paths included.
+    pub include_paths: bool,
+}
+
+impl ExportOptions {
+    /// Exports everything, without paths.
+    pub fn new(target: PathBuf) -> Self {
+        let (selectors, period) = (Vec::new(), Period::default());
+        Self { target, selectors, period, include_paths: false }
+    }
+}
+
+/// A span of time in seconds since 1970, both ends included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Period {
+    /// The first second.
+    pub from: Option<i64>,
+    /// The last second.
+    pub until: Option<i64>,
+}
+
+impl Period {
+    /// From one second to another.
+    pub const fn new(from: Option<i64>, until: Option<i64>) -> Self {
+        Self { from, until }
+    }
+
+    fn has(&self, time: i64) -> bool {
+        self.from.is_none_or(|from| from <= time) && self.until.is_none_or(|until| time <= until)
+    }
+}
+
+/// What was exported.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Statements of snapshots.
+    pub manifests: u64,
+    /// Other records.
+    pub records: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// What could not be exported.
+    pub findings: Vec<Finding>,
+}
+
+/// Exports evidence.
+///
+/// Errors: the directory is not empty; the role lacks the manifest key. What is damaged is left out, and in the
+/// report.
+pub fn export(
+    repository: &Repository,
+    options: &ExportOptions,
+    progress: &dyn Progress,
+) -> Result<ExportReport, OpError> {
+    let history = History::load_readable(repository).during("cannot read what is valid")?;
+    let chosen = chosen(repository, &history, options)?;
+    let writer = BundleWriter::new(&options.target)?;
+    let report = ExportReport::default();
+    let mut export = Export { repository, options, history: &history, writer, report };
+    export.report.findings.extend(history.unreadable.iter().map(history_finding));
+    export.add_identities()?;
+    export.add_snapshots(&chosen, progress)?;
+    if options.selectors.is_empty() {
+        export.add_records(progress)?;
+        export.add_inventory()?;
+    }
+    export.add_about()?;
+    let Export { writer, mut report, .. } = export;
+    report.bytes = writer.finish(|sums| gather::sign(repository, EVIDENCE_NAMESPACE, sums))?;
+    Ok(report)
+}
+
+/// The snapshots that are wanted, those that were forgotten and are still stored included.
+fn chosen(
+    repository: &Repository,
+    history: &History,
+    options: &ExportOptions,
+) -> Result<Vec<LiveSnapshot>, OpError> {
+    if options.selectors.is_empty() {
+        return Ok(history.snapshots.iter().chain(&history.forgotten).cloned().collect());
+    }
+    let mut chosen = Vec::new();
+    for selector in &options.selectors {
+        let live = selector.select_in(repository, history)?.live;
+        if !chosen.contains(&live) {
+            chosen.push(live);
+        }
+    }
+    Ok(chosen)
+}
+
+struct Export<'a> {
+    repository: &'a Repository,
+    options: &'a ExportOptions,
+    history: &'a History,
+    writer: BundleWriter,
+    report: ExportReport,
+}
+
+impl Export<'_> {
+    fn add_identities(&mut self) -> Result<(), OpError> {
+        let AuthorityKey(authority) = AuthorityKey::of(self.repository);
+        let mut trust = Trust::new(self.repository.id(), authority);
+        for (number, signed) in gather::identities(self.repository).during(IDENTITIES_WHAT)? {
+            // Its signature was checked when it was read.
+            if trust.add(number, &signed).is_ok() {
+                self.writer.add_signed(&format!("{}/{number:08}", files::IDENTITIES), &signed)?;
+            }
+        }
+        gather::check_signs(self.repository, &trust).during("cannot sign the evidence")?;
+        self.writer.add(files::SIGNERS, allowed_signers(&trust).as_bytes())?;
+        let line = authority_line(self.repository);
+        self.writer.add(files::AUTHORITY, format!("{line}\n").as_bytes())
+    }
+
+    fn add_snapshots(
+        &mut self,
+        chosen: &[LiveSnapshot],
+        progress: &dyn Progress,
+    ) -> Result<(), OpError> {
+        let mut population = Population::new();
+        let mut bases = BTreeSet::new();
+        progress.begin("exporting manifests", crate::units::to_u64(chosen.len()), 0);
+        for live in chosen {
+            if progress.is_cancelled() {
+                return Err(OpError::Interrupted);
+            }
+            progress.advance(1, 0);
+            let signed = match gather::manifest(self.repository, live) {
+                Ok(signed) => signed,
+                Err(error) if self.repository.is_damage(&error) => {
+                    let effect = format!("it is left out: {}", chain_words(&error));
+                    let object = format!("snapshot {}", live.snapshot);
+                    self.report.findings.push(Finding::loss("manifest.damaged", object, effect));
+                    continue;
+                }
+                Err(error) => return Err(error).during("cannot read a manifest"),
+            };
+            let Ok(manifest) = Manifest::decode(&signed.message) else { continue };
+            let data_time = parse_time(&manifest.predicate.times.data);
+            let data_time = data_time.map_or(live.received, |(seconds, _nanoseconds)| seconds);
+            if !self.options.period.has(data_time) {
+                continue;
+            }
+            let base = self.add_acceptance(live)?;
+            bases.extend(base);
+            let state = if self.history.forgotten.contains(live) { "forgotten" } else { "live" };
+            population.add(live, &manifest, state);
+            self.add_manifest(live, manifest, signed)?;
+            self.report.manifests += 1;
+        }
+        for number in bases {
+            let signed = gather::base(self.repository, number).during("cannot read a base")?;
+            self.writer.add_signed(&format!("{}/{number:012}", files::BASES), &signed)?;
+        }
+        self.writer.add(files::POPULATION, population.0.as_bytes())
+    }
+
+    /// Adds the outcome that committed a snapshot, or says which base lists it.
+    fn add_acceptance(&mut self, live: &LiveSnapshot) -> Result<Option<u64>, OpError> {
+        let is_of = |session: &&crate::format::layout::SessionRef| {
+            session.client == live.client && live.snapshot == session.session.into()
+        };
+        let Some(&session) = self.history.outcomes.iter().find(is_of) else {
+            return Ok(Some(self.history.verdict.number));
+        };
+        let signed = gather::outcome(self.repository, session).during("cannot read an outcome")?;
+        let name = format!("{}/{}", files::COMMITS, live.snapshot);
+        self.writer.add_signed(&name, &signed)?;
+        Ok(None)
+    }
+
+    fn add_manifest(
+        &mut self,
+        live: &LiveSnapshot,
+        manifest: Manifest,
+        signed: SignedMessage,
+    ) -> Result<(), OpError> {
+        let signed = if self.options.include_paths {
+            signed
+        } else {
+            let exporter = self.repository.client().to_string();
+            let digest_of = |text: &str| gather::text_digest(self.repository, text);
+            let redacted = RedactedManifest::new(manifest, exporter, signed.sha256(), digest_of)
+                .during("cannot replace paths")?;
+            gather::sign(self.repository, EVIDENCE_NAMESPACE, redacted.encode())
+        };
+        self.writer.add_signed(&format!("{}/{}.json", files::MANIFESTS, live.snapshot), &signed)
+    }
+
+    fn add_records(&mut self, progress: &dyn Progress) -> Result<(), OpError> {
+        let keys = gather::record_keys(self.repository).during("cannot list the records")?;
+        progress.begin("exporting records", crate::units::to_u64(keys.len()), 0);
+        for key in keys {
+            if progress.is_cancelled() {
+                return Err(OpError::Interrupted);
+            }
+            progress.advance(1, 0);
+            match gather::record(self.repository, &key) {
+                Ok(signed) if self.is_of_period(&signed) => {
+                    let name =
+                        format!("{}/{}.json", files::RECORDS, key.as_str().replace('/', "-"));
+                    self.writer.add_signed(&name, &signed)?;
+                    self.report.records += 1;
+                }
+                Ok(_of_another_time) => {}
+                Err(error) if self.repository.is_damage(&error) => {
+                    let effect = format!("it is left out: {}", chain_words(&error));
+                    let finding = Finding::loss("record.damaged", key.to_string(), effect);
+                    self.report.findings.push(finding);
+                }
+                Err(error) => return Err(error).during("cannot read a record"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a record is of the period; one that names no time is.
+    fn is_of_period(&self, signed: &SignedMessage) -> bool {
+        let record = Record::decode(&signed.message).ok();
+        let time = record.as_ref().and_then(|record| record.predicate.get("time"));
+        let time = time.and_then(Value::as_str).and_then(parse_time);
+        time.is_none_or(|(seconds, _nanoseconds)| self.options.period.has(seconds))
+    }
+
+    fn add_inventory(&mut self) -> Result<(), OpError> {
+        let newest = gather::inventory(self.repository).during("cannot read an inventory")?;
+        if let Some((number, signed)) = newest {
+            self.writer.add_signed(&format!("{}/{number:012}", files::INVENTORY), &signed)?;
+        }
+        Ok(())
+    }
+
+    fn add_about(&mut self) -> Result<(), OpError> {
+        let (now, _nanoseconds) = self.repository.environment.now();
+        let Period { from, until } = self.options.period;
+        let time = |seconds: i64| time_words(seconds, 0);
+        let about = json!({
+            "form": "sbf-repo evidence 1",
+            "repository": self.repository.id().to_string(),
+            "exporter": self.repository.client().to_string(),
+            "created": time(now),
+            "from": from.map(time),
+            "until": until.map(time),
+            "tool": concat!("sbf-repo ", env!("CARGO_PKG_VERSION")),
+            "manifests": self.report.manifests,
+            "records": self.report.records,
+            "paths": if self.options.include_paths { "included" } else { "digests" },
+            "left_out": self.report.findings,
+        });
+        self.writer.add(files::ABOUT, format!("{about}\n").as_bytes())?;
+        let read_me = READ_ME.replace("{repository}", &self.repository.id().to_string());
+        self.writer.add("VERIFY.md", read_me.as_bytes())?;
+        self.writer.add("verify.sh", SCRIPT.as_bytes())
+    }
+}
+
+/// The authority's key with the repository's name.
+fn authority_line(repository: &Repository) -> String {
+    AuthorityKey::of(repository).line(&authority_comment(repository.id()))
+}
+
+/// What is said beside the authority's key.
+fn authority_comment(repository: RepoId) -> String {
+    format!("sbf-repo-authority-{repository}")
+}
+
+/// One row a snapshot, for those who draw samples.
+struct Population(String);
+
+impl Population {
+    fn new() -> Self {
+        Self(format!("{}\n", COLUMNS.join(",")))
+    }
+
+    fn add(&mut self, live: &LiveSnapshot, manifest: &Manifest, state: &str) {
+        let stated = &manifest.predicate;
+        let cells = [
+            live.snapshot.to_string(),
+            live.client.to_string(),
+            stated.source.clone(),
+            stated.times.data.clone(),
+            stated.times.started.clone(),
+            stated.times.finished.clone(),
+            time_words(live.received, 0),
+            state.to_owned(),
+            stated.totals.files.to_string(),
+            stated.totals.bytes.to_string(),
+            stated.incomplete.to_string(),
+            live.manifest.to_string(),
+        ];
+        let row: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+        // Writing into a string does not fail.
+        let _ignored = writeln!(self.0, "{}", row.join(","));
+    }
+}
+
+/// A cell as RFC 4180 writes it; no spreadsheet takes it for a formula.
+fn csv_cell(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains(['"', ',', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text
+}
+
+/// The purpose of signatures on evidence.
+pub(crate) const EVIDENCE_NAMESPACE: &str = "sbf-repo-evidence";
+const IDENTITIES_WHAT: &str = "cannot read who may sign";
+const COLUMNS: [&str; 12] = [
+    "snapshot",
+    "client",
+    "source",
+    "data_time",
+    "started",
+    "finished",
+    "received",
+    "state",
+    "files",
+    "bytes",
+    "incomplete",
+    "manifest_sha256",
+];
+const READ_ME: &str = include_str!("VERIFY.md");
+const SCRIPT: &str = include_str!("verify.sh");
