@@ -35,8 +35,10 @@ use crate::format::pack::PackDirectory;
 use crate::format::pack::PackHeader;
 use crate::format::pack::PackTrailer;
 use crate::format::record::Record;
+use crate::format::redacted::RedactedManifest;
 use crate::format::session::Announcement;
 use crate::format::session::Heartbeat;
+use crate::format::sshsig::SshSignature;
 use crate::format::tree::TreeNode;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
@@ -60,6 +62,8 @@ pub enum Input {
     Heartbeat,
     Outcome,
     Manifest,
+    RedactedManifest,
+    SshSignature,
     Record,
     Inventory,
     Register,
@@ -93,6 +97,8 @@ impl Input {
         (Self::Heartbeat, "heartbeat"),
         (Self::Outcome, "outcome"),
         (Self::Manifest, "manifest"),
+        (Self::RedactedManifest, "redacted_manifest"),
+        (Self::SshSignature, "ssh_signature"),
         (Self::Record, "record"),
         (Self::Inventory, "inventory"),
         (Self::Register, "register"),
@@ -147,6 +153,8 @@ pub fn decode(input: Input, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
         Input::Heartbeat => Heartbeat::decode(bytes).map(|record| record.encode()),
         Input::Outcome => Outcome::decode(bytes).map(|record| record.encode()),
         Input::Manifest => Manifest::decode(bytes).map(|record| record.encode()),
+        Input::RedactedManifest => RedactedManifest::decode(bytes).map(|record| record.encode()),
+        Input::SshSignature => decode_ssh_signature(bytes),
         Input::Record => Record::decode(bytes).map(|record| record.encode()),
         Input::Inventory => Inventory::decode(bytes).map(|record| record.encode()),
         Input::Register => Register::decode(bytes).map(|record| record.encode()),
@@ -305,6 +313,13 @@ fn decode_key_file(bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
     let again = KeyFile::parse(&file.to_text()).map_err(|_source| wrong())?;
     assert_eq!(*again.to_text(), *file.to_text(), "a key file reads back");
     Ok(bytes.to_vec())
+}
+
+fn decode_ssh_signature(bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
+    let wrong = || FormatError::new("signature", Rule::SignedLength, 0);
+    let text = std::str::from_utf8(bytes).map_err(|_source| wrong())?;
+    let signature = SshSignature::decode(text).ok_or_else(wrong)?;
+    Ok(signature.encode().into_bytes())
 }
 
 /// Reads everything that a run of the local cache says; a damaged run is no error, but no run.
