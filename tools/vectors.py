@@ -20,7 +20,7 @@ from sbfreader.example import (
     LIMITS, MAINTENANCE, MANIFEST_KEY, NO_FEATURES, OTHER_CLIENT, PASSPHRASE, PASSPHRASE_SLOT, PROFILE, PUBLIC_SLOT, REPOSITORY,
     SECRET, SESSION, SLOT, TREE_KEY, TREE_SEED, COST, Example, PackMaker, chunk_extent, clear, directory, entry, file, fixed,
     hole_extent, hpke_seal, inline_listing, key_file_slot, key_file_text, leaf, list_content, manifest, node_listing,
-    passphrase_slot, public_key_slot, reader_keys, record_statement, sealed, slot_header, wrap_slot)
+    passphrase_slot, public_key_slot, reader_keys, record_statement, sealed, slot_header, wrap_slot, audit_members)
 from sbfreader.repository import Repository
 from sbfreader.restore import Restore
 from sbfreader.check import Check
@@ -750,8 +750,23 @@ def signed_records(add):
     record("forget_checkpoints", forget_key, points, "two checkpoints and no snapshot")
     both = record_statement("forget", forget_key, checkpoints=snapshots[:1], snapshots=snapshots[1:])
     record("forget_both", forget_key, both, "a checkpoint and a snapshot")
-    record("audit", audit_key, record_statement("audit", audit_key, seq=2, prev=fixed("statement").hex(), time="2023-11-14T22:13:20Z",
-                                                operation="snapshot", phase="done", count=-1), "the second of a client, with one member more")
+    def audit(name, note, rule=None, leave_out=(), **members):
+        members = audit_members(2, fixed("statement"), **dict(dict(phase="begin"), **members))
+        members = {member: value for member, value in members.items() if member not in leave_out}
+        record(name, audit_key, record_statement("audit", audit_key, **members), note, rule)
+
+    audit("audit", "the second of a client, with one member more", count=-1)
+    ends = dict(phase="end", exit_code=5, milliseconds=1500)
+    audit("audit_end", "an end with everything that may be told", **ends, began=1, bytes=(1 << 64) - 1, error="object.hash", reason="drill",
+          ticket="OPS-7", snapshots=snapshots, delivered="2023-11-15T22:13:20.5Z", accepted_rollback="record 7 was seen, 3 is there",
+          actor=dict(client=CLIENT.hex(), sudo_user="operator", user_id=0))
+    audit("audit_end_without_code", "an end without exit code", "STATEMENT-1", ["exit_code"], **ends)
+    audit("audit_without_actor", "no actor", "STATEMENT-1", ["actor"])
+    audit("audit_other_actor", "an actor with another client than the key's", "STATEMENT-1",
+          actor=dict(client=fixed("other client", 16).hex(), user_id=0))
+    audit("audit_phase_unknown", "a phase that is neither begin nor end", "STATEMENT-1", phase="done")
+    audit("audit_other_version", "version 2", "STATEMENT-1", version=2)
+    audit("audit_snapshots_unsorted", "snapshots in descending order", "STATEMENT-1", snapshots=snapshots[::-1])
     record("hold", hold_key, record_statement("hold", hold_key, snapshots=snapshots), "two snapshots")
     undo_key = f"records/undo/{CLIENT.hex()}/00000001"
     record("undo", undo_key, record_statement("undo", undo_key, forget=fixed("forget", 16).hex()), "a forget that no longer holds")
@@ -799,8 +814,27 @@ def signed_records(add):
     record("checkpoints_unsorted", forget_key, descending, "descending", "STATEMENT-1")
     none = record_statement("forget", forget_key, checkpoints=[], snapshots=snapshots)
     record("checkpoints_none", forget_key, none, "snapshots, and an empty list of checkpoints", "STATEMENT-1")
-    audit = record_statement("audit", audit_key, seq=3, prev=fixed("statement").hex(), time="2023-11-14T22:13:20Z", operation="o", phase="p")
-    record("audit_other_seq", audit_key, audit, "`seq` 3 under number 2", "STATEMENT-1")
+    check_key = f"records/check/{CLIENT.hex()}/00000001"
+    sessions = sorted([SESSION.hex(), LATER_SESSION.hex()])
+
+    def check(name, note, rule=None, **members):
+        given = dict(time="2023-11-14T22:13:20Z", finished="2023-11-14T22:14:20.5Z", tool="sbf-repo 0.1.0", host="host", packs=9, bytes=1 << 40,
+                     chunks=7, findings=1, snapshots=snapshots, snapshots_count=2, verdict=3, inventory=0, damaged=packs[:1],
+                     covered=[f"{sessions[0]}:0-5,7", f"{sessions[1]}:4294967295"])
+        record(name, check_key, record_statement("check", check_key, **dict(given, **members)), note, rule)
+
+    check("check", "eight packs of two sessions that are sound, and a damaged one")
+    check("check_ranges_split", "a range in two pieces", "STATEMENT-1", covered=[f"{sessions[0]}:0-5,6-7"])
+    check("check_ranges_descending", "7 before 0", "STATEMENT-1", covered=[f"{sessions[0]}:7,0-6"])
+    check("check_packs_differ", "nine packs that are called eight", "STATEMENT-1", packs=8)
+    check("check_sessions_unsorted", "sessions in descending order", "STATEMENT-1", packs=3, covered=[f"{sessions[1]}:0", f"{sessions[0]}:0"])
+    heads_key = f"records/heads/{CLIENT.hex()}/00000001"
+    heads = [dict(client=client, seq=seq, sha256=fixed(f"head {seq}").hex())
+             for seq, client in enumerate(sorted([CLIENT.hex(), OTHER_CLIENT.hex()]), 7)]
+    record("heads", heads_key, record_statement("heads", heads_key, heads=heads), "the ends of two audit logs")
+    record("heads_none", heads_key, record_statement("heads", heads_key, heads=[]), "no heads", "STATEMENT-1")
+    record("heads_unsorted", heads_key, record_statement("heads", heads_key, heads=heads[::-1]), "clients in descending order", "STATEMENT-1")
+    audit("audit_other_seq", "`seq` 3 under number 2", "STATEMENT-1", seq=3)
 
 
 def record_statement_with(key, number):

@@ -1,5 +1,6 @@
 //! The arguments of the program and of every command.
 
+use crate::cli::commands::audit::AuditArguments;
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
@@ -70,6 +71,18 @@ pub(crate) struct GlobalArguments {
     /// Receive at most so much a second: KiB, or with a unit
     #[arg(long, global = true, value_name = "RATE", value_parser = quantities::rate)]
     pub(crate) limit_download: Option<u64>,
+    /// Why, for the audit log and for whoever asks later
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Where it was asked for, for the audit log
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) ticket: Option<String>,
+    /// Go on only if the audit log of the repository takes the record of this run
+    #[arg(long, global = true)]
+    pub(crate) require_audit: bool,
+    /// Accept that the repository went back to an older state; the audit log is told
+    #[arg(long, global = true)]
+    pub(crate) accept_rollback: bool,
     /// Keep the disposable cache in this directory
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -123,6 +136,7 @@ pub(crate) enum Command {
     Session(SessionArguments),
     Manifest(ManifestArguments),
     Evidence(EvidenceArguments),
+    Audit(AuditArguments),
     Doctor(DoctorArguments),
     Key(KeyArguments),
     Cache(CacheArguments),

@@ -3,7 +3,10 @@
 use crate::cli::arguments::CopyArguments;
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::arguments::TargetSecretArguments;
+use crate::cli::audit::Audit;
+use crate::cli::audit::Recorded;
 use crate::cli::environment;
+use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Form;
 use crate::cli::output::Loudness;
@@ -36,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) global: GlobalArguments,
     pub(crate) output: Arc<Output>,
     pub(crate) progress: TerminalProgress,
+    /// What the audit log is told.
+    pub(crate) audit: Audit,
     started: Instant,
     /// What was opened, to say at the end what that took.
     opened: OnceCell<Repository>,
@@ -44,7 +49,7 @@ pub(crate) struct Context {
 impl Context {
     /// The surroundings that the arguments ask for.
     #[expect(clippy::disallowed_methods, reason = "the command line measures elapsed time")]
-    pub(crate) fn new(global: GlobalArguments, stop: Stop) -> Self {
+    pub(crate) fn new(global: GlobalArguments, stop: Stop, recorded: Option<Recorded>) -> Self {
         let form = if global.json { Form::Json } else { Form::Words };
         let loudness = match (global.quiet, global.verbose) {
             (true, _) => Loudness::Quiet,
@@ -53,7 +58,8 @@ impl Context {
         };
         let output = Arc::new(Output::new(form, loudness));
         let progress = TerminalProgress::new(Arc::clone(&output), stop);
-        Self { global, output, progress, started: Instant::now(), opened: OnceCell::new() }
+        let (started, opened) = (Instant::now(), OnceCell::new());
+        Self { global, output, progress, audit: Audit::new(recorded), started, opened }
     }
 
     /// Opens the repository.
@@ -62,7 +68,8 @@ impl Context {
         let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
         let repository = location::open(&options, &credential)?;
         self.tell_lag(&repository);
-        Ok(self.opened.get_or_init(|| repository).clone())
+        self.opened.get_or_init(|| repository.clone());
+        self.audit.opened(&self.global, &self.output, repository)
     }
 
     /// Opens the repository to read from it, and from copies what it does not give.
@@ -72,12 +79,14 @@ impl Context {
         }
         let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
         let (own, copies) = (self.open_options()?, self.copy_options(copies)?);
-        let opened = open_with_copies(&own, &copies, &credential)?;
+        let mut opened = open_with_copies(&own, &copies, &credential)?;
         for warning in &opened.warnings {
             self.output.warn(warning);
         }
         self.tell_lag(&opened.repository);
         self.opened.get_or_init(|| opened.repository.clone());
+        let repository = opened.repository.clone();
+        opened.repository = self.audit.opened(&self.global, &self.output, repository)?;
         Ok(opened)
     }
 
@@ -111,7 +120,13 @@ impl Context {
         let credential = secrets::target_credential(&SecretSource::find_for_target(secret)?);
         let credential = credential.map_err(|failure| failure.with_key_hint(TARGET_KEY_HINT))?;
         let opened = location::open(&self.options_for(location), &credential);
-        opened.map_err(|error| Failure::from(error).with_key_hint(TARGET_KEY_HINT))
+        let opened = opened.map_err(|error| Failure::from(error).with_key_hint(TARGET_KEY_HINT))?;
+        self.audit.opened_target(&self.global, opened)
+    }
+
+    /// Records in the audit log how the command ended.
+    pub(crate) fn end_audit(&self, result: &Result<Exit, Failure>) -> Option<Exit> {
+        self.audit.end(&self.global, &self.output, result, self.elapsed())
     }
 
     /// Says, if everything is to be told, what was asked of a store over a network.
@@ -158,6 +173,7 @@ impl Context {
     ) -> Result<Selected, Failure> {
         let selected = selector.select(repository)?;
         self.output.warn_of(&selected.findings);
+        self.audit.selected(selected.snapshot())?;
         let id = selected.snapshot().to_string();
         let time = &selected.manifest.predicate.times.data;
         self.output.detail(format_args!("snapshot {id} of {time}"));

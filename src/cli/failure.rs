@@ -117,6 +117,11 @@ impl Failure {
         }
     }
 
+    /// The stable code, for programs.
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The lines for people.
     pub(crate) fn words(&self) -> String {
         let mut text = String::new();
@@ -264,6 +269,8 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::Feature { .. } => {
             (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
         }
+        RepoError::WentBack { .. } => (Exit::Damage, "repository.went_back", hint(ROLLBACK_HINT)),
+        RepoError::AuditRequired { .. } => (Exit::Refused, "audit.required", hint(AUDIT_HINT)),
         RepoError::Store { source } => {
             let (exit, code, hint) = judge_store(source.kind);
             (exit, code, if exit == Exit::Damage { Some(damage_hint(error)) } else { hint })
@@ -283,11 +290,9 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::NotGivenUp { .. } => (Exit::Refused, "object.kept", hint(KEPT_HINT)),
         RepoError::IndexDiffers { .. } => damage("index.differs"),
         RepoError::TreeNode { .. } => damage("tree.malformed"),
-        RepoError::VerifyFailed { .. } => (
-            Exit::OwnOutput,
-            "output.unverified",
-            hint("test this machine's memory and processor before you use it for backups"),
-        ),
+        RepoError::VerifyFailed { .. } => {
+            (Exit::OwnOutput, "output.unverified", hint(MACHINE_HINT))
+        }
         RepoError::Fenced { .. } => (Exit::Failure, "session.fenced", hint(AGAIN_HINT)),
         RepoError::Unsettled { .. } => (Exit::Failure, "repository.unsettled", hint(AGAIN_HINT)),
         RepoError::StoreInconsistent { .. } => (
@@ -370,6 +375,12 @@ const PROMOTED_HINT: &str = "back up to it, or mirror it; a repository from whic
      needs another place for its mirrors";
 const WENT_BACK_HINT: &str = "find out who changed one of the two; nothing was copied, and \
      `sbf-repo check` looks at either";
+const ROLLBACK_HINT: &str = "somebody put an older state back, or removed objects: find out who, and \
+     run `sbf-repo audit verify`; if that was on purpose, run this command again with \
+     `--accept-rollback`";
+const AUDIT_HINT: &str =
+    "without `--require-audit` the record is kept on this host until it can be stored";
+const MACHINE_HINT: &str = "test this machine's memory and processor before you use it for backups";
 const KEPT_HINT: &str = "`sbf-repo check` names what is damaged, and what can be done";
 const DAMAGE_HINT: &str = "run `sbf-repo check --read-data` to see everything that is damaged";
 

@@ -1,6 +1,7 @@
 //! The command line: arguments, words for people, exit codes. What commands do is in `ops`.
 
 mod arguments;
+mod audit;
 mod commands;
 mod context;
 mod environment;
@@ -16,6 +17,7 @@ mod stop;
 mod words;
 
 use crate::cli::arguments::Arguments;
+use crate::cli::audit::Recorded;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -36,13 +38,16 @@ pub fn run() -> ExitCode {
     };
     let Arguments { global, command } = arguments;
     let stop = Stop::install();
-    let context = Context::new(global, stop);
+    let context = Context::new(global, stop, Recorded::of(&command));
     let result = commands::run(&context, command);
     context.progress.end();
+    let result = result.map_err(|failure| failure.after(stop.signal()));
+    let unrecorded = context.end_audit(&result);
     context.tell_traffic();
     let exit = match result {
+        Ok(Exit::Success) => unrecorded.unwrap_or(Exit::Success),
         Ok(exit) => exit,
-        Err(failure) => context.output.fail(&failure.after(stop.signal())),
+        Err(failure) => context.output.fail(&failure),
     };
     context.output.close(exit)
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::ops::audit::run::AuditReport;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use serde::Serialize;
@@ -50,6 +51,8 @@ pub(crate) enum Loudness {
 struct Data {
     stdout: BufWriter<Stdout>,
     list: List,
+    /// The final JSON object, until the output is closed.
+    last: Option<Map<String, Value>>,
     /// The first error of a write.
     failed: Option<io::ErrorKind>,
 }
@@ -66,7 +69,7 @@ impl Output {
     /// An output of this form.
     pub(crate) fn new(form: Form, loudness: Loudness) -> Self {
         let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-        let data = Data { stdout, list: List::Closed, failed: None };
+        let data = Data { stdout, list: List::Closed, last: None, failed: None };
         Self { form, loudness, data: Mutex::new(data) }
     }
 
@@ -144,7 +147,7 @@ impl Output {
         });
     }
 
-    /// Writes the final JSON object; nothing in words, which were written before.
+    /// Gives the final JSON object, which closing writes; nothing in words, which were written before.
     pub(crate) fn finish(&self, report: &impl Serialize, exit: Exit) -> Exit {
         if self.form == Form::Json {
             let mut fields = match serde_json::to_value(report) {
@@ -153,9 +156,19 @@ impl Output {
                 Err(error) => Map::from_iter([("error".to_owned(), error.to_string().into())]),
             };
             fields.insert("exit_code".to_owned(), exit.code().into());
-            self.data().object(&fields);
+            self.data().last = Some(fields);
         }
         exit
+    }
+
+    /// Adds to the final JSON object where the records of this run are.
+    pub(crate) fn add_audit(&self, reports: Vec<AuditReport>) {
+        if let Some(fields) = &mut self.data().last
+            && !reports.is_empty()
+            && let Ok(value) = serde_json::to_value(reports)
+        {
+            fields.insert("audit".to_owned(), value);
+        }
     }
 
     /// Says why a command failed.
@@ -181,6 +194,10 @@ impl Output {
     /// Writes what is buffered, and turns an exit into the process's code.
     pub(crate) fn close(&self, exit: Exit) -> ExitCode {
         let mut data = self.data();
+        if let Some(mut fields) = data.last.take() {
+            fields.insert("exit_code".to_owned(), exit.code().into());
+            data.object(&fields);
+        }
         data.attempt(Write::flush);
         match data.failed {
             None => exit.into(),

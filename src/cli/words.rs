@@ -19,6 +19,12 @@ pub(crate) fn ratio(whole: u64, part: u64) -> String {
     format!("{:.1}x", whole as f64 / part as f64)
 }
 
+/// How much of `whole` a part is, in per cent, rounded down: all of it only if nothing is missing.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    let share = (u128::from(part) * 100).checked_div(u128::from(whole)).unwrap_or(100);
+    format!("{share} %")
+}
+
 /// A time that went by.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();

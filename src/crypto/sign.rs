@@ -5,6 +5,8 @@ use crate::crypto::CryptoError;
 use crate::crypto::hash::sha256;
 use crate::crypto::secret::Secret;
 use crate::id::KeyId;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::Signature;
 use ed25519_dalek::Signer as _;
 use ed25519_dalek::SigningKey;
@@ -55,6 +57,29 @@ pub(crate) fn verify(
     key.verify_strict(&signed_data(namespace, message), &Signature::from_bytes(signature))
         .map_err(|_source| CryptoError::BadSignature)
 }
+
+impl Signer {
+    /// Signs bytes as they are, for forms that say themselves what they are.
+    pub(crate) fn sign_raw(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+}
+
+/// A signed note: the text, an empty line, and a line with the signature.
+/// Source: C2SP signed-note.
+pub(crate) fn signed_note(signer: &Signer, name: &str, text: &str) -> String {
+    let public = signer.public();
+    let mut named = name.as_bytes().to_vec();
+    named.extend_from_slice(b"\n\x01");
+    named.extend_from_slice(&public);
+    let hash = sha2::Sha256::digest(&named);
+    let mut blob = hash.as_slice().get(..NOTE_HASH_BYTES).unwrap_or_default().to_vec();
+    blob.extend_from_slice(&signer.sign_raw(text.as_bytes()));
+    format!("{text}\n\u{2014} {name} {}\n", BASE64_STANDARD.encode(blob))
+}
+
+/// Bytes of a key's hash in a signed note.
+const NOTE_HASH_BYTES: usize = 4;
 
 /// The name of a public key: the first 16 bytes of its SHA-256, which auditors can compute.
 pub(crate) fn key_id(public: &[u8; 32]) -> KeyId {

@@ -230,6 +230,17 @@ pub fn parse_forget_key(key: &ObjectKey) -> Result<RecordId, FormatError> {
     }
 }
 
+/// Parses the key of an audit record: its client and number.
+pub fn parse_audit_key(key: &ObjectKey) -> Result<(ClientId, u32), FormatError> {
+    match segments::<3>(key)? {
+        [AUDIT, client, count] => {
+            let count = u32::try_from(number(count, 8)?).map_err(|_source| wrong_key())?;
+            Ok((id(client)?, count))
+        }
+        _ => Err(wrong_key()),
+    }
+}
+
 /// Parses the key of a record of this kind: its client and number.
 pub fn parse_record_key(kind: &str, key: &ObjectKey) -> Result<(ClientId, u32), FormatError> {
     match segments::<4>(key)? {

@@ -3,6 +3,9 @@
 
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::audit::AuditHeads;
+use crate::format::audit::AuditRecord;
+use crate::format::coverage::CheckRecord;
 use crate::format::record::Record;
 use crate::id::PackId;
 use crate::id::RecordId;
@@ -261,6 +264,9 @@ pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
         Release::KIND => Release::read(record).map(|_valid| ()),
         Policy::KIND => Policy::read(record).map(|_valid| ()),
         Damage::KIND => Damage::read(record).map(|_valid| ()),
+        CheckRecord::KIND => CheckRecord::read(record).map(|_valid| ()),
+        AuditHeads::KIND => AuditHeads::read(record).map(|_valid| ()),
+        AuditRecord::KIND => AuditRecord::read(record).map(|_valid| ()),
         _unknown => Ok(()),
     }
 }

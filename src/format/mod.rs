@@ -2,10 +2,12 @@
 //! Pure: no I/O, no clock, no randomness, no logging; every decoder treats its bytes as hostile.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod audit;
 pub mod block;
 pub(crate) mod codec;
 pub mod config;
 pub mod content;
+pub mod coverage;
 pub mod envelope;
 pub mod error;
 pub mod gc;

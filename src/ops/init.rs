@@ -13,6 +13,7 @@ use crate::ops::location::OpenOptions;
 use crate::repo::first::InitOptions;
 use crate::repo::first::InitPlan;
 use crate::repo::mode::mode_of;
+use crate::repo::repository::Repository;
 use crate::repo::slots::KeyFile;
 use crate::repo::slots::NewSecret;
 use crate::repo::slots::Passphrase;
@@ -37,6 +38,8 @@ pub struct InitReport {
     pub slot: SlotId,
     /// What its store was found to do.
     pub probe: ProbeReport,
+    /// It is open.
+    pub opened: Repository,
 }
 
 /// Makes a repository.
@@ -56,7 +59,6 @@ pub fn init(
     let probe = probe_new(&located, &options.location)?;
     let mut plan = InitPlan::new(init, environment);
     plan.store = mode_of(&probe);
-    let report = InitReport { repository: plan.repository, slot: plan.slot, probe };
     let made = match secret {
         FirstSecret::Passphrase(passphrase, cost) => {
             if passphrase.is_empty() {
@@ -70,8 +72,9 @@ pub fn init(
             located.init(&plan, NewSecret::KeyFile(&file))
         }
     };
-    made.during("cannot create the repository")?;
-    Ok(report)
+    let keys = made.during("cannot create the repository")?;
+    let opened = location::open_with_keys(options, &located, keys)?;
+    Ok(InitReport { repository: plan.repository, slot: plan.slot, probe, opened })
 }
 
 /// Refuses words for a slot that its record cannot hold.

@@ -9,6 +9,7 @@ use crate::repo::bucket::CloudSettings;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::environment::Environment;
 use crate::repo::error::RepoError;
+use crate::repo::keyring::KeyRing;
 use crate::repo::repository::Located;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
@@ -154,6 +155,26 @@ pub fn open(options: &OpenOptions, credential: &Credential) -> Result<Repository
     let cache = options.cache.clone().map(CacheDirectory::new);
     let state = options.state.clone().map(StateDirectory::new);
     locate(options)?.open(credential, cache, state).during("cannot open the repository")
+}
+
+/// Opens a repository with keys that a slot of it gave.
+pub(crate) fn open_with_keys(
+    options: &OpenOptions,
+    located: &Located,
+    keys: KeyRing,
+) -> Result<Repository, OpError> {
+    let cache = options.cache.clone().map(CacheDirectory::new);
+    let state = options.state.clone().map(StateDirectory::new);
+    located.open_with_keys(keys, cache, state).during("cannot open the repository")
+}
+
+/// Opens a repository anew with the keys of the slot that opened it before.
+pub(crate) fn reopen(
+    options: &OpenOptions,
+    repository: &Repository,
+) -> Result<Repository, OpError> {
+    let keys = repository.keys.again();
+    open_with_keys(options, &repository.located(), keys)
 }
 
 /// Finds a repository's store without opening it.

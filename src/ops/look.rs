@@ -19,12 +19,15 @@ use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::ops::select::data_time;
 use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::missing_finding;
+use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::marks::Marks;
 use crate::repo::repository::Repository;
+use crate::repo::roster::missing_commits;
 use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
 use std::collections::HashMap;
@@ -121,6 +124,9 @@ fn snapshots_once(
     let mut list = SnapshotList::default();
     list.findings.extend(marks.unreadable.iter().map(record_finding));
     list.findings.extend(history.unreadable.iter().map(history_finding));
+    list.findings.extend(history.went_back.iter().map(rollback_finding));
+    let missing = missing_commits(repository, &history).during("cannot read what is valid")?;
+    list.findings.extend(missing.iter().map(missing_finding));
     let lives = match filter.state {
         SnapshotState::Live => &history.snapshots,
         SnapshotState::Forgotten => &history.forgotten,

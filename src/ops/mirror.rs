@@ -13,6 +13,7 @@ use crate::ops::finding::chain_words;
 use crate::ops::location::OpenOptions;
 use crate::ops::location::locate;
 use crate::ops::location::locate_mirror;
+use crate::ops::location::reopen;
 use crate::ops::progress::Progress;
 use crate::ops::words::time_words;
 use crate::repo::mirror::copier::Compare;
@@ -122,6 +123,9 @@ pub struct PromoteReport {
     pub probe: ProbeReport,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
+    /// It is open, as the repository that it is now.
+    #[serde(skip)]
+    pub opened: Repository,
 }
 
 /// Whether a mirror in which something is missing may be promoted.
@@ -215,7 +219,9 @@ pub fn promote_mirror(
     }
     let probe = probe_new(&locate(options)?, &options.location)?;
     let history = promote::promote(repository, mode_of(&probe)).during(what)?;
+    let opened = reopen(options, repository)?;
     Ok(PromoteReport {
+        opened,
         location: repository.location(),
         history: history.to_string(),
         snapshots: checked.snapshots,

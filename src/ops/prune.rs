@@ -22,6 +22,7 @@ use crate::repo::gc::collector::Policy;
 use crate::repo::gc::collector::Watch;
 use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::start::Tally;
+use crate::repo::history::History;
 use crate::repo::locks::OldVersions;
 use crate::repo::locks::extend_locks;
 use crate::repo::locks::old_versions;
@@ -225,6 +226,8 @@ pub fn prune(
     options: &PruneOptions,
     progress: &dyn Progress,
 ) -> Result<PruneReport, OpError> {
+    let seen = History::load_readable(repository).and_then(|history| history.check_not_back());
+    seen.during("cannot prune")?;
     let signals = Signals(progress);
     let (phase, warn, is_cancelled) = signals.calls();
     let watch = Watch { phase: &phase, warn: &warn, is_cancelled: &is_cancelled };

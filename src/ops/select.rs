@@ -10,6 +10,7 @@ use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::parse_time;
 use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
@@ -115,7 +116,8 @@ impl Selector {
         for Reading { which, path } in &self.readings {
             if let Some((live, manifest, damaged)) = choose(repository, history, which)? {
                 let hidden = history.unreadable.iter().map(history_finding);
-                let findings = hidden.chain(damaged).collect();
+                let back = history.went_back.iter().map(rollback_finding);
+                let findings = back.chain(hidden).chain(damaged).collect();
                 return Ok(Selected { live, manifest, path: path.clone(), findings });
             }
         }

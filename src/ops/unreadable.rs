@@ -11,7 +11,9 @@ use crate::ops::finding::chain_words;
 use crate::repo::decision::names_body;
 use crate::repo::error::RepoError;
 use crate::repo::history::RepoErrorAt;
+use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
+use crate::repo::roster::MissingCommit;
 
 /// What follows from an object that should have been read to know what is valid.
 pub(crate) fn history_finding(at: &RepoErrorAt) -> Finding {
@@ -138,3 +140,23 @@ impl Kind {
 
 const PLAN_REMEDY: &str =
     "run `sbf-repo prune`, which ends that collection and deletes no packs in it";
+
+/// A commit that another one saw and that nothing explains.
+pub(crate) fn missing_finding(missing: &MissingCommit) -> Finding {
+    let MissingCommit { head, named_by } = missing;
+    let object = format!("{}/{}/…/{}", layout::OUTCOMES, named_by.client, head.session);
+    let effect =
+        format!("its snapshot is missing: session {} saw that it was committed", named_by.session);
+    Finding::loss("outcome.missing", object, effect)
+}
+
+/// What this host has seen and does not find, as a finding; whoever only reads is warned.
+pub(crate) fn rollback_finding(back: &WentBack) -> Finding {
+    let WentBack { known, found } = back;
+    let effect = format!("it went back in time: this host has seen {known}, and finds {found}");
+    let finding = Finding::loss("repository.went_back", "repository".to_owned(), effect);
+    Finding { remedy: ROLLBACK_REMEDY.to_owned(), ..finding }
+}
+
+const ROLLBACK_REMEDY: &str = "find out who put an older state back or removed objects; if that was on \
+     purpose, run a command with `--accept-rollback`";

@@ -1,6 +1,7 @@
 //! What the sessions of writers and of collections have in common: an announcement at the beginning,
 //! and a register that decides them. Spec: format-spec/09-session.md.
 
+use crate::crypto::hash::digest;
 use crate::format::envelope::ObjectKind;
 use crate::format::layout::SessionRef;
 use crate::format::outcome::Fence;
@@ -8,6 +9,7 @@ use crate::format::outcome::FenceReason;
 use crate::format::outcome::Outcome;
 use crate::format::session::Announcement;
 use crate::format::session::Purpose;
+use crate::id::Digest;
 use crate::repo::create::create;
 use crate::repo::environment::ProcessName;
 use crate::repo::environment::random;
@@ -49,12 +51,16 @@ pub(crate) fn announce(
     create(repository.store.as_ref(), &key, &bytes)
 }
 
-/// Decides the register of a session of this client, unless it is decided.
+/// Decides the register of a session of this client, unless it is decided; the second value is
+/// BLAKE3 of what was to be stored.
 pub(crate) fn decide(
     repository: &Repository,
     session: SessionRef,
     outcome: &Outcome,
-) -> Result<Won, RepoError> {
+) -> Result<(Won, Digest), RepoError> {
+    if let (Some(gate), Outcome::Commit(_)) = (&repository.gate, outcome) {
+        gate.pass()?;
+    }
     let key = session.outcome_key();
     let bytes = objects::seal(
         ObjectKind::Outcome,
@@ -68,13 +74,14 @@ pub(crate) fn decide(
     if matches!(won, Won::Mine) && repository.has_final_outcomes() {
         repository.keep(&key, &bytes);
     }
-    Ok(won)
+    Ok((won, digest(&bytes)))
 }
 
 /// Ends a session of this client without making anything valid, unless it is decided.
 pub(crate) fn give_up(repository: &Repository, session: SessionRef) -> Result<Won, RepoError> {
     let nonce = random(repository.environment.as_ref());
-    decide(repository, session, &Outcome::Fence(Fence { reason: FenceReason::Own, nonce }))
+    let fence = Outcome::Fence(Fence { reason: FenceReason::Own, nonce });
+    decide(repository, session, &fence).map(|(won, _digest)| won)
 }
 
 /// Names that people choose must not make the announcement longer than it may be.

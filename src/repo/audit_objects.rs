@@ -4,6 +4,7 @@
 use crate::crypto::hash::digest;
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::audit::AuditRecord;
 use crate::format::envelope::Envelope;
 use crate::format::envelope::ObjectKind;
 use crate::format::gc;
@@ -58,7 +59,7 @@ pub(crate) fn open_any(repository: &Repository, key: &ObjectKey) -> Result<(), R
         }
         [layout::AUDIT, owner, _] => {
             let body = by_client(repository, ObjectKind::Audit, key, client(owner)?)?;
-            Record::decode(&body).map(|_valid| ()).map_err(decode)
+            check_record(repository, AuditRecord::KIND, key, &body).map_err(decode)
         }
         [layout::RECORDS, kind, owner, _] => {
             let body = by_client(repository, ObjectKind::Record, key, client(owner)?)?;

@@ -2,7 +2,7 @@
 
 use crate::repo::environment::Environment;
 use crate::repo::error::RepoError;
-use crate::repo::repository::FIRST_FOLDERS;
+use crate::repo::folders::FIRST_FOLDERS;
 use crate::repo::repository::Located;
 use crate::store::Store;
 use crate::store::cloud::CloudStore;

@@ -9,6 +9,7 @@ use crate::id::KeyId;
 use crate::id::PackId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
+use crate::repo::memory::WentBack;
 use crate::repo::mirror::error::MirrorError;
 use crate::store::StoreError;
 
@@ -74,6 +75,18 @@ pub enum RepoError {
         feature: String,
         /// The right that is refused.
         right: &'static str,
+    },
+    /// The repository lacks what this host has seen of it.
+    #[error("nothing is written to a repository that went back in time")]
+    WentBack {
+        /// What was seen, and what is there.
+        source: WentBack,
+    },
+    /// The audit log cannot take a record, and is asked for.
+    #[error("the audit log cannot take the record of this run: {why}")]
+    AuditRequired {
+        /// Why not.
+        why: String,
     },
     /// The store failed.
     #[error("the store failed")]
@@ -324,7 +337,9 @@ impl RepoError {
                     crate::store::StoreErrorKind::NotFound | crate::store::StoreErrorKind::Corrupt
                 )
             }
-            Self::NoRepository { .. }
+            Self::WentBack { .. }
+            | Self::AuditRequired { .. }
+            | Self::NoRepository { .. }
             | Self::NotEmpty { .. }
             | Self::StoreInconsistent { .. }
             | Self::WrongKey { .. }

@@ -2,12 +2,8 @@
 //! Spec: format-spec/09-session.md, "What counts", and format-spec/11-gc.md.
 
 use crate::crypto::hash::digest;
-use crate::crypto::hash::sha256;
-use crate::format::FormatError;
-use crate::format::Rule;
 use crate::format::envelope::ObjectKind;
 use crate::format::gc::Base;
-use crate::format::gc::BaseSnapshot;
 use crate::format::gc::PackName;
 use crate::format::gc::Plan;
 use crate::format::gc::Register;
@@ -18,7 +14,6 @@ use crate::format::layout::GcObject;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
-use crate::format::manifest::Manifest;
 use crate::format::outcome::Commit;
 use crate::format::outcome::Head;
 use crate::format::outcome::Outcome;
@@ -33,8 +28,12 @@ use crate::repo::decision::Decision;
 use crate::repo::decision::load_decision;
 use crate::repo::decision::newest_readable;
 use crate::repo::error::RepoError;
+use crate::repo::grant::signs;
 use crate::repo::index::load::whole_segments_of;
 use crate::repo::marks::Marks;
+use crate::repo::memory::Memory;
+use crate::repo::memory::WentBack;
+use crate::repo::memory::compare;
 use crate::repo::registers::Registers;
 use crate::repo::registers::Stray;
 use crate::repo::repository::Repository;
@@ -51,6 +50,10 @@ pub(crate) struct History {
     pub(crate) verdict: VerdictSeen,
     /// Live snapshots, oldest receipt first.
     pub(crate) snapshots: Vec<LiveSnapshot>,
+    /// The lowest epoch whose outcomes count.
+    pub(crate) epoch_min: u64,
+    /// What this host has seen and does not find; nothing may be written then.
+    pub(crate) went_back: Option<WentBack>,
     /// Segments that count.
     pub(crate) segments: BTreeSet<SegmentRef>,
     /// Packs that the newest verdict removed: a reader looks for their chunks elsewhere.
@@ -122,25 +125,36 @@ impl History {
     ///
     /// Errors: whatever keeps the newest verdict from being read.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
-        Self::load_with(repository, Unreadable::Refused)
+        Self::load_with(repository, Unreadable::Refused, None)
+    }
+
+    /// As [`Self::load`], for whoever has just read the chain.
+    pub(crate) fn load_after(repository: &Repository, chain: Chain) -> Result<Self, RepoError> {
+        Self::load_with(repository, Unreadable::Refused, Some(chain))
     }
 
     /// As [`Self::load`], but goes back to the newest verdict that can be read: for those who only
     /// read. What cannot be is in `unreadable`.
     pub(crate) fn load_readable(repository: &Repository) -> Result<Self, RepoError> {
-        Self::load_with(repository, Unreadable::PassedOver)
+        Self::load_with(repository, Unreadable::PassedOver, None)
     }
 
-    fn load_with(repository: &Repository, unreadable: Unreadable) -> Result<Self, RepoError> {
+    fn load_with(
+        repository: &Repository,
+        unreadable: Unreadable,
+        mut read: Option<Chain>,
+    ) -> Result<Self, RepoError> {
         for _attempt in 0..SETTLE_ATTEMPTS {
-            let chain = Chain::load(repository)?;
+            // First of all: what another process of this host adds meanwhile may be listed or not.
+            let memory = repository.memory();
+            let chain = read.take().map_or_else(|| Chain::load(repository), Ok)?;
             let listed = repository.store.list(layout::OUTCOMES)?;
             let marks = Marks::load_if_forgotten(repository)?;
             let after = Chain::load(repository)?;
             if after.verdict != chain.verdict {
                 continue;
             }
-            match Self::load_at(repository, after, &listed, unreadable) {
+            match Self::load_at(repository, after, &listed, unreadable, &memory) {
                 // Swept between the listing and the reading: a newer base has it.
                 Err(error) if error.is_damage() && Chain::load(repository)? != after => {}
                 loaded => return loaded.map(|history| history.without_forgotten(marks)),
@@ -154,9 +168,11 @@ impl History {
         chain: Chain,
         listed: &[Listed],
         unreadable: Unreadable,
+        memory: &Memory,
     ) -> Result<Self, RepoError> {
         let mut history = Self::default();
         let epoch_min = history.add_verdict(repository, chain, unreadable)?;
+        history.epoch_min = epoch_min;
         history.add_plan(repository, chain)?;
         let mut own = Vec::new();
         // An epoch that no plan has yet would be in no roster and never be folded.
@@ -200,6 +216,7 @@ impl History {
             history.segments.extend(listed.map(|(segment, _length)| segment).filter(is_new));
         }
         history.heads = heads(&own);
+        history.went_back = compare(repository, memory, chain, &history, &own)?;
         history.snapshots.sort_by_key(|live| (live.received, live.snapshot));
         Ok(history)
     }
@@ -286,51 +303,17 @@ impl History {
 }
 
 impl History {
+    /// Checks that nothing is missing that this host has seen: else nothing is written.
+    pub(crate) fn check_not_back(&self) -> Result<(), RepoError> {
+        match &self.went_back {
+            Some(back) => Err(RepoError::WentBack { source: back.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether this object should have been read and could not.
     pub(crate) fn is_unreadable(&self, key: &ObjectKey) -> bool {
         self.unreadable.iter().any(|at| at.key == *key)
-    }
-}
-
-impl LiveSnapshot {
-    /// Whether the id begins with these digits.
-    pub(crate) fn begins_with(&self, digits: &str) -> bool {
-        self.snapshot.to_string().starts_with(digits)
-    }
-
-    /// Reads the snapshot's manifest and checks that it is the one that was committed.
-    pub(crate) fn manifest(&self, repository: &Repository) -> Result<Manifest, RepoError> {
-        let key = layout::manifest_key(self.client, self.snapshot);
-        repository.read_kept(&key, length_max(ObjectKind::Manifest), |bytes| {
-            self.manifest_of(repository, &key, bytes)
-        })
-    }
-
-    fn manifest_of(
-        &self,
-        repository: &Repository,
-        key: &ObjectKey,
-        bytes: &[u8],
-    ) -> Result<Manifest, RepoError> {
-        let opened = repository.open_object(ObjectKind::Manifest, key, key.as_str(), bytes)?;
-        let body = repository.identities.by_client(repository.id(), self.client, opened)?;
-        if sha256(&body) != self.manifest {
-            return Err(RepoError::WrongHash { key: key.to_string() });
-        }
-        let decode = |source| RepoError::Decode { key: key.to_string(), source };
-        let manifest = Manifest::decode(&body).map_err(decode)?;
-        manifest.check_place(repository.id(), self.client, self.snapshot).map_err(decode)?;
-        if manifest.predicate.source != self.source {
-            return Err(decode(FormatError::new("manifest", Rule::ManifestPlace, 0)));
-        }
-        Ok(manifest)
-    }
-}
-
-impl From<BaseSnapshot> for LiveSnapshot {
-    fn from(base: BaseSnapshot) -> Self {
-        let BaseSnapshot { snapshot, client, manifest, source, received } = base;
-        Self { client, snapshot, manifest, source, received }
     }
 }
 
@@ -365,7 +348,7 @@ pub(crate) fn open_outcome(
     let key = session.outcome_key();
     let opened =
         crate::repo::objects::open(ObjectKind::Outcome, &repository.keys, key.as_str(), bytes)?;
-    let refused = opened.refused();
+    let (refused, role) = (opened.refused(), repository.identities.role_of(opened.signer()));
     let (body, signer) =
         repository.identities.by_either(repository.id(), session.client, opened)?;
     let outcome = Outcome::decode(&body)
@@ -373,6 +356,8 @@ pub(crate) fn open_outcome(
     // Maintenance may give a session up; only its own client can say what it committed.
     match (&outcome, signer) {
         (Outcome::Commit(_), Signer::Maintenance) => Err(refused),
+        // Those who only read are certified for their audit log.
+        (Outcome::Commit(_), Signer::Client(_)) if !role.is_some_and(signs) => Err(refused),
         (Outcome::Commit(_) | Outcome::Fence(_), _) => Ok(outcome),
     }
 }

@@ -73,6 +73,11 @@ impl Identities {
         self.certificates.contains_key(&key)
     }
 
+    /// Every certificate, in no order.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.values()
+    }
+
     /// The public half of a key that a certificate names.
     pub(crate) fn public_key_of(&self, key: KeyId) -> Option<[u8; 32]> {
         self.certificates.get(&key).map(|certificate| certificate.public_key)

@@ -51,6 +51,11 @@ impl KeyRing {
         }
     }
 
+    /// The same keys once more.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.repository, self.slot, self.role, self.keys.clone())
+    }
+
     /// The keys that sign for this slot and so have certificates, each with its word.
     pub(crate) fn signing_keys(&self) -> Vec<(KeyId, &'static str)> {
         let client = signs(self.role).then(|| (self.signer.id(), "client's"));

@@ -16,6 +16,7 @@ use crate::id::SessionId;
 use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
+use crate::repo::grant::signs;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::repository::Repository;
 use crate::store::StoreErrorKind;
@@ -136,9 +137,11 @@ impl Marks {
     }
 
     fn load_keeps(&mut self, repository: &Repository) -> Result<(), RepoError> {
-        let undos = self.load_kind(repository, Undo::KIND, Undo::read)?;
+        let mut undos = self.load_kind(repository, Undo::KIND, Undo::read)?;
+        undos.retain(|stored| stored.role.is_some_and(signs));
         self.undone = undos.into_iter().map(|stored| stored.mark).collect();
-        let holds = self.load_kind(repository, Hold::KIND, Hold::read)?;
+        let mut holds = self.load_kind(repository, Hold::KIND, Hold::read)?;
+        holds.retain(|stored| stored.role.is_some_and(signs));
         // After the holds: a release names holds that were there before it.
         let releases = self.load_kind(repository, Release::KIND, Release::read)?;
         for Stored { key, client, mark: hold, .. } in holds {
@@ -231,6 +234,20 @@ pub(crate) fn load_records<T>(
         }
     }
     Ok((found, unreadable))
+}
+
+/// Reads one record of a client; the second value is the role for which its key was certified.
+pub(crate) fn read_mark<T>(
+    repository: &Repository,
+    kind: &str,
+    client: ClientId,
+    number: u32,
+    read: impl Fn(&Record) -> Result<T, FormatError>,
+) -> Result<(T, Option<Role>), RepoError> {
+    let key = layout::record_key(kind, client, number);
+    let (record, role) = read_record(repository, kind, client, &key)?;
+    let decode = |source| RepoError::Decode { key: key.to_string(), source };
+    Ok((read(&record).map_err(decode)?, role))
 }
 
 /// Whether a record that was not accepted may be one that counts: damaged, removed, or of a client

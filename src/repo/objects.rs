@@ -48,6 +48,11 @@ impl Opened {
         &self.body
     }
 
+    /// The signature, which may not be checked yet.
+    pub(crate) const fn signature(&self) -> [u8; 64] {
+        self.signature
+    }
+
     /// The same body, read from this key: its place may be a part of that only.
     pub(crate) fn stored_at(self, key: &ObjectKey) -> Self {
         Self { name: key.to_string(), ..self }

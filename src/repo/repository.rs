@@ -20,6 +20,7 @@ use crate::id::ClientId;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::amendments;
+use crate::repo::audit::gate::Gate;
 use crate::repo::cache::CacheDirectory;
 use crate::repo::create::create;
 use crate::repo::environment::Environment;
@@ -28,6 +29,9 @@ use crate::repo::first::InitPlan;
 use crate::repo::first::first_config;
 use crate::repo::first::first_identities;
 use crate::repo::first::first_keys;
+use crate::repo::folders::FIRST_FOLDERS;
+use crate::repo::folders::MIRROR_FOLDERS;
+use crate::repo::folders::refuse_others;
 use crate::repo::identities::Identities;
 use crate::repo::kept::Kept;
 use crate::repo::keyring::KeyRing;
@@ -66,6 +70,8 @@ pub struct Repository {
     pub(crate) kept: Option<Arc<Kept>>,
     /// What the notes of a mirror say, if this is one or was one.
     pub(crate) mirror: Option<Arc<MirrorState>>,
+    /// What must be durable before anything is committed.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// A repository that was found and not yet opened.
@@ -139,8 +145,12 @@ impl Located {
     }
 
     /// Makes a repository with one admin slot; nothing is visible as a repository until the last
-    /// step, so that a crash leaves a place where it can be tried again.
-    pub(crate) fn init(&self, plan: &InitPlan, secret: NewSecret<'_>) -> Result<(), RepoError> {
+    /// step, so that a crash leaves a place where it can be tried again. Returns the slot's keys.
+    pub(crate) fn init(
+        &self,
+        plan: &InitPlan,
+        secret: NewSecret<'_>,
+    ) -> Result<KeyRing, RepoError> {
         let store = self.store.as_ref();
         let environment = self.environment.as_ref();
         self.check_absent()?;
@@ -174,7 +184,8 @@ impl Located {
             &config.encode(),
             &authority,
         );
-        create(store, &key, &bytes)
+        create(store, &key, &bytes)?;
+        Ok(KeyRing::new(plan.repository, plan.slot, Role::Admin, keys))
     }
 
     /// Opens the repository with a credential.
@@ -184,9 +195,24 @@ impl Located {
         cache: Option<CacheDirectory>,
         state: Option<StateDirectory>,
     ) -> Result<Repository, RepoError> {
+        let config = self.read_config()?;
+        self.open_unlocked(config, self.unlock(credential)?, cache, state)
+    }
+
+    /// Opens the repository with keys that a slot of it gave.
+    pub(crate) fn open_with_keys(
+        &self,
+        keys: KeyRing,
+        cache: Option<CacheDirectory>,
+        state: Option<StateDirectory>,
+    ) -> Result<Repository, RepoError> {
+        self.open_unlocked(self.read_config()?, keys, cache, state)
+    }
+
+    fn read_config(&self) -> Result<Opened, RepoError> {
         let store = self.store.as_ref();
-        let config_key = layout::config_key();
-        let bytes = match store.read(&config_key, CONFIG_BYTES_MAX) {
+        let key = layout::config_key();
+        let bytes = match store.read(&key, CONFIG_BYTES_MAX) {
             // An `init` that was cut off leaves keys and identities; sessions follow the config.
             Err(error) if error.kind == StoreErrorKind::NotFound => {
                 return Err(if store.list(layout::SESSIONS)?.is_empty() {
@@ -197,8 +223,17 @@ impl Located {
             }
             read => read?,
         };
-        let signed = objects::open_clear(ObjectKind::Config, config_key.as_str(), &bytes)?;
-        let keys = self.unlock(credential)?;
+        objects::open_clear(ObjectKind::Config, key.as_str(), &bytes)
+    }
+
+    fn open_unlocked(
+        &self,
+        signed: Opened,
+        keys: KeyRing,
+        cache: Option<CacheDirectory>,
+        state: Option<StateDirectory>,
+    ) -> Result<Repository, RepoError> {
+        let store = self.store.as_ref();
         let repository = keys.repository;
         let authority = keys.keys.authority_public;
         let body = verified_by_authority(signed, repository, &authority)?;
@@ -227,6 +262,7 @@ impl Located {
             state: state.map(|state| state.for_repository(remembered)),
             kept,
             mirror: None,
+            gate: None,
         };
         let identities = Identities::load(&opened)?;
         let mirror = MirrorState::load(store, &opened.keys, &identities, &amended)?;
@@ -436,16 +472,6 @@ pub(crate) fn verified_by_authority(
     signed.verified(repository, authority)
 }
 
-/// Refuses a directory that has entries of other names.
-fn refuse_others(path: &Path, folders: &[&str]) -> Result<(), RepoError> {
-    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
-    let mut names = entries.map(|entry| entry.file_name());
-    if names.any(|name| !folders.iter().any(|folder| name == *folder)) {
-        return Err(RepoError::NotEmpty { location: path.display().to_string() });
-    }
-    Ok(())
-}
-
 fn check_features(names: &[String], right: &'static str) -> Result<(), RepoError> {
     match names.iter().find(|name| !KNOWN_FEATURES.contains(&name.as_str())) {
         Some(feature) => Err(RepoError::Feature { feature: feature.clone(), right }),
@@ -464,25 +490,3 @@ fn credential_words(credential: &Credential) -> &'static str {
 const KNOWN_FEATURES: &[&str] = &[];
 /// Longest config that is read.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 65_536;
-/// What an interrupted `init` may have left.
-pub(crate) const FIRST_FOLDERS: &[&str] = &[layout::KEYS, layout::IDENTITIES, "tmp"];
-/// What the directory of a mirror has.
-const MIRROR_FOLDERS: &[&str] = &[
-    layout::CONFIG,
-    layout::AMENDMENTS,
-    layout::KEYS,
-    layout::IDENTITIES,
-    layout::PACKS,
-    layout::INDEX,
-    layout::MANIFESTS,
-    layout::OUTCOMES,
-    layout::FORGET,
-    layout::AUDIT,
-    layout::RECORDS,
-    layout::INVENTORY,
-    layout::GC,
-    layout::SESSIONS,
-    layout::HEARTBEATS,
-    "probe",
-    "tmp",
-];

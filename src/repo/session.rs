@@ -121,15 +121,20 @@ impl WriterSession {
         let mark = state.map(|state| state.mark(session, Purpose::Write)).transpose()?;
         announce(repository, reference, Purpose::Write, source)?;
         // W2: a plan that came between may not have this session in its roster.
-        if Chain::load(repository)?.plan != epoch {
+        let announced = Chain::load(repository)?;
+        if announced.plan != epoch {
             give_up(repository, reference)?;
             if let Some(mark) = mark {
                 mark.clear();
             }
             return Ok(None);
         }
-        // W3 and W4 are in `History::load`.
-        let history = History::load(repository)?;
+        // W3 and W4 are in `History::load_after`.
+        let history = History::load_after(repository, announced)?;
+        if let Err(error) = history.check_not_back() {
+            give_up(repository, reference)?;
+            return Err(error);
+        }
         if history.plan_unreadable {
             // What the plan condemns must not be relied on, and what it condemns is not known.
             give_up(repository, reference)?;
@@ -184,7 +189,8 @@ impl WriterSession {
             verdict: self.history.verdict,
             nonce: random(repository.environment.as_ref()),
         };
-        let won = decide(repository, self.reference, &Outcome::Commit(commit))?;
+        let heads = commit.heads.clone();
+        let (won, stored) = decide(repository, self.reference, &Outcome::Commit(commit))?;
         if matches!(won, Won::Theirs(_)) {
             return Ok(Committed::Fenced);
         }
@@ -192,6 +198,11 @@ impl WriterSession {
         let counts = counts_still(repository, self.reference)?;
         for mark in self.mark.into_iter().chain(self.dead_marks) {
             mark.clear();
+        }
+        if counts {
+            // The snapshot is committed, whether this host can remember that or not.
+            let _ignored =
+                repository.remember(|memory| memory.add_commit(self.reference, &heads, stored));
         }
         Ok(if counts { Committed::Yes } else { Committed::Fenced })
     }
@@ -230,6 +241,9 @@ fn close_dead_sessions(
     let mut dead = Vec::new();
     let mut marks = Vec::new();
     let Some(state) = &repository.state else { return Ok((dead, marks)) };
+    if state.dead(Purpose::Write).is_empty() {
+        return Ok((dead, marks));
+    }
     let prefix = format!("{}/{}", layout::SESSIONS, repository.keys.client);
     for listed in repository.store.list(&prefix)? {
         let Ok(session) = SessionRef::parse_announcement(&listed.key) else { continue };

@@ -1,4 +1,4 @@
-//! The client's memory: which of its sessions are running on this host.
+//! The client's memory: what it has seen, and which of its sessions are running on this host.
 //! A session's file is locked while its process lives; the kernel unlocks it when the process ends.
 
 use crate::format::session::Purpose;
@@ -8,6 +8,7 @@ use crate::repo::error::RepoError;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -48,6 +49,39 @@ impl StateDirectory {
         Self { path: self.path.join(repository.to_string()) }
     }
 
+    /// What it has seen, as `memory.rs` writes it; empty if there is nothing.
+    pub(crate) fn memory(&self) -> String {
+        std::fs::read_to_string(self.path.join(MEMORY)).unwrap_or_default()
+    }
+
+    /// Changes what it has seen, one process at a time; `change` returns the new text, if it is
+    /// another one.
+    pub(crate) fn change_memory(
+        &self,
+        change: impl FnOnce(&str) -> Option<String>,
+    ) -> Result<(), RepoError> {
+        let path = self.path.join(MEMORY);
+        let _lock = self.lock(MEMORY)?;
+        let Some(text) = change(&self.memory()) else { return Ok(()) };
+        replace_durably(&path, text.as_bytes())
+    }
+
+    /// Keeps other processes of this host from what `name` guards, for as long as it is held.
+    pub(crate) fn lock(&self, name: &str) -> Result<File, RepoError> {
+        create_folder(&self.path)?;
+        let path = self.path.join(format!("{name}.lock"));
+        let opened =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = opened.map_err(|source| wrong("create", &path, source))?;
+        file.lock().map_err(|source| wrong("lock", &path, source))?;
+        Ok(file)
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     /// Marks a session as running here.
     pub(crate) fn mark(
         &self,
@@ -55,16 +89,7 @@ impl StateDirectory {
         purpose: Purpose,
     ) -> Result<SessionMark, RepoError> {
         let folder = self.path.join(folder_of(purpose));
-        let wrong = |call, path: &Path, source| RepoError::Local {
-            call,
-            path: path.display().to_string(),
-            source,
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|source| wrong("create", &folder, source))?;
+        create_folder(&folder)?;
         let path = folder.join(session.to_string());
         let file = OpenOptions::new()
             .write(true)
@@ -96,6 +121,34 @@ impl StateDirectory {
         dead.collect()
     }
 }
+
+fn create_folder(folder: &Path) -> Result<(), RepoError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| wrong("create", folder, source))
+}
+
+/// Replaces a file so that a crash leaves the old or the new one.
+pub(crate) fn replace_durably(path: &Path, bytes: &[u8]) -> Result<(), RepoError> {
+    let staged = path.with_extension("new");
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).open(&staged)
+    };
+    let write = || {
+        let mut file = open()?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        std::fs::rename(&staged, path)
+    };
+    write().map_err(|source| wrong("write", path, source))
+}
+
+fn wrong(call: &'static str, path: &Path, source: std::io::Error) -> RepoError {
+    RepoError::Local { call, path: path.display().to_string(), source }
+}
+
+/// The file of what was seen.
+const MEMORY: &str = "memory";
 
 fn owner_of(path: PathBuf) -> Owner {
     let Ok(file) = OpenOptions::new().write(true).open(&path) else { return Owner::Unknown };

@@ -42,7 +42,8 @@ pub(crate) fn merkle_root(packs: &[(PackId, u64)]) -> Sha256 {
     subtree(&leaves)
 }
 
-fn subtree(leaves: &[Sha256]) -> Sha256 {
+/// Root of the Merkle tree over hashed leaves (RFC 9162).
+pub(crate) fn subtree(leaves: &[Sha256]) -> Sha256 {
     match leaves {
         [] => sha256(&[]),
         [leaf] => *leaf,

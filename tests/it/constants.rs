@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::vectors::pages;
+use sbf_repo::format::audit;
 use sbf_repo::format::block;
 use sbf_repo::format::config;
 use sbf_repo::format::content;
+use sbf_repo::format::coverage;
 use sbf_repo::format::envelope;
 use sbf_repo::format::index;
 use sbf_repo::format::inventory;
@@ -125,6 +127,8 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("STATEMENT_TYPE", text(manifest::STATEMENT_TYPE)),
         ("SNAPSHOT_PREDICATE", text(manifest::SNAPSHOT_PREDICATE)),
         ("SKIPPED_COUNT_MAX", number(manifest::SKIPPED_COUNT_MAX)),
+        ("CHECK_SNAPSHOTS_MAX", number(coverage::SNAPSHOTS_COUNT_MAX)),
+        ("AUDIT_VERSION", number(audit::AUDIT_VERSION)),
         ("PREDICATE_PREFIX", text(record::PREDICATE_PREFIX)),
         ("SOURCE_BYTES_MAX", number(outcome::SOURCE_BYTES_MAX)),
         ("INVENTORY_TITLE", text(inventory::INVENTORY_TITLE)),

@@ -223,7 +223,7 @@ fn every_role_can_do_its_work_with_the_rights_of_its_policy() {
     }
     let writer = site.enforce("writer", &site.client("writer", admin));
     let pruner = site.enforce("pruner", &site.client("pruner", admin));
-    let reader = site.enforce("reader", "nobody");
+    let reader = site.enforce("reader", &site.client("reader", admin));
     site.permits(
         "writer",
         writer,

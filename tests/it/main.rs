@@ -2,6 +2,7 @@
 
 mod adoption;
 mod architecture;
+mod audit_program;
 mod buckets;
 mod checkpoints;
 mod classes;
@@ -10,6 +11,7 @@ mod concurrent;
 mod constants;
 mod copy;
 mod copy_program;
+mod coverage_program;
 mod crash;
 mod credentials;
 mod damage;
@@ -39,6 +41,7 @@ mod races;
 mod reader;
 mod restore;
 mod retention;
+mod rollback_program;
 mod scratch;
 mod select;
 mod servers;

@@ -32,6 +32,7 @@ use sbf_repo::testing::Traced;
 use sbf_repo::testing::forget_in;
 use sbf_repo::testing::hold_in;
 use sbf_repo::testing::undo_in;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -316,13 +317,15 @@ fn a_check_between_whose_calls_everything_is_repacked_finds_no_damage() {
 fn a_pack_that_comes_back_after_its_verdict_is_not_adopted() {
     let desk = Desk::new();
     let state = scratch();
-    let back_up = |store: &Arc<dyn Store>, seed| {
-        let repository = open(store, &desk.key, seed, Some(state.path()))?;
+    let back_up_with = |store: &Arc<dyn Store>, seed, state: Option<&Path>| {
+        let repository = open(store, &desk.key, seed, state)?;
         crate::support::back_up(&repository, "source", source(1))
     };
-    // Dies before its commit, with everything uploaded.
+    let back_up = |store: &Arc<dyn Store>, seed| back_up_with(store, seed, Some(state.path()));
+    // Dies before its commit, with everything uploaded. A host that remembered what it did in the
+    // branch would miss it here.
     let counted = Arc::new(FaultStore::new(desk.branch().shared()));
-    back_up(&of_faulty(&counted), 20).unwrap();
+    back_up_with(&of_faulty(&counted), 20, None).unwrap();
     let trace = counted.trace();
     let commits = |call: &&Traced| call.call == Call::Create && call.key.starts_with("outcomes");
     let commit = trace.iter().find(commits).unwrap().operation;

@@ -59,7 +59,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("manifest/subject_digest_differs.vec", UNCHECKED),
     ("manifest/time_without_zone.vec", UNCHECKED),
     ("pack/directory_raw_too_short.vec", UNCHECKED),
-    ("record/audit_other_seq.vec", PLACE),
     ("record/number_fraction.vec", UNCHECKED),
 ];
 const HEIGHT: &str = "heights are checked where nodes are walked, in `repo::tree`";

@@ -272,6 +272,12 @@ def record_statement(word, key, **members):
             "predicate": predicate}
 
 
+def audit_members(number, before, **members):
+    """The members of a record of the audit log."""
+    return dict(dict(seq=number, prev=before.hex(), version=1, time="2023-11-14T22:13:20Z", operation="snapshot", run=fixed("run", 16).hex(),
+                     actor=dict(client=CLIENT.hex(), user_id=1000), host="host", tool="sbf-repo 0.1.0"), **members)
+
+
 # A whole repository
 
 class Example:
@@ -424,7 +430,7 @@ class Example:
         value = manifest(LATER_SESSION, root, packs=[(each.id, each.length) for each in indexed], verdict=(1, self.verdict))
         self._commit(1, LATER_SESSION, value, [segment], records.VERDICT_SEEN(1, self.verdict))
         key = f"audit/{CLIENT.hex()}/00000001"
-        value = record_statement("audit", key, seq=1, prev=bytes(32).hex(), time="2023-11-14T22:13:20Z", operation="snapshot", phase="done")
+        value = record_statement("audit", key, **audit_members(1, bytes(32), phase="begin"))
         self.put(key, sealed("audit", key, statement.encode_json(value)))
 
     def write(self, directory):

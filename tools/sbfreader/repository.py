@@ -302,6 +302,8 @@ class Repository:
                 by_collection = outcome.name == "Fence" and outcome.value.reason.name == "Collection"
                 if (subject == "maintenance") != by_collection:
                     raise AuthError("an outcome signed by a key that may not sign it")
+                if outcome.name == "Commit" and not self.writes(signed.signer):
+                    raise AuthError("a commit signed by a key that was certified to read")
             except (FormatError, AuthError) as error:
                 self.finding(key, error)
                 continue
@@ -333,7 +335,7 @@ class Repository:
             kind = parse_key(key)[1]["kind"]
             if kind in kinds:
                 read = self._predicate("record", key)
-                if read:
+                if read and (kind == "release" or self.writes(read[1])):
                     kinds[kind].append((key, *read))
         held = {snapshot for hold in holds for snapshot in hold[1]["snapshots"] if not self._is_released(hold, snapshot, releases)}
         return {bytes.fromhex(snapshot) for request, snapshots in requests.items() for snapshot in snapshots
@@ -348,6 +350,10 @@ class Repository:
             if key in release["holds"] and snapshot in release["snapshots"] and (may_forget or parse_key(place)[1]["client"] == client):
                 return True
         return False
+
+    def writes(self, signer):
+        """Whether a key was certified for a role that does more than read: only then its commits, holds and undos count."""
+        return any(certificate.role.name in ("Admin", "Writer", "Pruner") for certificate in self.certificates[signer])
 
     def _predicate(self, word, key):
         """What a record states and the key that signed it; `None`, and a finding, if it does not count."""

@@ -215,16 +215,68 @@ def decode_statement(data, repository, key):
         require(isinstance(predicate.get("policy"), dict), rule, "no policy")
     if word == "release":
         _require_sorted_texts(predicate, "holds", text, rule)
+    if word == "heads":
+        heads = predicate.get("heads")
+        require(list_of(_is_head)(heads) and heads, rule, "no heads")
+        require(all(a["client"] < b["client"] for a, b in zip(heads, heads[1:])), rule, "heads are not sorted and unique")
+    if word == "check":
+        _require_check(predicate, rule)
     if word == "damage":
         _require_sorted_texts(predicate, "packs", HEX32, rule)
     if word == "undo":
         require(HEX16(predicate.get("forget")), rule, "no forget")
     if word == "audit":
-        require(predicate.get("seq") == parts["number"] and type(predicate["seq"]) is int, rule, f"seq {predicate.get('seq')!r}")
-        require(HEX32(predicate.get("prev")), rule, "no prev")
-        require(time(predicate.get("time")) and text(predicate.get("operation")) and text(predicate.get("phase")), rule,
-                "time, operation or phase")
+        _require_audit(predicate, parts, rule)
     return value
+
+
+def _require_check(predicate, rule):
+    """The members of the record of a check."""
+    for name, form in dict(time=time, finished=time, tool=text, host=text, packs=U64, bytes=U64, chunks=U64, findings=U64, snapshots_count=U64,
+                           verdict=U64, inventory=U64, covered=list_of(text), damaged=list_of(HEX32), snapshots=list_of(HEX16)).items():
+        require(form(predicate.get(name)), rule, f"the {name}")
+    for name in ("damaged", "snapshots", "covered"):
+        values = [value.split(":")[0] for value in predicate[name]]
+        require(all(a < b for a, b in zip(values, values[1:])), rule, f"{name} are not sorted and unique")
+    packs = len(predicate["damaged"])
+    for line in predicate["covered"]:
+        session, _, ranges = line.partition(":")
+        require(HEX16(session), rule, f"the session {session!r}")
+        before = -2
+        for part in ranges.split(","):
+            matched = re.fullmatch(r"(0|[1-9][0-9]{0,9})(?:-([1-9][0-9]{0,9}))?", part, re.ASCII)
+            require(matched, rule, f"the range {part!r}")
+            first, last = int(matched[1]), int(matched[2] or matched[1])
+            require(before + 1 < first and (first < last or not matched[2]) and last < 1 << 32, rule, f"the range {part!r} after {before}")
+            before, packs = last, packs + last - first + 1
+    require(packs - len(predicate["damaged"]) <= 1000000, rule, "too many packs")
+    require(packs == predicate["packs"], rule, f"{packs} packs and not {predicate['packs']}")
+
+
+def _is_head(value):
+    return isinstance(value, dict) and HEX16(value.get("client")) and U32(value.get("seq")) and HEX32(value.get("sha256"))
+
+
+def _require_audit(predicate, parts, rule):
+    """The members of a record of the audit log; others are ignored."""
+    wanted = dict(seq=U32, prev=HEX32, version=number(1, 1), time=time, operation=text, run=HEX16, phase=one_of("begin", "end"),
+                  host=text, tool=text)
+    ends = dict(exit_code=U8, milliseconds=U64)
+    optional = dict(delivered=time, reason=text, ticket=text, accepted_rollback=text)
+    optional_ends = dict(began=U32, error=text, bytes=U64)
+    if predicate.get("phase") == "end":
+        wanted, optional = wanted | ends, optional | optional_ends
+    for name, form in wanted.items():
+        require(form(predicate.get(name)), rule, f"the {name}")
+    for name, form in optional.items():
+        require(name not in predicate or form(predicate[name]), rule, f"the {name}")
+    actor = predicate.get("actor")
+    require(isinstance(actor, dict), rule, "no actor")
+    require(actor.get("client") == parts["client"].hex() and U32(actor.get("user_id")), rule, "the actor")
+    require("sudo_user" not in actor or text(actor["sudo_user"]), rule, "the sudo_user")
+    require(predicate["seq"] == parts["number"], rule, f"seq {predicate['seq']} under number {parts['number']}")
+    if "snapshots" in predicate:
+        _require_sorted_texts(predicate, "snapshots", HEX16, rule)
 
 
 def _require_sorted_texts(predicate, name, form, rule):

@@ -6,11 +6,14 @@ use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Reported;
+use crate::cli::quantities;
 use crate::cli::words;
 use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
 use crate::ops::check::Depth;
 use crate::ops::check::check;
+use crate::ops::check::coverage::CoverageReport;
+use crate::ops::check::coverage::Subset;
 use crate::ops::copies::name_copies;
 use crate::ops::evidence::scrub;
 use crate::ops::finding::Finding;
@@ -35,6 +38,11 @@ pub(crate) struct CheckArguments {
     /// this file and no key of the repository
     #[arg(long, value_name = "FILE", conflicts_with_all = ["read_data", "from_copy"])]
     public_key: Option<PathBuf>,
+    /// Read only so much of the packs, those first that were not read for longest: `1/7`, `10%`, `5GiB`
+    ///
+    /// Repeated, it reads all of them in turn: every check records what it read.
+    #[arg(long, value_name = "N/M|P%|SIZE", value_parser = subset)]
+    read_data_subset: Option<Subset>,
     /// Threads that read [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -45,8 +53,13 @@ pub(crate) struct CheckArguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit, Failure> {
-    let depth = if arguments.read_data { Depth::ReadData } else { Depth::Structure };
+    let depth = if arguments.read_data || arguments.read_data_subset.is_some() {
+        Depth::ReadData
+    } else {
+        Depth::Structure
+    };
     let mut options = CheckOptions::new(depth);
+    options.subset = arguments.read_data_subset;
     options.threads = arguments.threads.map_or(options.threads, usize::from);
     if let Some(public_key) = &arguments.public_key {
         return run_scrub(context, public_key, options.threads);
@@ -54,6 +67,7 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     let repository = context.open()?;
     let mut report = check(&repository, &options, &Reported(&context.progress))?;
     context.progress.end();
+    context.audit.set_bytes(report.bytes_read);
     if !arguments.from_copy.is_empty() {
         let copies = CopyArguments { from_copy: arguments.from_copy.clone() };
         let healable = name_copies(&repository, &mut report, &context.copy_options(&copies)?)?;
@@ -115,6 +129,7 @@ fn tell(context: &Context, report: &CheckReport) {
         let packs = words::count(report.packs_read, "pack");
         format!("{packs} and {} read", human_bytes(report.bytes_read))
     };
+    tell_coverage(context, &report.coverage);
     let verdict = if report.is_damaged() { "damage was found" } else { "no damage was found" };
     context.output.note(format_args!(
         "checked {}, {}, {} ({read}) in {}: {verdict}",
@@ -124,3 +139,41 @@ fn tell(context: &Context, report: &CheckReport) {
         words::duration(context.elapsed()),
     ));
 }
+
+/// Says how much was read in full, and within how many days.
+pub(crate) fn tell_coverage(context: &Context, coverage: &CoverageReport) {
+    let CoverageReport { packs, bytes, covered_bytes, days, .. } = coverage;
+    if *packs == 0 {
+        return;
+    }
+    match days {
+        Some(days) => context.output.note(format_args!(
+            "{} of the stored bytes read in full within {}",
+            words::percent(*covered_bytes, *bytes),
+            words::count(*days, "day"),
+        )),
+        None => context.output.note(format_args!("no pack was read in full yet")),
+    }
+}
+
+fn subset(text: &str) -> Result<Subset, String> {
+    let wrong = || "write `1/7`, `10%` or `5GiB`".to_owned();
+    if let Some((parts, of)) = text.split_once('/') {
+        let (parts, of) = (parts.parse(), of.parse());
+        let (Ok(parts), Ok(of)) = (parts, of) else { return Err(wrong()) };
+        return if 0 < parts && parts <= of {
+            Ok(Subset::Share { parts, of })
+        } else {
+            Err(wrong())
+        };
+    }
+    if let Some(share) = text.strip_suffix('%') {
+        let parts = quantities::hundredths(share)?.into();
+        let is_share = 0 < parts && parts <= WHOLE;
+        return if is_share { Ok(Subset::Share { parts, of: WHOLE }) } else { Err(wrong()) };
+    }
+    quantities::bytes(text).map(Subset::Bytes)
+}
+
+/// 100 % in hundredths of a per cent.
+const WHOLE: u64 = 10_000;

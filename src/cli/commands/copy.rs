@@ -55,6 +55,13 @@ pub(crate) struct CopyCommandArguments {
     threads: Option<u16>,
 }
 
+impl CopyCommandArguments {
+    /// Whether nothing is changed.
+    pub(crate) const fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: CopyCommandArguments) -> Result<Exit, Failure> {
     let CopyCommandArguments { selectors, to, secret, copies, dry_run, threads } = arguments;

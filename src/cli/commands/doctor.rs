@@ -30,6 +30,13 @@ pub(crate) struct DoctorArguments {
     store_only: bool,
 }
 
+impl DoctorArguments {
+    /// The word for it in the audit log; `None` if the repository is not changed.
+    pub(crate) fn operation(&self) -> Option<&'static str> {
+        self.accept_store.then_some("config-amend")
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit, Failure> {
     let options = context.open_options()?;

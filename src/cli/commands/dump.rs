@@ -33,7 +33,8 @@ pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<Exit, 
     let selector = Selector::parse(arguments.selector.as_bytes())?;
     let opened = context.open_with_copies(&arguments.copies)?;
     let selected = context.select(&opened.repository, &selector)?;
-    dump(&opened.repository, &selected, &mut &*context.output, &context.progress)?;
+    let bytes = dump(&opened.repository, &selected, &mut &*context.output, &context.progress)?;
+    context.audit.set_bytes(bytes);
     context.tell_help(&opened);
     Ok(Exit::Success)
 }

@@ -80,6 +80,16 @@ pub(crate) struct PublicKeyArguments {
     pub(crate) public_key: PathBuf,
 }
 
+impl EvidenceArguments {
+    /// The word of the audit log for what is recorded.
+    pub(crate) const fn operation(&self) -> Option<&'static str> {
+        match &self.command {
+            EvidenceCommand::Export(_) => Some("evidence-export"),
+            EvidenceCommand::Verify(_) | EvidenceCommand::PublicKey => None,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: EvidenceArguments) -> Result<Exit, Failure> {
     match arguments.command {
@@ -106,11 +116,12 @@ pub(crate) fn run_export(context: &Context, options: &ExportOptions) -> Result<E
     let report = export(&repository, options, &Reported(&context.progress))?;
     context.progress.end();
     context.output.warn_of(&report.findings);
-    let ExportReport { manifests, records, bytes, .. } = report;
+    let ExportReport { manifests, records, bytes, audit_records, .. } = report;
     context.output.note(format_args!(
-        "{} and {} ({}) exported to {}",
+        "{}, {} and {} ({}) exported to {}",
         words::count(manifests, "manifest"),
         words::count(records, "record"),
+        words::count(audit_records, "record") + " of the audit log",
         human_bytes(bytes),
         options.target.display(),
     ));

@@ -81,9 +81,6 @@ pub(crate) struct ForgetArguments {
     /// Prune afterwards, as `sbf-repo prune` does
     #[arg(long, conflicts_with_all = ["simulate", "undo", "dry_run"])]
     prune: bool,
-    /// Why, for whoever asks later
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["simulate", "undo"])]
-    reason: Option<String>,
     /// Let these forgotten snapshots count again
     #[arg(long, requires = "selectors", conflicts_with_all = ["simulate", "force"])]
     undo: bool,
@@ -104,6 +101,18 @@ pub(crate) struct ForgetArguments {
     every: String,
 }
 
+impl ForgetArguments {
+    /// The word for it in the audit log; `None` if nothing is changed.
+    pub(crate) const fn operation(&self) -> Option<&'static str> {
+        match (self.simulate || self.dry_run, self.undo, self.checkpoints) {
+            (true, _, _) => None,
+            (false, true, _) => Some("forget-undo"),
+            (false, false, true) => Some("forget-checkpoints"),
+            (false, false, false) => Some("forget"),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Failure> {
     if arguments.simulate {
@@ -120,7 +129,7 @@ pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<Exit
     }
     let mut options = ForgetOptions::new(arguments.keep.policy()?);
     options.sources.clone_from(&arguments.source);
-    options.reason.clone_from(&arguments.reason);
+    options.reason.clone_from(&context.global.reason);
     options.consent = match (arguments.force, arguments.accept_policy) {
         (true, _) => Consent::Force,
         (false, true) => Consent::FirstPolicy,
@@ -285,7 +294,7 @@ fn run_some(context: &Context, arguments: &ForgetArguments) -> Result<Exit, Fail
     let record = if arguments.dry_run {
         None
     } else {
-        Some(execute_some(&repository, &plan, arguments.reason.clone())?)
+        Some(execute_some(&repository, &plan, context.global.reason.clone())?)
     };
     let pruned = pruned(context, &repository, arguments)?;
     let verb = if arguments.dry_run { "would forget" } else { "forgot" };
@@ -314,7 +323,7 @@ fn run_checkpoints(context: &Context, arguments: &ForgetArguments) -> Result<Exi
     let record = if arguments.dry_run {
         None
     } else {
-        execute_checkpoints(&repository, &plan, arguments.reason.clone())?
+        execute_checkpoints(&repository, &plan, context.global.reason.clone())?
     };
     tell_forgotten(context, &plan, arguments.dry_run);
     let pruned = pruned(context, &repository, arguments)?;

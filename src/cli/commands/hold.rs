@@ -15,15 +15,12 @@ use std::ffi::OsString;
 
 /// Keep snapshots whatever a policy or a person says
 ///
-/// Nothing forgets a held snapshot; `release` ends the hold.
+/// Nothing forgets a held snapshot; `release` ends the hold. Needs `--reason`.
 #[derive(Debug, Args)]
 pub(crate) struct HoldArguments {
     /// The snapshots; see `sbf-repo restore --help`
     #[arg(value_name = "SNAPSHOT", required = true)]
     selectors: Vec<OsString>,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
     /// Let a forget end the hold after this day, as `2026-12-31`, or time; both in UTC
     #[arg(long, value_name = "DATE")]
     until: Option<String>,
@@ -35,16 +32,17 @@ pub(crate) struct ReleaseArguments {
     /// The snapshots; see `sbf-repo restore --help`
     #[arg(value_name = "SNAPSHOT", required = true)]
     selectors: Vec<OsString>,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
 }
 
 /// Runs `hold`.
 pub(crate) fn run_hold(context: &Context, arguments: &HoldArguments) -> Result<Exit, Failure> {
     let until = arguments.until.as_deref().map(until).transpose()?;
     let selectors = selectors(&arguments.selectors)?;
-    let kept = hold::hold(&context.open()?, &selectors, &arguments.reason, until)?;
+    let Some(reason) = &context.global.reason else {
+        let failure = Failure::usage("a hold needs a reason".to_owned());
+        return Err(failure.with_hint("give it with `--reason TEXT`"));
+    };
+    let kept = hold::hold(&context.open()?, &selectors, reason, until)?;
     Ok(tell_kept(context, &kept, "is held"))
 }
 
@@ -54,7 +52,7 @@ pub(crate) fn run_release(
     arguments: &ReleaseArguments,
 ) -> Result<Exit, Failure> {
     let selectors = selectors(&arguments.selectors)?;
-    let released = hold::release(&context.open()?, &selectors, arguments.reason.clone())?;
+    let released = hold::release(&context.open()?, &selectors, context.global.reason.clone())?;
     for snapshot in released.keys() {
         let id = context.id(&snapshot.to_string());
         context.output.note(format_args!("snapshot {id} is no longer held"));

@@ -74,6 +74,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
         None => Ok(()),
     };
     let report = init(&options, new, &secret, &mut keep)?;
+    context.audit.made(&context.global, &report.opened);
     let place = options.location.to_string();
     context.output.note(format_args!(
         "created repository {} in {place}, opened by key slot {}",

@@ -95,6 +95,18 @@ enum RoleName {
     Auditor,
 }
 
+impl KeyArguments {
+    /// The word for it in the audit log; `None` if nothing is changed.
+    pub(crate) const fn operation(&self) -> Option<&'static str> {
+        match self.command {
+            KeyCommand::List => None,
+            KeyCommand::Add(_) => Some("key-add"),
+            KeyCommand::Remove(_) => Some("key-remove"),
+            KeyCommand::ChangePassword { .. } => Some("key-change-password"),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: KeyArguments) -> Result<Exit, Failure> {
     match arguments.command {

@@ -63,6 +63,16 @@ enum ManifestCommand {
     },
 }
 
+impl ManifestArguments {
+    /// The word of the audit log for what is recorded.
+    pub(crate) const fn operation(&self) -> Option<&'static str> {
+        match &self.command {
+            ManifestCommand::Export { .. } => Some("manifest-export"),
+            ManifestCommand::Show { .. } | ManifestCommand::Verify { .. } => None,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: ManifestArguments) -> Result<Exit, Failure> {
     match arguments.command {

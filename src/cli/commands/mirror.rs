@@ -57,6 +57,13 @@ struct PromoteArguments {
     incomplete: bool,
 }
 
+impl MirrorArguments {
+    /// Whether it makes a repository of a mirror.
+    pub(crate) const fn promotes(&self) -> bool {
+        matches!(self.command, Some(MirrorCommand::Promote(_)))
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &MirrorArguments) -> Result<Exit, Failure> {
     if let Some(MirrorCommand::Promote(promote)) = &arguments.command {
@@ -88,6 +95,7 @@ fn run_promote(context: &Context, arguments: &PromoteArguments) -> Result<Exit, 
     let progress = Reported(&context.progress);
     let report = promote_mirror(&repository, &options, incomplete, &progress)?;
     context.progress.end();
+    context.audit.made(&context.global, &report.opened);
     tell_probe(context, &report.probe);
     context.output.warn_of(&report.findings);
     context.output.note(format_args!(

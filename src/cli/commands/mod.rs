@@ -1,5 +1,6 @@
 //! One file a command: arguments in, report out.
 
+pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
@@ -44,6 +45,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Manifest(arguments) => manifest::run(context, arguments),
         Command::Evidence(arguments) => evidence::run(context, arguments),
+        Command::Audit(arguments) => audit::run(context, &arguments),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Copy(arguments) => copy::run(context, arguments),
         Command::Mirror(arguments) => mirror::run(context, &arguments),

@@ -49,6 +49,13 @@ pub(crate) struct PruneArguments {
     give_up: Vec<ObjectKey>,
 }
 
+impl PruneArguments {
+    /// Whether nothing is changed.
+    pub(crate) const fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &PruneArguments) -> Result<Exit, Failure> {
     let mut options = PruneOptions::new();

@@ -93,6 +93,7 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
     let selected = context.select(repository, &selector)?;
     let report = restore(repository, &selected, &options, &Reported(&context.progress))?;
     context.progress.end();
+    context.audit.set_bytes(report.totals.bytes);
     context.tell_help(&opened);
     Ok(tell(context, &selected, &options, &report))
 }
@@ -108,6 +109,7 @@ fn run_command(
     let progress = Reported(&context.progress);
     let bytes = restore_to_command(repository, &selected, &arguments.command, &progress)?;
     context.progress.end();
+    context.audit.set_bytes(bytes);
     context.tell_help(&opened);
     let id = selected.snapshot().to_string();
     context.output.note(format_args!("the command took {}", human_bytes(bytes)));

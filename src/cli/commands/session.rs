@@ -51,6 +51,16 @@ struct AbortArguments {
     force: bool,
 }
 
+impl SessionArguments {
+    /// The word for it in the audit log; `None` if nothing is changed.
+    pub(crate) const fn operation(&self) -> Option<&'static str> {
+        match self.command {
+            SessionCommand::List => None,
+            SessionCommand::Abort(_) => Some("session-abort"),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &SessionArguments) -> Result<Exit, Failure> {
     match &arguments.command {

@@ -85,6 +85,13 @@ pub(crate) struct SnapshotArguments {
 
 type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
 
+impl SnapshotArguments {
+    /// Whether nothing is changed.
+    pub(crate) const fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exit, Failure> {
     let host = arguments.host.clone().unwrap_or_else(environment::host);
@@ -108,6 +115,10 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
         }
     };
     context.progress.end();
+    context.audit.set_bytes(report.run.bytes_read);
+    if let Some(id) = report.snapshot {
+        context.audit.add_snapshot(id);
+    }
     Ok(tell(context, &report))
 }
 

@@ -1,5 +1,6 @@
 //! `stats`: what is stored, and how much room it takes.
 
+use crate::cli::commands::check::tell_coverage;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -27,6 +28,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Failure> {
     let deduplication = words::ratio(stats.restored_bytes, stats.data.plain_bytes);
     let compression = words::ratio(stats.data.plain_bytes, stats.data.stored_bytes);
     line("ratios", format!("deduplication {deduplication}, compression {compression}"));
+    tell_coverage(context, &stats.coverage);
     if stats.damaged > 0 {
         let what = words::count(stats.damaged, "snapshot");
         context.output.warn(&format!("{what} with a damaged manifest: not in the sums"));

@@ -1,11 +1,20 @@
 //! `check`: is everything there that the snapshots need, and does it read back?
 
+pub mod coverage;
 mod packs;
 mod sessions;
 mod trees;
 
 use crate::format::layout::SegmentRef;
 use crate::id::PackId;
+use crate::ops::audit::accept::audit_went_back;
+use crate::ops::check::coverage::CoverageReport;
+use crate::ops::check::coverage::ReadPack;
+use crate::ops::check::coverage::Subset;
+use crate::ops::check::coverage::coverage_report;
+use crate::ops::check::coverage::live_packs;
+use crate::ops::check::coverage::record_check;
+use crate::ops::check::packs::Known;
 use crate::ops::check::packs::check_packs;
 use crate::ops::check::packs::read_packs;
 use crate::ops::check::sessions::check_collections;
@@ -21,8 +30,11 @@ use crate::ops::forget::record_finding;
 use crate::ops::progress::Progress;
 use crate::ops::unreadable::history_finding;
 use crate::ops::unreadable::object_finding;
+use crate::ops::unreadable::rollback_finding;
+use crate::ops::words::time_words;
 use crate::repo::audit_objects::FOLDERS;
 use crate::repo::audit_objects::open_any;
+use crate::repo::coverage::Coverage;
 use crate::repo::damage::note_damaged;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
@@ -46,6 +58,8 @@ pub struct CheckOptions {
     pub depth: Depth,
     /// Threads that read.
     pub threads: usize,
+    /// Of the packs that are read, only so many.
+    pub subset: Option<Subset>,
 }
 
 /// How much a check reads.
@@ -62,7 +76,7 @@ impl CheckOptions {
     /// A check of this depth, with as many threads as the machine has processors.
     pub fn new(depth: Depth) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { depth, threads }
+        Self { depth, threads, subset: None }
     }
 }
 
@@ -88,6 +102,8 @@ pub struct CheckReport {
     pub chunks_read: u64,
     /// Plaintext bytes of those chunks.
     pub plain_bytes_read: u64,
+    /// What was read in full, by this check and before.
+    pub coverage: CoverageReport,
 }
 
 impl CheckReport {
@@ -161,6 +177,10 @@ fn check_once(
     for at in &history.unreadable {
         report.note(history_finding(at), progress);
     }
+    let audit = audit_went_back(repository)?;
+    if let Some(back) = history.went_back.as_ref().or(audit.as_ref()) {
+        report.note(rollback_finding(back), progress);
+    }
     check_objects(repository, &history, &mut report, progress)?;
     check_marks(repository, &mut report, progress)?;
     check_sessions(repository, &history, &mut report, progress)?;
@@ -170,12 +190,25 @@ fn check_once(
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
     let mut bad = HashSet::new();
     check_packs(&reader, &history, &mut report, &mut bad, progress)?;
+    let (seconds, nanoseconds) = repository.environment.now();
+    let started = time_words(seconds, nanoseconds);
+    let live = live_packs(&reader.index, &history.removed);
+    let packs = live.iter().map(|(pack, _bytes)| *pack);
+    let mut coverage = Coverage::load(repository, packs).during("cannot read earlier checks")?;
+    let mut read = Vec::new();
     if options.depth == Depth::ReadData {
-        let damaged = read_packs(&reader, &history, options, &mut report, &mut bad, progress)?;
+        let known = Known { history: &history, coverage: &coverage };
+        let damaged;
+        (read, damaged) = read_packs(&reader, &known, options, &mut report, &mut bad, progress)?;
         note_for_writers(repository, &damaged, &mut report, progress);
     }
     progress.begin("checking trees", 0, 0);
     TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;
+    record_check(repository, &history, &started, &read, &mut report, progress)?;
+    for ReadPack { pack, is_sound, .. } in read {
+        coverage.note(pack, &started, is_sound);
+    }
+    report.coverage = coverage_report(repository, &live, &coverage);
     report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report)
 }

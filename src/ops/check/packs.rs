@@ -6,11 +6,14 @@ use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
+use crate::ops::check::coverage::ReadPack;
+use crate::ops::check::coverage::oldest_first;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
+use crate::repo::coverage::Coverage;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::index::order::RunOrder;
@@ -72,16 +75,30 @@ pub(crate) fn check_packs(
     Ok(())
 }
 
-/// Reads every pack back; returns those that are damaged.
+/// What is known before packs are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) coverage: &'a Coverage,
+}
+
+/// Reads packs back, all or those that were not read for longest; returns what each came to, and
+/// those that hold other bytes.
 pub(crate) fn read_packs(
     reader: &ChunkReader,
-    history: &History,
+    known: &Known<'_>,
     options: &CheckOptions,
     report: &mut CheckReport,
     bad: &mut HashSet<ChunkId>,
     progress: &dyn Progress,
-) -> Result<BTreeSet<PackId>, OpError> {
-    let work = distinct_packs(reader, &history.removed);
+) -> Result<(Vec<ReadPack>, BTreeSet<PackId>), OpError> {
+    let mut work = distinct_packs(reader, &known.history.removed);
+    if let Some(subset) = options.subset {
+        work = oldest_first(work, subset, known.coverage, |PackWork { run, number, .. }| {
+            let pack = &run.packs()[*number];
+            (pack.reference(), pack.length)
+        });
+    }
     let bytes = work.iter().map(|work| work.run.packs()[work.number].length).sum();
     progress.begin("reading packs", to_u64(work.len()), bytes);
     let pool = ThreadPoolBuilder::new()
@@ -101,8 +118,14 @@ pub(crate) fn read_packs(
         Ok((reference, verdict))
     };
     let verdicts: Result<Vec<_>, RepoError> = pool.install(|| work.par_iter().map(read).collect());
-    let mut damaged = BTreeSet::new();
+    let (mut all, mut damaged) = (Vec::new(), BTreeSet::new());
     for (reference, verdict) in verdicts.during("cannot read the packs")? {
+        all.push(ReadPack {
+            pack: reference,
+            is_sound: verdict.problems.is_empty(),
+            bytes: verdict.stored_bytes,
+            chunks: verdict.good_count,
+        });
         report.packs_read += 1;
         report.bytes_read += verdict.stored_bytes;
         report.chunks_read += verdict.good_count;
@@ -117,7 +140,7 @@ pub(crate) fn read_packs(
         }
         bad.extend(verdict.bad);
     }
-    Ok(damaged)
+    Ok((all, damaged))
 }
 
 /// Whether a problem lies in the bytes of a pack, whoever reads it.

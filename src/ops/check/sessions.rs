@@ -8,6 +8,7 @@ use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::progress::Progress;
 use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::missing_finding;
 use crate::repo::decision::stray_in_the_way;
 use crate::repo::gc::audit::BrokenCollection;
 use crate::repo::gc::audit::broken_collections;
@@ -15,7 +16,6 @@ use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::repository::Repository;
-use crate::repo::roster::MissingCommit;
 use crate::repo::roster::announced;
 use crate::repo::roster::missing_commits;
 use std::collections::HashSet;
@@ -112,13 +112,8 @@ pub(crate) fn check_sessions(
             report.note(Finding::notice("outcome.stray", key.to_string(), effect), progress);
         }
     }
-    for MissingCommit { head, named_by } in missing_commits(repository, history).during(what)? {
-        let object = format!("{}/{}/…/{}", layout::OUTCOMES, named_by.client, head.session);
-        let effect = format!(
-            "its snapshot is missing: session {} saw that it was committed",
-            named_by.session
-        );
-        report.note(Finding::loss("outcome.missing", object, effect), progress);
+    for missing in missing_commits(repository, history).during(what)? {
+        report.note(missing_finding(&missing), progress);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::format::manifest::Manifest;
 use crate::format::record::Record;
 use crate::format::redacted::RedactedManifest;
 use crate::id::RepoId;
+use crate::ops::audit::export::audit_export;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::evidence::AuthorityKey;
@@ -81,6 +82,8 @@ pub struct ExportReport {
     pub manifests: u64,
     /// Other records.
     pub records: u64,
+    /// Records of the audit logs.
+    pub audit_records: u64,
     /// Bytes of all files.
     pub bytes: u64,
     /// What could not be exported.
@@ -107,6 +110,7 @@ pub fn export(
     if options.selectors.is_empty() {
         export.add_records(progress)?;
         export.add_inventory()?;
+        export.add_audit()?;
     }
     export.add_about()?;
     let Export { writer, mut report, .. } = export;
@@ -275,6 +279,26 @@ impl Export<'_> {
         Ok(())
     }
 
+    /// Adds the audit logs as a whole: a part of a chain would not verify.
+    fn add_audit(&mut self) -> Result<(), OpError> {
+        let mut statements = Vec::new();
+        let proof = match audit_export(self.repository, &mut statements) {
+            Err(OpError::Repo { what: _, source }) if self.repository.is_damage(&source) => {
+                let effect = format!("the audit logs are left out: {}", chain_words(&*source));
+                let object = "audit".to_owned();
+                self.report.findings.push(Finding::loss("audit.damaged", object, effect));
+                return Ok(());
+            }
+            proof => proof?,
+        };
+        self.report.audit_records = proof.records;
+        self.writer.add(files::AUDIT, &statements)?;
+        self.writer.add(files::AUDIT_SIGNATURES, proof.signatures.as_bytes())?;
+        self.writer.add(files::CHECKPOINT, proof.checkpoint.as_bytes())?;
+        let signature = files::signature_name(files::CHECKPOINT);
+        self.writer.add(&signature, proof.checkpoint_signature.as_bytes())
+    }
+
     fn add_about(&mut self) -> Result<(), OpError> {
         let (now, _nanoseconds) = self.repository.environment.now();
         let Period { from, until } = self.options.period;
@@ -289,6 +313,7 @@ impl Export<'_> {
             "tool": concat!("sbf-repo ", env!("CARGO_PKG_VERSION")),
             "manifests": self.report.manifests,
             "records": self.report.records,
+            "audit_records": self.report.audit_records,
             "paths": if self.options.include_paths { "included" } else { "digests" },
             "left_out": self.report.findings,
         });

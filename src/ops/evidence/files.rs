@@ -100,6 +100,12 @@ pub(crate) const AUTHORITY: &str = "authority.pub";
 pub(crate) const SIGNERS: &str = "allowed_signers";
 /// One row a snapshot.
 pub(crate) const POPULATION: &str = "population.csv";
+/// The audit logs of all clients, a statement a line.
+pub(crate) const AUDIT: &str = "audit.jsonl";
+/// A line for each of them, with its signature.
+pub(crate) const AUDIT_SIGNATURES: &str = "audit.signatures.jsonl";
+/// How many there are, their Merkle root, and the heads of all logs.
+pub(crate) const CHECKPOINT: &str = "checkpoint.txt";
 /// Folder of certificates and revocations.
 pub(crate) const IDENTITIES: &str = "identities";
 /// Folder of statements of snapshots.

@@ -49,6 +49,8 @@ pub struct BundleReport {
     pub manifests: u64,
     /// Other records that verify.
     pub records: u64,
+    /// Records of audit logs that verify.
+    pub audit_records: u64,
     /// Inventories that verify.
     pub inventories: u64,
     /// What does not verify.
@@ -73,6 +75,7 @@ pub fn verify_bundle(root: &Path, authority: AuthorityKey) -> Result<BundleRepor
     bundle.check_manifests(&accepted);
     bundle.check_records();
     bundle.check_inventories();
+    bundle.check_audit();
     Ok(bundle.report)
 }
 
@@ -334,6 +337,77 @@ impl Bundle {
             _ => return Err(Untrusted::Misplaced),
         };
         self.trust.check(signed, namespace, by, time)
+    }
+
+    /// Checks every record of the audit logs, each chain, and the checkpoint.
+    fn check_audit(&mut self) {
+        let Some(statements) = self.files.get(files::AUDIT).cloned() else { return };
+        let signatures = self.files.get(files::AUDIT_SIGNATURES).cloned().unwrap_or_default();
+        let signatures = String::from_utf8_lossy(&signatures).into_owned();
+        let mut signatures = signatures.lines();
+        let mut heads: BTreeMap<ClientId, (u64, Sha256)> = BTreeMap::new();
+        let lines = statements.split_inclusive(|byte| *byte == b'\n');
+        for (at, line) in lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).enumerate() {
+            match self.check_audit_record(line, signatures.next(), &mut heads) {
+                Ok(()) => self.report.audit_records += 1,
+                Err(why) => {
+                    self.find("evidence.audit", &format!("{}:{}", files::AUDIT, at + 1), &why)
+                }
+            }
+        }
+        if let Err(why) = self.check_checkpoint(&heads) {
+            self.find("evidence.checkpoint", files::CHECKPOINT, &why);
+        }
+    }
+
+    fn check_audit_record(
+        &self,
+        line: &[u8],
+        signature: Option<&str>,
+        heads: &mut BTreeMap<ClientId, (u64, Sha256)>,
+    ) -> Result<(), String> {
+        let words = |why: Untrusted| why.to_string();
+        let record = Record::decode(line).map_err(|error| error.to_string())?;
+        let text = |member: &str| record.predicate.get(member).and_then(Value::as_str);
+        let place = text("place").unwrap_or_default();
+        let client = place.split('/').nth(1).and_then(|client| client.parse::<ClientId>().ok());
+        let client = client.ok_or_else(|| words(Untrusted::Misplaced))?;
+        let seq = record.predicate.get("seq").and_then(Value::as_u64).unwrap_or_default();
+        if place != format!("{}/{client}/{seq:08}", layout::AUDIT)
+            || text("repository") != Some(self.report.repository.as_str())
+        {
+            return Err(words(Untrusted::Misplaced));
+        }
+        let proof: Value = serde_json::from_str(signature.unwrap_or_default()).unwrap_or_default();
+        let armour = proof.get("signature").and_then(Value::as_str).unwrap_or_default();
+        let signature = SshSignature::decode(armour).ok_or_else(|| words(Untrusted::Signature))?;
+        let signed = SignedMessage { message: line.to_vec(), signature };
+        let by = Signatory::Of(Subject::Client(client));
+        let time = text("time").and_then(parse_time).map(|(seconds, _nanoseconds)| seconds);
+        self.trust.check(&signed, "sbf-repo-audit", by, time).map_err(words)?;
+        let (before, previous) = heads.get(&client).copied().unwrap_or((0, Sha256::new([0; 32])));
+        let follows = seq == before + 1 && text("prev") == Some(previous.to_string().as_str());
+        heads.insert(client, (seq, sha256_of(line)));
+        if follows { Ok(()) } else { Err("it does not follow the record before it".to_owned()) }
+    }
+
+    /// The exporter signs how long each log is, so that no end of one can be cut off.
+    fn check_checkpoint(&self, heads: &BTreeMap<ClientId, (u64, Sha256)>) -> Result<(), String> {
+        let signed = self.signed(files::CHECKPOINT).map_err(|why| why.to_string())?;
+        self.trust
+            .check(&signed, EVIDENCE_NAMESPACE, Signatory::AnyClient, self.created)
+            .map_err(|why| why.to_string())?;
+        let text = String::from_utf8_lossy(&signed.message).into_owned();
+        let stated: BTreeSet<&str> =
+            text.lines().filter(|line| line.starts_with("head ")).collect();
+        let found: BTreeSet<String> = heads
+            .iter()
+            .map(|(client, (seq, sha256))| format!("head {client}:{seq}:{sha256}"))
+            .collect();
+        if stated.len() == found.len() && found.iter().all(|head| stated.contains(head.as_str())) {
+            return Ok(());
+        }
+        Err("the logs do not end as it says".to_owned())
     }
 
     fn check_inventories(&mut self) {

@@ -188,8 +188,42 @@ for file in inventory/*; do
   [ "$(sed -n 2p "$file")" = "$repository" ] || fail "$file: it is of another repository"
 done
 
+# 8. The audit logs: each record is signed by its client and names the SHA-256 of the one before, and the exporter signed their ends.
+audits=0
+if [ -f audit.jsonl ]; then
+  verify checkpoint.txt "$exporter" sbf-repo-evidence "$created" || fail "checkpoint.txt: the exporter did not sign it"
+  jq -r '"\(.signature)\u0000"' audit.signatures.jsonl | tr '\n\0' '~\n' | sed 's/^~//' >"$work/signatures"
+  jq -r '.predicate | [.place, .seq, .prev, .time, .repository] | join(" ")' audit.jsonl >"$work/audit"
+  client= seq=0 digest=
+  : >"$work/heads"
+  exec 3<audit.jsonl 4<"$work/signatures" 5<"$work/audit"
+  while IFS= read -r line <&3; do
+    IFS= read -r signature <&4 || signature=
+    read -r place number prev time named <&5 || place=
+    owner=$(echo "$place" | cut -d/ -f2)
+    if [ "$owner" != "$client" ]; then
+      [ -z "$client" ] || echo "head $client:$seq:$digest" >>"$work/heads"
+      client=$owner seq=0 digest=0000000000000000000000000000000000000000000000000000000000000000
+    fi
+    printf '%s' "$line" >"$work/record"
+    echo "$signature" | tr '~' '\n' >"$work/record.sig"
+    if [ "$named" = "$repository" ] && [ "$place" = "$(printf 'audit/%s/%08d' "$client" "$number")" ] \
+      && [ "$number" = $((seq + 1)) ] && [ "$prev" = "$digest" ] \
+      && verify "$work/record" "$client" sbf-repo-audit "$(stamp "$time")"; then
+      audits=$((audits + 1))
+    else
+      fail "audit.jsonl: record $number of $client does not count or does not follow the one before"
+    fi
+    seq=$number
+    digest=$(sha256sum <"$work/record" | cut -c1-64)
+  done
+  [ -z "$client" ] || echo "head $client:$seq:$digest" >>"$work/heads"
+  grep '^head ' checkpoint.txt | sort >"$work/stated"
+  sort "$work/heads" | cmp -s - "$work/stated" || fail "checkpoint.txt: the logs do not end as it says"
+fi
+
 if [ $failures -gt 0 ]; then
   echo "$failures failures: this evidence does NOT verify"
   exit 1
 fi
-echo "all of it verifies: repository $repository, $manifests manifests, $records records"
+echo "all of it verifies: repository $repository, $manifests manifests, $records records, $audits audit records"

@@ -130,6 +130,7 @@ fn plan_once(repository: &Repository, options: &ForgetOptions) -> Result<ForgetP
         return Err(OpError::Usage { why });
     }
     let history = History::load(repository).during("cannot read what is valid")?;
+    history.check_not_back().during("cannot change what counts")?;
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
     let accepted = AcceptedPolicies::load(repository).during("cannot read the policies")?;
     check_keeps_known(&marks, *consent)?;

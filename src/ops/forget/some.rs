@@ -83,6 +83,7 @@ pub(crate) fn select_live(
 ) -> Result<(History, BTreeMap<SnapshotId, String>), OpError> {
     let select = || {
         let history = History::load(repository).during("cannot read what is valid")?;
+        history.check_not_back().during("cannot change what counts")?;
         let named = select_all(repository, &history, selectors)?;
         Ok((history, named))
     };

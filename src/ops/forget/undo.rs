@@ -55,6 +55,7 @@ fn undo_once(
     selectors: &[Selector],
 ) -> Result<BTreeMap<SnapshotId, Kept>, OpError> {
     let mut history = History::load(repository).during("cannot read what is valid")?;
+    history.check_not_back().during("cannot change what counts")?;
     history.snapshots = std::mem::take(&mut history.forgotten);
     for selector in selectors {
         check_in_time(repository, &history, selector)?;

@@ -92,7 +92,7 @@ impl<'a> CollectSession<'a> {
             nonce: random(self.repository.environment.as_ref()),
         };
         let outcome = Outcome::Commit(commit);
-        let won = decide(self.repository, self.reference, &outcome)?;
+        let (won, _digest) = decide(self.repository, self.reference, &outcome)?;
         self.forget();
         Ok(won == Won::Mine)
     }

@@ -80,7 +80,8 @@ impl Repository {
         let promoted = |mirror: &Arc<MirrorState>| {
             Arc::new(MirrorState { is_promoted: true, ..mirror.as_ref().clone() })
         };
-        Self { mirror: self.mirror.as_ref().map(promoted), ..self.clone() }
+        // What this host has seen of the source says nothing of a mirror that lags behind.
+        Self { mirror: self.mirror.as_ref().map(promoted), state: None, ..self.clone() }
     }
 
     /// Whether the outcome of a session was copied from elsewhere, without the announcement.

@@ -1,7 +1,0 @@
-//! Any bytes taken for manifests without paths.
-#![no_main]
-
-use sbf_repo::testing::fuzz_decode::Input;
-use sbf_repo::testing::fuzz_decode::fuzz_decode;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz_decode(Input::RedactedManifest, bytes));

@@ -1,0 +1,64 @@
+//! Reads records of the audit log, with what proves them. Spec: format-spec/10-record.md.
+
+use crate::crypto::hash::sha256;
+use crate::format::audit::AuditRecord;
+use crate::format::envelope::ObjectKind;
+use crate::format::layout;
+use crate::format::record::Record;
+use crate::id::ClientId;
+use crate::id::KeyId;
+use crate::id::Sha256;
+use crate::repo::error::RepoError;
+use crate::repo::repository::Repository;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// A record whose signature counts.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditStatement {
+    /// The bytes that were signed.
+    pub(crate) body: Vec<u8>,
+    /// Which key signed them.
+    pub(crate) signer: KeyId,
+    /// Its signature.
+    pub(crate) signature: [u8; 64],
+    /// What they say.
+    pub(crate) record: AuditRecord,
+}
+
+impl AuditStatement {
+    /// What the next record of the client names as the one before.
+    pub(crate) fn digest(&self) -> Sha256 {
+        sha256(&self.body)
+    }
+}
+
+/// Reads a record of a client.
+pub(crate) fn read_statement(
+    repository: &Repository,
+    client: ClientId,
+    number: u32,
+) -> Result<AuditStatement, RepoError> {
+    let key = layout::audit_key(client, number);
+    let (_bytes, opened) = repository.read_object(ObjectKind::Audit, &key, key.as_str())?;
+    let (signer, signature) = (opened.signer(), opened.signature());
+    let body = repository.identities.by_client(repository.id(), client, opened)?;
+    let decode = |source| RepoError::Decode { key: key.to_string(), source };
+    let statement = Record::decode(&body).map_err(decode)?;
+    statement.check_place(AuditRecord::KIND, repository.id(), key.as_str()).map_err(decode)?;
+    let record = AuditRecord::read(&statement).map_err(decode)?;
+    Ok(AuditStatement { body, signer, signature, record })
+}
+
+/// The numbers of the stored records of each client.
+pub(crate) fn audit_numbers(
+    repository: &Repository,
+) -> Result<BTreeMap<ClientId, BTreeSet<u32>>, RepoError> {
+    let mut numbers: BTreeMap<ClientId, BTreeSet<u32>> = BTreeMap::new();
+    for key in repository.list_keys(layout::AUDIT)? {
+        if let Ok((client, number)) = layout::parse_audit_key(&key) {
+            numbers.entry(client).or_default().insert(number);
+        }
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,290 @@
+//! What this host has seen of a repository: a store that shows less went back in time.
+//! Spec: format-spec/09-session.md, "Memory".
+//!
+//! Only what is durable is remembered, so that a loss of power is not taken for a rollback.
+
+use crate::format::gc::Verdict;
+use crate::format::layout;
+use crate::format::layout::GcObject;
+use crate::format::layout::SessionRef;
+use crate::format::outcome::Commit;
+use crate::format::outcome::Head;
+use crate::format::outcome::VerdictSeen;
+use crate::id::ClientId;
+use crate::id::Digest;
+use crate::id::Sha256;
+use crate::repo::error::RepoError;
+use crate::repo::history::Chain;
+use crate::repo::history::History;
+use crate::repo::history::load_verdict;
+use crate::repo::repository::Repository;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Write as _;
+
+/// The end of a client's audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AuditHead {
+    /// Number of the last record; 0 before the first.
+    pub seq: u32,
+    /// SHA-256 of its statement; zeros before the first.
+    pub digest: Sha256,
+}
+
+/// What a host remembers of a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// The newest verdict.
+    pub(crate) verdict: VerdictSeen,
+    /// Commits of this host that no later one of it names, with the hash of their outcomes.
+    pub(crate) commits: BTreeMap<SessionRef, Digest>,
+    /// The ends of audit logs.
+    pub(crate) audit: BTreeMap<ClientId, AuditHead>,
+}
+
+/// What was seen of a repository and is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the repository went back in time: this host has seen {known}, and finds {found}")]
+#[non_exhaustive]
+pub struct WentBack {
+    /// What was seen.
+    pub known: String,
+    /// What is there instead.
+    pub found: String,
+}
+
+impl AuditHead {
+    /// Before the first record.
+    pub(crate) const NONE: Self = Self { seq: 0, digest: Sha256::new([0; 32]) };
+}
+
+impl Memory {
+    /// Notes a commit of this host, which is durable.
+    pub(crate) fn add_commit(&mut self, session: SessionRef, named: &[Head], stored: Digest) {
+        let is_named = |digest: &Digest| named.iter().any(|head| head.digest == *digest);
+        self.commits.retain(|_session, digest| !is_named(digest));
+        self.commits.insert(session, stored);
+    }
+
+    /// Notes the end of an audit log.
+    pub(crate) fn add_audit(&mut self, client: ClientId, head: AuditHead) {
+        let known = self.audit.entry(client).or_insert(head);
+        if known.seq < head.seq {
+            *known = head;
+        }
+    }
+
+    /// Takes the lines of a file; others than its own say nothing.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut memory = Self::default();
+        for line in text.lines() {
+            // A line that somebody wrote who knows more says nothing here.
+            let _known = memory.parse_line(line);
+        }
+        memory
+    }
+
+    fn parse_line(&mut self, line: &str) -> Option<()> {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["verdict", number, digest] => {
+                let (number, digest) = (number.parse().ok()?, digest.parse().ok()?);
+                self.verdict = VerdictSeen { number, digest };
+            }
+            ["commit", client, epoch, session, digest] => {
+                let session = SessionRef {
+                    client: client.parse().ok()?,
+                    epoch: epoch.parse().ok()?,
+                    session: session.parse().ok()?,
+                };
+                self.commits.insert(session, digest.parse().ok()?);
+            }
+            ["audit", client, seq, digest] => {
+                let head = AuditHead { seq: seq.parse().ok()?, digest: digest.parse().ok()? };
+                self.audit.insert(client.parse().ok()?, head);
+            }
+            _other => {}
+        }
+        Some(())
+    }
+
+    /// The lines of its file.
+    pub(crate) fn lines(&self) -> String {
+        let Self { verdict, commits, audit } = self;
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let mut line = |words: fmt::Arguments<'_>| {
+            let _ignored = writeln!(text, "{words}");
+        };
+        if verdict.number > 0 {
+            line(format_args!("verdict {} {}", verdict.number, verdict.digest));
+        }
+        for (SessionRef { client, epoch, session }, digest) in commits {
+            line(format_args!("commit {client} {epoch} {session} {digest}"));
+        }
+        for (client, AuditHead { seq, digest }) in audit {
+            line(format_args!("audit {client} {seq} {digest}"));
+        }
+        text
+    }
+}
+
+impl Repository {
+    /// What this host remembers of the repository; nothing of a mirror, which may lag behind.
+    pub(crate) fn memory(&self) -> Memory {
+        let state = self.state.as_ref().filter(|_state| !self.is_mirror());
+        state.map(|state| Memory::parse(&state.memory())).unwrap_or_default()
+    }
+
+    /// Changes what this host remembers.
+    pub(crate) fn remember(&self, change: impl FnOnce(&mut Memory)) -> Result<(), RepoError> {
+        let Some(state) = self.state.as_ref().filter(|_state| !self.is_mirror()) else {
+            return Ok(());
+        };
+        state.change_memory(|text| {
+            let before = Memory::parse(text);
+            let mut memory = before.clone();
+            change(&mut memory);
+            (memory != before).then(|| memory.lines())
+        })
+    }
+}
+
+/// Compares what is there with what this host remembers, and remembers what is newer.
+///
+/// `own` are the commits of this client that were read, with the hashes of their outcomes.
+pub(crate) fn compare(
+    repository: &Repository,
+    memory: &Memory,
+    chain: Chain,
+    history: &History,
+    own: &[(SessionRef, Commit, Digest)],
+) -> Result<Option<WentBack>, RepoError> {
+    if repository.state.is_none() || repository.is_mirror() {
+        return Ok(None);
+    }
+    if let Some(back) = compare_verdict(repository, chain, history, memory.verdict)? {
+        return Ok(Some(back));
+    }
+    if history.verdict.number < chain.verdict {
+        // The newest cannot be read: what it folded is not known.
+        return Ok(None);
+    }
+    let mut folded = Vec::new();
+    for (session, digest) in &memory.commits {
+        if session.client != repository.keys.client {
+            continue;
+        }
+        if session.epoch >= history.epoch_min {
+            if !is_there(history, own, *session, *digest) {
+                return Ok(Some(missing_commit(*session)));
+            }
+        } else {
+            match fate_of(repository, chain, *session, *digest)? {
+                Fate::Closed => folded.push(*session),
+                Fate::Unknown => {}
+                Fate::Another => return Ok(Some(missing_commit(*session))),
+            }
+        }
+    }
+    let seen = history.verdict;
+    let is_newer = seen.number > memory.verdict.number;
+    if is_newer {
+        // Another process may have written it, and a loss of power may still take it away.
+        repository.store.settle(&layout::gc_key(seen.number, GcObject::Verdict))?;
+    }
+    if is_newer || !folded.is_empty() {
+        repository.remember(|memory| {
+            if seen.number > memory.verdict.number {
+                memory.verdict = seen;
+            }
+            memory.commits.retain(|session, _digest| !folded.contains(session));
+        })?;
+    }
+    Ok(None)
+}
+
+/// Whether a commit of an epoch that counts is there, or may be.
+fn is_there(
+    history: &History,
+    own: &[(SessionRef, Commit, Digest)],
+    session: SessionRef,
+    digest: Digest,
+) -> bool {
+    own.iter().any(|(found, _, stored)| *found == session && *stored == digest)
+        || history.is_unreadable(&session.outcome_key())
+}
+
+/// What became of a commit that the newest base may have folded.
+enum Fate {
+    /// A signed verdict folded it, or closed its epoch without it: a person gave it up.
+    Closed,
+    /// The verdict that tells it cannot be read.
+    Unknown,
+    /// A verdict folded another outcome of the session.
+    Another,
+}
+
+fn fate_of(
+    repository: &Repository,
+    chain: Chain,
+    session: SessionRef,
+    digest: Digest,
+) -> Result<Fate, RepoError> {
+    // A session of epoch E stands in the roster of collection E + 1 and in no other.
+    let number = session.epoch.saturating_add(1);
+    if number > chain.verdict {
+        return Ok(Fate::Unknown);
+    }
+    match load_verdict(repository, number) {
+        Ok((Verdict { folded, .. }, _digest)) => {
+            let found = folded.iter().find(|found| found.session == session.session);
+            let is_another = found.is_some_and(|found| found.digest != digest);
+            Ok(if is_another { Fate::Another } else { Fate::Closed })
+        }
+        Err(error) if error.is_damage() => Ok(Fate::Unknown),
+        Err(error) => Err(error),
+    }
+}
+
+fn compare_verdict(
+    repository: &Repository,
+    chain: Chain,
+    history: &History,
+    known: VerdictSeen,
+) -> Result<Option<WentBack>, RepoError> {
+    let back = |found: String| {
+        let known = format!("collection {}", known.number);
+        Some(WentBack { known, found })
+    };
+    if known.number == 0 {
+        return Ok(None);
+    }
+    if chain.verdict < known.number {
+        let newest = chain.verdict;
+        return Ok(back(if newest == 0 {
+            "none".to_owned()
+        } else {
+            format!("collection {newest} as the newest")
+        }));
+    }
+    // The newest that could be read may be an older one, of a repository that is damaged.
+    let found = match history.verdict.number.cmp(&known.number) {
+        Ordering::Equal => history.verdict.digest,
+        Ordering::Greater => match load_verdict(repository, known.number) {
+            Ok((_verdict, digest)) => digest,
+            Err(error) if error.is_damage() => return Ok(None),
+            Err(error) => return Err(error),
+        },
+        Ordering::Less => return Ok(None),
+    };
+    Ok(if found == known.digest { None } else { back("another of that number".to_owned()) })
+}
+
+fn missing_commit(session: SessionRef) -> WentBack {
+    WentBack {
+        known: format!("the commit of session {}", session.session),
+        found: "neither it nor a collection that folded it".to_owned(),
+    }
+}

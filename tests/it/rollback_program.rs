@@ -1,0 +1,136 @@
+//! A repository that was put back to an older state, as the program sees it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "files of tests need not be durable")]
+
+use crate::cli::Desk;
+use crate::cli::check;
+use crate::cli::err;
+use crate::cli::out;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn copy_folder(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// A repository that is backed up to, and then put back to what it was before.
+fn put_back(prunes: bool) -> Desk {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    copy_folder(&desk.path("repo"), &desk.path("older"));
+    desk.put("data/a.txt", b"another");
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    if prunes {
+        check(&desk.run(&["forget", "--keep-last", "1", "--accept-policy", "--force"]), 0);
+        check(&desk.run(&["prune"]), 0);
+    }
+    fs::remove_dir_all(desk.path("repo")).unwrap();
+    copy_folder(&desk.path("older"), &desk.path("repo"));
+    desk
+}
+
+fn objects(desk: &Desk) -> usize {
+    let listed = Command::new("find").arg(desk.path("repo")).args(["-type", "f"]).output().unwrap();
+    out(&listed).lines().filter(|line| !line.contains("/tmp/")).count()
+}
+
+#[test]
+fn nothing_is_written_to_a_repository_that_went_back() {
+    for prunes in [false, true] {
+        let desk = put_back(prunes);
+        let before = objects(&desk);
+        for command in [
+            &["hold", "latest", "--reason", "x"][..],
+            &["forget", "--keep-last", "1", "--accept-policy"],
+            &["prune"],
+            &["key", "add", "--role", "reader", "--new-key-file", "reader.key"],
+        ] {
+            let output = desk.run(command);
+            check(&output, 5);
+            let said = err(&output);
+            assert!(said.contains("went back in time: this host has seen"), "{said}");
+            assert!(said.contains("--accept-rollback"), "{said}");
+        }
+        assert_eq!(objects(&desk), before, "a refused command wrote something");
+        let output = desk.run(&["snapshot", "data", "--source", "docs"]);
+        check(&output, 5);
+        assert!(err(&output).contains("went back in time: this host has seen"), "{}", err(&output));
+        assert_eq!(desk.json(&["check"], 5)["findings"][0]["code"], "repository.went_back");
+        check(&desk.run(&["audit", "verify"]), 5);
+    }
+}
+
+#[test]
+fn it_is_read_with_a_warning() {
+    let desk = put_back(false);
+    let output = desk.run(&["restore", "latest", "--target", "back"]);
+    check(&output, 0);
+    assert!(err(&output).contains("it went back in time: this host has seen"), "{}", err(&output));
+    check(&desk.run(&["snapshots"]), 5);
+}
+
+#[test]
+fn whoever_put_it_back_on_purpose_says_so_once() {
+    for prunes in [false, true] {
+        let desk = put_back(prunes);
+        let snapshot = ["snapshot", "data", "--source", "docs"];
+        let output = desk.run(&[&snapshot[..], &["--accept-rollback"]].concat());
+        check(&output, 0);
+        assert!(
+            err(&output).contains("warning: accepted: the repository went back"),
+            "{}",
+            err(&output)
+        );
+        check(&desk.run(&snapshot), 0);
+        check(&desk.run(&["check"]), 0);
+        check(&desk.run(&["audit", "verify"]), 0);
+        let list = desk.json(&["audit", "list", "--operation", "snapshot"], 0);
+        let runs = list["runs"].as_array().unwrap();
+        let accepted: Vec<_> =
+            runs.iter().filter(|run| run["accepted_rollback"].is_string()).collect();
+        assert_eq!(accepted.len(), 1, "{runs:?}");
+    }
+}
+
+#[test]
+fn a_host_without_memory_sees_nothing_and_says_so_when_asked() {
+    let desk = put_back(false);
+    let run = |arguments: &[&str]| {
+        let mut command = desk.command(arguments);
+        command.env("SBF_REPO_STATE_DIR", desk.path("none")).output().unwrap()
+    };
+    let verified = run(&["audit", "verify"]);
+    check(&verified, 0);
+    assert!(err(&verified).contains("this host has no memory"), "{}", err(&verified));
+    check(&run(&["snapshot", "data", "--source", "docs"]), 0);
+}
+
+#[test]
+fn a_snapshot_that_was_hidden_is_missed_by_its_host_and_by_who_sees_the_next() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    let outcome = |desk: &Desk| {
+        let listed = Command::new("find")
+            .arg(desk.path("repo/outcomes"))
+            .args(["-type", "f"])
+            .output()
+            .unwrap();
+        out(&listed).lines().next().unwrap().to_owned()
+    };
+    let first = outcome(&desk);
+    let hidden = fs::read(&first).unwrap();
+    fs::remove_file(&first).unwrap();
+    let output = desk.run(&["snapshot", "data", "--source", "docs"]);
+    check(&output, 5);
+    assert!(err(&output).contains("the commit of session"), "{}", err(&output));
+    fs::write(&first, hidden).unwrap();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    fs::remove_file(&first).unwrap();
+    let mut stranger = desk.command(&["snapshots"]);
+    let output = stranger.env("SBF_REPO_STATE_DIR", desk.path("none")).output().unwrap();
+    check(&output, 5);
+    assert!(err(&output).contains("saw that it was committed"), "{}", err(&output));
+}
