@@ -162,6 +162,6 @@ Environment (an option on the command line comes first):
 
 Exit codes:
   0 success   1 failure   2 wrong usage   3 finished, but something was left out
-  4 the source command failed   5 damage   7 could not be verified
+  4 the source command failed   5 damage, or a repository that went back in time   7 could not be verified
   8 own output does not read back   10 no repository   12 wrong key   13 store unreachable or access denied   14 refused   15 the key's role lacks a
   right   130, 143 interrupted: run the same command again, and it goes on";

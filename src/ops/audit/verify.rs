@@ -144,7 +144,8 @@ pub fn audit_verify(
                 memory.add_audit(client, head);
             }
         });
-        remembered.during("cannot change this host's memory")?;
+        let unremembered = remembered.err().map(|error| chain_words(&error));
+        report.unrecorded = report.unrecorded.take().or(unremembered);
     }
     Ok(report)
 }

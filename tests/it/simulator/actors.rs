@@ -4,9 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::simulator::contents::Content;
-use crate::simulator::ledger::Expected;
 use crate::simulator::ledger::Ledger;
-use crate::simulator::ledger::Note;
 use crate::simulator::process::Process;
 use crate::simulator::world::World;
 use crate::support::back_up;
@@ -245,7 +243,7 @@ impl Actor<'_> {
         let before = self.ledger.lock().unwrap().note(snapshot);
         let restored = restore_files(repository, snapshot, KeepGoing::Stop);
         let after = self.ledger.lock().unwrap().note(snapshot);
-        let is_promised = [&before, &after].map(Note::expected) == [Expected::Live; 2];
+        let is_promised = after.is_live_since(&before);
         match restored {
             Ok((_report, files)) => {
                 if let Some((source, content)) = &after.acknowledged

@@ -75,6 +75,15 @@ impl Note {
     }
 }
 
+impl Note {
+    /// Whether the snapshot had to count all the time from the moment of `before` to this one: a forget
+    /// and its undo in between end as if nothing had been.
+    pub(crate) fn is_live_since(&self, before: &Self) -> bool {
+        let no_forget = before.is_held || self.forget_began == before.forget_began;
+        [before, self].map(Self::expected) == [Expected::Live; 2] && no_forget
+    }
+}
+
 impl Ledger {
     fn tick(&mut self) -> u64 {
         self.moment += 1;
