@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Whole objects are also good beginnings for the decoders of their parts.
-WHOLE = {"slot-open": "slot", "envelope-open": "envelope", "clear-open": "clear", "pack-open": "pack-header"}
+WHOLE = {"slot-open": "slot", "renewal-open": "identity", "envelope-open": "envelope", "clear-open": "clear", "pack-open": "pack-header"}
 
 
 def main(word, folder):

@@ -20,7 +20,7 @@ from sbfreader.example import (
     LIMITS, MAINTENANCE, MANIFEST_KEY, NO_FEATURES, OTHER_CLIENT, PASSPHRASE, PASSPHRASE_SLOT, PROFILE, PUBLIC_SLOT, REPOSITORY,
     SECRET, SESSION, SLOT, TREE_KEY, TREE_SEED, COST, Example, PackMaker, chunk_extent, clear, directory, entry, file, fixed,
     hole_extent, hpke_seal, inline_listing, key_file_slot, key_file_text, leaf, list_content, manifest, node_listing,
-    passphrase_slot, public_key_slot, reader_keys, record_statement, sealed, slot_header, wrap_slot, audit_members)
+    passphrase_slot, public_key_slot, reader_keys, record_statement, renewal_of, sealed, slot_header, wrap_slot, audit_members)
 from sbfreader.repository import Repository
 from sbfreader.restore import Restore
 from sbfreader.check import Check
@@ -113,7 +113,7 @@ def encoding(add):
     until = records.IDENTITY.encode(certificate())
     add("encoding/option_two", "identity", until[:-1] + b"\x02", "an option of 2", "RECORD-1")
     add("encoding/bool_two", "tree-node", sparse_flag(2), "the flag `sparse` of 2", "RECORD-1")
-    add("encoding/variant_unknown", "identity", b"\x02", "an identity of variant 2", "RECORD-1")
+    add("encoding/variant_unknown", "identity", b"\x04", "an identity of variant 4", "RECORD-1")
     revocation = records.IDENTITY.encode(records.IDENTITY.Revocation(records.REVOCATION(CLIENT, 1, "x")))
     add("encoding/text_not_utf8", "identity", revocation[:-1] + b"\xff", "a reason that is no text", "RECORD-1")
     first, second = sorted([segment_name(SESSION), segment_name(LATER_SESSION)])
@@ -344,7 +344,36 @@ def keyslots(add):
     add("keyslot/certificate_maintenance", "identity", records.IDENTITY.encode(maintenance), "of the maintenance key, for a day")
     revocation = records.REVOCATION(crypto.key_id(CLIENT_PUBLIC), CREATED, "lost")
     add("keyslot/revocation", "identity", records.IDENTITY.encode(records.IDENTITY.Revocation(revocation)), "of a client's key")
+    holder = records.HOLDER(CLIENT, records.ROLE.Reader, crypto.xwing_public(keyslot.renewal_seed(CLIENT_KEY)), 1, [])
+    add("keyslot/holder", "identity", records.IDENTITY.encode(records.IDENTITY.Holder(holder)), "the pair of a reader's client")
+    pruner_keys = sorted(crypto.key_id(crypto.public_key_of(seed)) for seed in (CLIENT_KEY, MAINTENANCE))
+    pruner = records.IDENTITY.Holder(holder._replace(role=records.ROLE.Pruner, signing=pruner_keys))
+    add("keyslot/holder_pruner", "identity", records.IDENTITY.encode(pruner), "of a pruner's client, with the keys that sign for it")
+    unsorted = records.IDENTITY.Holder(holder._replace(signing=pruner_keys[::-1]))
+    add("keyslot/holder_keys_unsorted", "identity", records.IDENTITY.encode(unsorted), "the keys in descending order", "RECORD-2")
+    renewed = reader_keys().generations[0]._replace(generation=2)
+    renewal = records.IDENTITY.encode(records.IDENTITY.Renewal(renewal_of(renewed)))
+    add("keyslot/renewal", "identity", renewal, "generation 2 for that client")
+    opened_keys = records.GENERATION.encode(renewed)
+    add("keyslot/renewal_opened", "renewal-open", renewal, "the same, opened with the key of the client", released=opened_keys,
+        repository=REPOSITORY, secret=CLIENT_KEY)
+    add("keyslot/renewal_of_other_client", "renewal-open", renewal, "opened with the key of another client", expect=AUTH,
+        repository=REPOSITORY, secret=fixed("other client key"))
+    short = wire_with_length(records.IDENTITY, records.IDENTITY.Holder(holder), holder.public_key)
+    add("keyslot/holder_key_too_short", "identity", short, "a public key of 1215 bytes", "RECORD-3")
+    short = wire_with_length(records.IDENTITY, records.IDENTITY.Renewal(renewal_of(renewed)), renewal_of(renewed).encapsulated)
+    add("keyslot/renewal_encapsulated_too_short", "identity", short, "an encapsulated key of 1119 bytes", "RECORD-3")
     add("keyslot/key_file_text", "key-file", key_file_text(), "a comment and the four lines")
+    authority = f"authority {crypto.public_key_of(AUTHORITY).hex()}\n".encode()
+    add("keyslot/key_file_authority", "key-file", key_file_text() + authority, "with the authority that the slot must name")
+
+
+def wire_with_length(kind, value, long):
+    """The record with the last byte of a list of bytes left out."""
+    encoded = kind.encode(value)
+    marked = encode_varint(len(long)) + long
+    assert encoded.count(marked) == 1
+    return encoded.replace(marked, encode_varint(len(long) - 1) + long[:-1])
 
 
 def auditor_keys(generations):

@@ -53,6 +53,9 @@ pub(crate) struct GlobalArguments {
     /// Take the passphrase from the output of this shell command
     #[arg(long, global = true, value_name = "COMMAND", group = "secret")]
     pub(crate) password_command: Option<String>,
+    /// Take the authority key from this file, if the slot does without it; `init` creates the file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) authority_file: Option<PathBuf>,
     /// Print one JSON object, also on failure
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -150,6 +153,8 @@ Environment (an option on the command line comes first):
           the key file
   SBF_REPO_PASSWORD, SBF_REPO_PASSWORD_FILE, SBF_REPO_PASSWORD_COMMAND
           the passphrase, a file that holds it, or a shell command that prints it
+  SBF_REPO_AUTHORITY_FILE
+          the file that holds the authority key
   SBF_REPO_TO_KEY_FILE, SBF_REPO_TO_PASSWORD, SBF_REPO_TO_PASSWORD_FILE,
   SBF_REPO_TO_PASSWORD_COMMAND
           the same of the repository that `copy` copies to

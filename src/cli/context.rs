@@ -24,6 +24,7 @@ use crate::ops::location::OpenOptions;
 use crate::ops::mirror;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
+use crate::repo::environment::Environment as _;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
@@ -66,10 +67,29 @@ impl Context {
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let options = self.open_options()?;
         let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
-        let repository = location::open(&options, &credential)?;
+        let repository = self.with_authority(location::open(&options, &credential)?)?;
         self.tell_lag(&repository);
         self.opened.get_or_init(|| repository.clone());
         self.audit.opened(&self.global, &self.output, repository)
+    }
+
+    /// The repository with the authority's key, if a file holds it.
+    fn with_authority(&self, repository: Repository) -> Result<Repository, Failure> {
+        match self.authority_file() {
+            Some(path) => Ok(repository.with_authority(&secrets::read_authority_file(&path)?)?),
+            None => Ok(repository),
+        }
+    }
+
+    /// The file that holds the authority's key, or is to.
+    pub(crate) fn authority_file(&self) -> Option<PathBuf> {
+        let named = self.global.authority_file.clone();
+        named.or_else(|| environment::path("SBF_REPO_AUTHORITY_FILE"))
+    }
+
+    /// The time, in seconds since 1970.
+    pub(crate) fn now() -> i64 {
+        SystemEnvironment::new().now().0
     }
 
     /// Opens the repository to read from it, and from copies what it does not give.

@@ -1,7 +1,9 @@
 //! The one place that turns errors into words, hints and exit codes.
 
 use crate::MirrorError;
+use crate::Right;
 use crate::StoreErrorKind;
+use crate::format::keyslot::Role;
 use crate::ops::error::OpError;
 use crate::ops::unreadable::remedy_of;
 use crate::repo::error::RepoError;
@@ -255,17 +257,14 @@ fn judge_repo(error: &RepoError) -> Judgement {
             "repository.not_empty",
             hint("choose an empty directory, or leave out `init` to use the repository there"),
         ),
-        RepoError::WrongKey { .. } => (
-            Exit::WrongKey,
-            "key.wrong",
-            hint("`--key-file`, `--password-file` and the SBF_REPO_ variables choose the key"),
-        ),
+        RepoError::WrongKey { .. } => (Exit::WrongKey, "key.wrong", hint(KEY_HINT)),
         RepoError::KeyFile => (Exit::WrongKey, "key.file", None),
-        RepoError::Generation { .. } => {
-            let text = "open the repository with a newer key; `sbf-repo key list` shows the slots";
-            (Exit::WrongKey, "key.generation", hint(text))
+        RepoError::NotAHolder { .. } => (Exit::Refused, "key.left_out", hint(LEFT_OUT_HINT)),
+        RepoError::AuthorityFile => (Exit::WrongKey, "key.authority", None),
+        RepoError::Generation { .. } => (Exit::WrongKey, "key.generation", hint(GENERATION_HINT)),
+        RepoError::RoleLacks { role, right } => {
+            (Exit::RoleLacks, "role.lacks", hint(role_hint(*role, *right)))
         }
-        RepoError::RoleLacks { .. } => (Exit::RoleLacks, "role.lacks", hint(ROLE_HINT)),
         RepoError::Feature { .. } => {
             (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
         }
@@ -276,10 +275,13 @@ fn judge_repo(error: &RepoError) -> Judgement {
             (exit, code, if exit == Exit::Damage { Some(damage_hint(error)) } else { hint })
         }
         RepoError::OpenSlot { .. } => damage("slot.damaged"),
+        RepoError::OtherAuthority { .. } => (Exit::Damage, "slot.authority", hint(AUTHORITY_HINT)),
         RepoError::Decode { .. } => damage("object.malformed"),
         RepoError::Open { .. } => damage("object.unauthentic"),
         RepoError::Decompress { .. } => damage("object.compression"),
         RepoError::Signature { .. } => damage("object.signature"),
+        RepoError::Lapsed { .. } => damage("object.lapsed"),
+        RepoError::MaySignNoMore { .. } => (Exit::RoleLacks, "key.lapsed", hint(LAPSED_HINT)),
         RepoError::WrongHash { .. } => damage("object.hash"),
         RepoError::UnknownChunk { .. } => damage("chunk.missing"),
         RepoError::OpenBlock { .. } => damage("block.unauthentic"),
@@ -309,6 +311,11 @@ fn judge_repo(error: &RepoError) -> Judgement {
         ),
         RepoError::Interrupted => judge(&OpError::Interrupted),
     }
+}
+
+/// What helps whose role lacks a right: the authority's key may be in a file of its own.
+fn role_hint(role: Role, right: Right) -> &'static str {
+    if right.roles().contains(&role) { AUTHORITY_FILE_HINT } else { ROLE_HINT }
 }
 
 /// What a mirror is not to be used for.
@@ -367,6 +374,17 @@ fn judge_store(kind: StoreErrorKind) -> Judgement {
 }
 
 const ROLE_HINT: &str = "`sbf-repo key list` shows the roles; use a key whose role has the right";
+const AUTHORITY_HINT: &str = "somebody who knows your public key replaced the repository or \
+     the slot: compare its authority with whoever gave you the slot, and store nothing here";
+const LAPSED_HINT: &str = "whoever administers the repository makes another key \
+     (`sbf-repo key add`); if the time is wrong, set this machine's clock";
+const AUTHORITY_FILE_HINT: &str = "the slot in use does without the authority key: name the file \
+     that holds it with `--authority-file`";
+const LEFT_OUT_HINT: &str = "rotate with another admin's key: this one could not read what is \
+     stored afterwards";
+const KEY_HINT: &str = "`--key-file`, `--password-file` and the SBF_REPO_ variables choose the key";
+const GENERATION_HINT: &str = "the key in use was left out of a `key rotate`, or that was cut off: an \
+     admin sees in `sbf-repo key list` who was, and runs it again";
 const AGAIN_HINT: &str = "run the same command again";
 const PLACE_HINT: &str = "mirror into an empty place, or into the mirror of this repository";
 const MIRROR_HINT: &str = "write to the repository that it mirrors; if that is lost, \
@@ -388,7 +406,6 @@ const DAMAGE_HINT: &str = "run `sbf-repo check --read-data` to see everything th
 mod tests {
     use super::*;
     use crate::crypto::CryptoError;
-    use crate::format::keyslot::Role;
     use crate::id::PackId;
     use crate::repo::error::BlockError;
     use crate::store::Operation;
@@ -440,7 +457,7 @@ mod tests {
 
     #[test]
     fn rights_hardware_and_refusals_have_their_codes() {
-        let lacks = RepoError::RoleLacks { role: Role::Writer, what: "reading packs" };
+        let lacks = RepoError::RoleLacks { role: Role::Writer, right: Right::ReadContents };
         assert_eq!(Failure::from(lacks).exit.code(), 15);
         assert_eq!(Failure::from(RepoError::VerifyFailed { block: 1 }).exit.code(), 8);
         let refused = OpError::Refused { why: "no".to_owned() };

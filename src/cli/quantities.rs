@@ -55,6 +55,46 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// An end: a moment, or so long from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// In seconds since 1970.
+    Moment(i64),
+    /// In seconds from now.
+    Later(i64),
+}
+
+impl Until {
+    /// The same in seconds since 1970.
+    pub(crate) const fn after(self, now: i64) -> i64 {
+        match self {
+            Self::Moment(seconds) => seconds,
+            Self::Later(seconds) => now.saturating_add(seconds),
+        }
+    }
+}
+
+/// An end: `2027-01-31`, `2027-01-31T12:00:00Z`, or so long from now, as `90d`.
+pub(crate) fn until(text: &str) -> Result<Until, String> {
+    if let Ok(seconds) = moment(text) {
+        return Ok(Until::Moment(seconds));
+    }
+    let later = duration(text).ok().and_then(|later| i64::try_from(later.as_secs()).ok());
+    later.map(Until::Later).ok_or_else(|| {
+        format!("`{text}` is not a time such as `2027-01-31`, `2027-01-31T12:00:00Z` or `90d`")
+    })
+}
+
+/// A time in seconds since 1970: `2027-01-31`, which is its beginning in UTC, or in RFC 3339.
+pub(crate) fn moment(text: &str) -> Result<i64, String> {
+    let day = text.parse::<jiff::civil::Date>().ok().filter(|_date| text.len() == DAY_LETTERS);
+    let day = day.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    let time = day.map(|day| day.timestamp()).or_else(|| text.parse().ok());
+    time.map(jiff::Timestamp::as_second).ok_or_else(|| {
+        format!("`{text}` is not a time such as `2027-01-31` or `2027-01-31T12:00:00Z`")
+    })
+}
+
 /// A number with at most `digits` digits behind the point, times ten for each of them.
 fn decimal(text: &str, digits: usize) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -64,6 +104,9 @@ fn decimal(text: &str, digits: usize) -> Option<u64> {
     }
     format!("{whole}{part:0<digits$}").parse().ok()
 }
+
+/// Letters of a day like 2026-10-14.
+const DAY_LETTERS: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +138,17 @@ mod tests {
         assert_eq!(hundredths("0.25"), Ok(25));
         assert!(hundredths("101").is_err());
         assert!(hundredths("").is_err());
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(moment("1970-01-02"), Ok(86_400));
+        assert_eq!(moment("1970-01-01T00:01:00Z"), Ok(60));
+        assert_eq!(until("1970-01-02").map(|until| until.after(5)), Ok(86_400));
+        assert_eq!(until("2h").map(|until| until.after(5)), Ok(7_205));
+        for wrong in ["", "5", "1970-13-01", "1970-01-01T00:01:00", "tomorrow", "-1d"] {
+            assert!(until(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,8 +7,10 @@ use crate::cli::failure::Failure;
 use crate::cli::prompt;
 use crate::ops::error::OpError;
 use crate::repo::error::RepoError;
+use crate::repo::key_file::AuthorityFile;
+use crate::repo::key_file::KeyFile;
+use crate::repo::key_file::PublicKey;
 use crate::repo::slots::Credential;
-use crate::repo::slots::KeyFile;
 use crate::repo::slots::Passphrase;
 use crate::units::to_u64;
 use std::fs::File;
@@ -115,6 +117,31 @@ pub(crate) fn new_passphrase(source: &SecretSource) -> Result<Passphrase, Failur
 /// Keeps a new key file: nobody else may read it, and nothing is overwritten. Durable when it
 /// returns.
 pub(crate) fn keep_key_file(path: &Path, file: &KeyFile) -> Result<(), OpError> {
+    keep(path, &file.to_text())
+}
+
+/// Keeps the authority key, as [`keep_key_file`].
+pub(crate) fn keep_authority_file(path: &Path, file: &AuthorityFile) -> Result<(), OpError> {
+    keep(path, &file.to_text())
+}
+
+/// Reads the authority key from its file.
+pub(crate) fn read_authority_file(path: &Path) -> Result<AuthorityFile, Failure> {
+    let bytes = zeroize::Zeroizing::new(read_secret(path)?);
+    let text = std::str::from_utf8(&bytes).map_err(|_source| RepoError::AuthorityFile)?;
+    Ok(AuthorityFile::parse(text).map_err(|_source| RepoError::AuthorityFile)?)
+}
+
+/// Reads somebody's public key from a file.
+pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
+    let bytes = read_secret(path)?;
+    let parsed = std::str::from_utf8(&bytes).ok().and_then(|text| PublicKey::parse(text).ok());
+    parsed.ok_or_else(|| {
+        Failure::usage(format!("{} is no public key as `key pair` prints it", path.display()))
+    })
+}
+
+fn keep(path: &Path, text: &str) -> Result<(), OpError> {
     let local =
         |call| move |source: io::Error| OpError::Local { call, path: path.to_owned(), source };
     let mut created = OpenOptions::new()
@@ -123,7 +150,7 @@ pub(crate) fn keep_key_file(path: &Path, file: &KeyFile) -> Result<(), OpError> 
         .mode(0o600)
         .open(path)
         .map_err(local("create"))?;
-    created.write_all(file.to_text().as_bytes()).map_err(local("write"))?;
+    created.write_all(text.as_bytes()).map_err(local("write"))?;
     created.sync_all().map_err(local("make durable"))?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -135,7 +162,7 @@ pub(crate) fn keep_key_file(path: &Path, file: &KeyFile) -> Result<(), OpError> 
 /// Refuses a place for a new key file where something is.
 pub(crate) fn check_key_file_absent(path: &Path) -> Result<(), Failure> {
     if std::fs::symlink_metadata(path).is_ok() {
-        let why = format!("the key file {} exists and is not overwritten", path.display());
+        let why = format!("{} exists and is not overwritten", path.display());
         return Err(Failure::usage(why)
             .with_hint("name a file that does not exist yet: the command creates it"));
     }

@@ -41,6 +41,17 @@ pub(crate) fn seal_secret(
     secret: &Secret,
     random: FillRandom<'_>,
 ) -> Result<SealedSecret, CryptoError> {
+    seal_secret_in(public, info, |_encapsulated| associated_data.to_vec(), secret, random)
+}
+
+/// [`seal_secret`], where the associated data hold the encapsulated key.
+pub(crate) fn seal_secret_in(
+    public: &[u8],
+    info: &str,
+    associated_data: impl FnOnce(&[u8]) -> Vec<u8>,
+    secret: &Secret,
+    random: FillRandom<'_>,
+) -> Result<SealedSecret, CryptoError> {
     let recipient = <XWing as hpke::Kem>::PublicKey::from_bytes(public)
         .map_err(|_source| CryptoError::Malformed)?;
     let (encapsulated, mut context) =
@@ -51,10 +62,12 @@ pub(crate) fn seal_secret(
             &mut Random(random),
         )
         .map_err(|_source| CryptoError::Malformed)?;
-    let sealed =
-        context.seal(secret.expose(), associated_data).map_err(|_source| CryptoError::Malformed)?;
+    let encapsulated = encapsulated.to_bytes().to_vec();
+    let sealed = context
+        .seal(secret.expose(), &associated_data(&encapsulated))
+        .map_err(|_source| CryptoError::Malformed)?;
     let sealed = sealed.try_into().map_err(|_bytes| CryptoError::Malformed)?;
-    Ok(SealedSecret { encapsulated: encapsulated.to_bytes().to_vec(), sealed })
+    Ok(SealedSecret { encapsulated, sealed })
 }
 
 /// Opens what [`seal_secret`] made with the seed of the public key.

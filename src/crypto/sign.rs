@@ -82,7 +82,7 @@ pub(crate) fn signed_note(signer: &Signer, name: &str, text: &str) -> String {
 const NOTE_HASH_BYTES: usize = 4;
 
 /// The name of a public key: the first 16 bytes of its SHA-256, which auditors can compute.
-pub(crate) fn key_id(public: &[u8; 32]) -> KeyId {
+pub(crate) fn key_id(public: &[u8]) -> KeyId {
     let mut id = [0; 16];
     id.copy_from_slice(&sha256(public).as_bytes()[..16]);
     KeyId::new(id)

@@ -7,6 +7,7 @@ use crate::format::codec::Encode;
 use crate::format::codec::decode;
 use crate::format::codec::encode;
 use crate::format::envelope::Fields;
+use crate::format::pack::XWING_ENCAPSULATED_LEN;
 use crate::id::ClientId;
 use crate::id::RepoId;
 use crate::id::SlotId;
@@ -21,6 +22,8 @@ pub struct SlotHeader {
     pub repository: RepoId,
     /// The slot, as in its key.
     pub slot: SlotId,
+    /// The client that uses it.
+    pub client: ClientId,
     /// What the slot's keys allow.
     pub role: Role,
     /// Words of the person who made it, in clear; at most [`LABEL_BYTES_MAX`] bytes.
@@ -206,6 +209,11 @@ impl SlotHeader {
         }
         match self.unlock {
             Unlock::Passphrase(cost) if !cost.is_allowed() => Err(Rule::SlotParameters),
+            Unlock::PublicKey { ref encapsulated }
+                if encapsulated.len() != XWING_ENCAPSULATED_LEN =>
+            {
+                Err(Rule::RecordRange)
+            }
             Unlock::Passphrase(_) | Unlock::KeyFile | Unlock::PublicKey { .. } => Ok(()),
         }
     }
@@ -218,6 +226,18 @@ impl PassphraseCost {
         (PASSPHRASE_MEMORY_KIB_MIN..=PASSPHRASE_MEMORY_KIB_MAX).contains(&self.memory_kib)
             && (PASSPHRASE_PASSES_MIN..=64).contains(&self.passes)
             && (1..=16).contains(&self.lanes)
+    }
+}
+
+impl GenerationKeys {
+    /// The plaintext that a renewal wraps.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Decodes what a renewal wrapped.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        decode::<Self, SLOT_BYTES_MAX>("generation keys", bytes)
     }
 }
 

@@ -97,6 +97,18 @@ pub struct FileEntry {
     pub sparse: bool,
 }
 
+impl FileEntry {
+    /// The record, for what a host keeps of its own.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Decodes what [`FileEntry::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        decode::<Self, TREE_NODE_BYTES_MAX>("file entry", bytes)
+    }
+}
+
 /// A directory's listing.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct DirectoryEntry {

@@ -10,11 +10,15 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::location;
 use crate::ops::location::OpenOptions;
+use crate::repo::error::RepoError;
 use crate::repo::first::InitOptions;
 use crate::repo::first::InitPlan;
+use crate::repo::key_file::AuthorityFile;
+use crate::repo::key_file::KeyFile;
+use crate::repo::keyring::KeyRing;
 use crate::repo::mode::mode_of;
+use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
-use crate::repo::slots::KeyFile;
 use crate::repo::slots::NewSecret;
 use crate::repo::slots::Passphrase;
 
@@ -52,6 +56,45 @@ pub fn init(
     secret: &FirstSecret,
     keep: &mut dyn FnMut(&KeyFile) -> Result<(), OpError>,
 ) -> Result<InitReport, OpError> {
+    make(options, init, secret, keep, &mut |located, plan, secret| located.init(plan, secret))
+}
+
+/// Makes a repository whose authority key is in no slot: it is given to `keep_authority` before the
+/// repository exists.
+pub fn init_apart(
+    options: &OpenOptions,
+    init: InitOptions,
+    secret: &FirstSecret,
+    keep: &mut dyn FnMut(&KeyFile) -> Result<(), OpError>,
+    keep_authority: &mut dyn FnMut(&AuthorityFile) -> Result<(), OpError>,
+) -> Result<InitReport, OpError> {
+    let mut not_kept = None;
+    let made = make(options, init, secret, keep, &mut |located, plan, secret| {
+        let authority = AuthorityFile::generate(plan.repository, located.environment());
+        match keep_authority(&authority) {
+            Ok(()) => located.init_apart(plan, secret, &authority),
+            Err(error) => {
+                not_kept = Some(error);
+                Err(RepoError::AuthorityFile)
+            }
+        }
+    });
+    match not_kept {
+        Some(error) => Err(error),
+        None => made,
+    }
+}
+
+type Making<'a> =
+    &'a mut dyn FnMut(&Located, &InitPlan, NewSecret<'_>) -> Result<KeyRing, RepoError>;
+
+fn make(
+    options: &OpenOptions,
+    init: InitOptions,
+    secret: &FirstSecret,
+    keep: &mut dyn FnMut(&KeyFile) -> Result<(), OpError>,
+    store: Making<'_>,
+) -> Result<InitReport, OpError> {
     check_label(&init.label)?;
     let environment = options.environment.as_ref();
     let located = location::locate_new(options)?;
@@ -64,12 +107,12 @@ pub fn init(
             if passphrase.is_empty() {
                 return Err(OpError::Usage { why: "the passphrase is empty".to_owned() });
             }
-            located.init(&plan, NewSecret::Passphrase(passphrase, *cost))
+            store(&located, &plan, NewSecret::Passphrase(passphrase, *cost))
         }
         FirstSecret::KeyFile => {
             let file = KeyFile::generate(plan.repository, plan.slot, environment);
             keep(&file)?;
-            located.init(&plan, NewSecret::KeyFile(&file))
+            store(&located, &plan, NewSecret::KeyFile(&file))
         }
     };
     let keys = made.during("cannot create the repository")?;

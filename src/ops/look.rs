@@ -165,7 +165,8 @@ fn row(
         Err(error) => return Err(error).during("cannot read a manifest"),
     };
     let time = manifest.as_ref().map_or((live.received, 0), |manifest| data_time(live, manifest));
-    let LiveSnapshot { client, snapshot, manifest: _, source, received } = live.clone();
+    let LiveSnapshot { client, snapshot, manifest: _, source, received, is_in_base: _ } =
+        live.clone();
     Ok(SnapshotRow { snapshot, client, source, received, manifest, marks: Vec::new(), time })
 }
 

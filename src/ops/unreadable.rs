@@ -77,9 +77,16 @@ pub(crate) fn remedy_of(error: &RepoError) -> Option<String> {
     if let RepoError::PlanUnreadable { .. } = error {
         return Some(PLAN_REMEDY.to_owned());
     }
+    if let RepoError::Generation { .. } = error {
+        return Some(GENERATION_REMEDY.to_owned());
+    }
     let key = ObjectKey::new(error.object()?).ok()?;
     let give_up = format!("`sbf-repo prune --give-up {key}`");
     match Kind::of(&key, error) {
+        Kind::Outcome if matches!(error, RepoError::Lapsed { .. }) => Some(format!(
+            "find out who stored it; {give_up} goes on without the snapshot that it commits, and keeps \
+             what others need of it"
+        )),
         Kind::Outcome => Some(format!(
             "put it back from a copy of the repository, or read it with a newer version of sbf-repo; \
              without either, {give_up} goes on without the snapshot that it may commit"
@@ -138,6 +145,8 @@ impl Kind {
     }
 }
 
+const GENERATION_REMEDY: &str =
+    "nothing is damaged: the key in use was left out of a `key rotate`; use another one";
 const PLAN_REMEDY: &str =
     "run `sbf-repo prune`, which ends that collection and deletes no packs in it";
 

@@ -16,6 +16,7 @@ use crate::repo::history::load_outcome;
 use crate::repo::history::open_outcome;
 use crate::repo::register::Won;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 use crate::repo::session::counts_still;
 
 /// How a session ended.
@@ -49,7 +50,7 @@ pub(crate) fn check_ends(repository: &Repository, client: ClientId) -> Result<()
     if is_own || keys.keys.maintenance.is_some() {
         return Ok(());
     }
-    Err(keys.lacks("ending the sessions of others"))
+    Err(keys.lacks(Right::EndSessionsOfOthers))
 }
 
 /// Gives a session up, unless it ended before; returns how it ended, and whether that is our doing.

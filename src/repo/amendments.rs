@@ -20,6 +20,8 @@ use std::collections::BTreeSet;
 pub(crate) struct Amended {
     /// The mirrors that were promoted, each by the BLAKE3 of its first note, and its history.
     pub(crate) promoted: Vec<(Digest, HistoryId)>,
+    /// When the last of them was, in seconds since 1970.
+    pub(crate) promoted_at: Option<i64>,
     /// The numbers of a mirror's notes.
     pub(crate) notes: BTreeSet<u32>,
 }
@@ -41,6 +43,9 @@ pub(crate) fn apply(store: &dyn Store, config: &mut Config) -> Result<Amended, R
             return Err(decode(FormatError::new("amendment", Rule::RecordRange, 0)));
         }
         for change in amendment.changes {
+            if matches!(change, Change::Promote { .. }) {
+                amended.promoted_at = Some(amendment.created);
+            }
             apply_change(config, &mut amended, change);
         }
     }

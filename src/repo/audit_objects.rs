@@ -66,12 +66,15 @@ pub(crate) fn open_any(repository: &Repository, key: &ObjectKey) -> Result<(), R
             check_record(repository, kind, key, &body).map_err(decode)
         }
         [layout::FORGET, _] => {
-            let body = by_maintenance(repository, opened(repository, ObjectKind::Forget, key)?)?;
+            let object = opened(repository, ObjectKind::Forget, key)?;
+            repository.check_signed_in_time(object.signer(), key)?;
+            let body = by_maintenance(repository, object)?;
             check_record(repository, Forget::KIND, key, &body).map_err(decode)
         }
         [layout::INVENTORY, _] => {
             let bytes = read(repository, ObjectKind::Inventory, key)?;
             let opened = objects::open_clear(ObjectKind::Inventory, key.as_str(), &bytes)?;
+            repository.check_signed_in_time(opened.signer(), key)?;
             let body = by_maintenance(repository, opened)?;
             Inventory::decode(&body).map(|_valid| ()).map_err(decode)
         }
@@ -120,7 +123,9 @@ fn open_gc(repository: &Repository, key: &ObjectKey) -> Result<(), RepoError> {
             return decoded.map_err(decode);
         }
     };
-    let body = by_maintenance(repository, opened(repository, ObjectKind::GcRegister, key)?)?;
+    let object = opened(repository, ObjectKind::GcRegister, key)?;
+    repository.check_signed_in_time(object.signer(), key)?;
+    let body = by_maintenance(repository, object)?;
     let register = gc::Register::decode(&body).map_err(decode)?;
     register.check_place(number, step).map_err(decode)
 }
@@ -132,6 +137,10 @@ fn by_client(
     client: ClientId,
 ) -> Result<Vec<u8>, RepoError> {
     let object = opened(repository, kind, key)?;
+    // What a register or a base names by its hash counts with it.
+    if matches!(kind, ObjectKind::Audit | ObjectKind::Record) {
+        repository.check_signed_in_time(object.signer(), key)?;
+    }
     repository.identities.by_client(repository.id(), client, object)
 }
 

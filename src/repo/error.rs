@@ -5,12 +5,16 @@ use crate::crypto::CryptoError;
 use crate::format::FormatError;
 use crate::format::keyslot::Role;
 use crate::id::ChunkId;
+use crate::id::ClientId;
 use crate::id::KeyId;
 use crate::id::PackId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
 use crate::repo::memory::WentBack;
 use crate::repo::mirror::error::MirrorError;
+use crate::repo::rights::Right;
+use crate::repo::rights::roles_words;
+use crate::repo::signed_at::Lapse;
 use crate::store::StoreError;
 
 /// A repository operation cannot go on.
@@ -60,13 +64,28 @@ pub enum RepoError {
         /// Why.
         source: CryptoError,
     },
+    /// The authority does not know the client in use, or revoked it: no later keys are for it.
+    #[error("client {client}, whose slot is in use, gets no keys of later generations")]
+    NotAHolder {
+        /// Who.
+        client: ClientId,
+    },
+    /// A file does not hold the authority's key of this repository.
+    #[error("the file does not hold the authority key of this repository")]
+    AuthorityFile,
+    /// A slot was made by somebody else than the key file expects.
+    #[error("key slot {slot} names another authority than the key file")]
+    OtherAuthority {
+        /// Which.
+        slot: SlotId,
+    },
     /// The key's role lacks a right.
-    #[error("the role {} lacks the key for {what}", .role.word())]
+    #[error("the role {} lacks the key for {right}: {}", .role.word(), roles_words(*.right))]
     RoleLacks {
         /// The role of the slot in use.
         role: Role,
         /// What was to be done.
-        what: &'static str,
+        right: Right,
     },
     /// The repository needs a feature that this program does not know.
     #[error("this repository needs the feature `{feature}` to {right}")]
@@ -128,6 +147,24 @@ pub enum RepoError {
         signer: KeyId,
         /// Why.
         source: CryptoError,
+    },
+    /// A signature came when its key no longer counted.
+    #[error("the signature of `{key}` does not count: its key {signer} {lapse}")]
+    Lapsed {
+        /// The object.
+        key: String,
+        /// Whose key.
+        signer: KeyId,
+        /// What ended it.
+        lapse: Lapse,
+    },
+    /// The client in use must not write: what it signs does not count.
+    #[error("what this host signs does not count: its key {signer} {lapse}")]
+    MaySignNoMore {
+        /// Whose key.
+        signer: KeyId,
+        /// What ended it.
+        lapse: Lapse,
     },
     /// A generation of keys that no slot in use has.
     #[error("`{key}` is sealed under generation {generation}, which this key does not have")]
@@ -286,6 +323,7 @@ impl RepoError {
         | Self::Open { key, .. }
         | Self::Decompress { key, .. }
         | Self::Signature { key, .. }
+        | Self::Lapsed { key, .. }
         | Self::Generation { key, .. }
         | Self::WrongHash { key }
         | Self::IndexDiffers { key }
@@ -317,10 +355,12 @@ impl RepoError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::OpenSlot { .. }
+            | Self::OtherAuthority { .. }
             | Self::Decode { .. }
             | Self::Open { .. }
             | Self::Decompress { .. }
             | Self::Signature { .. }
+            | Self::Lapsed { .. }
             | Self::Generation { .. }
             | Self::WrongHash { .. }
             | Self::IndexDiffers { .. }
@@ -344,6 +384,9 @@ impl RepoError {
             | Self::StoreInconsistent { .. }
             | Self::WrongKey { .. }
             | Self::KeyFile
+            | Self::AuthorityFile
+            | Self::NotAHolder { .. }
+            | Self::MaySignNoMore { .. }
             | Self::RoleLacks { .. }
             | Self::Feature { .. }
             | Self::VerifyFailed { .. }

@@ -13,17 +13,30 @@ use crate::format::config::FORMAT_VERSION;
 use crate::format::config::Features;
 use crate::format::config::Limits;
 use crate::format::config::StoreMode;
+use crate::format::envelope::ObjectKind;
 use crate::format::identity::Certificate;
 use crate::format::identity::Identity;
 use crate::format::identity::Subject;
 use crate::format::keyslot::GenerationKeys;
 use crate::format::keyslot::Role;
 use crate::format::keyslot::SlotKeys;
+use crate::format::layout;
 use crate::id::RepoId;
 use crate::id::SlotId;
+use crate::repo::create::create;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
+use crate::repo::key_file::AuthorityFile;
+use crate::repo::keyring::KeyRing;
+use crate::repo::objects;
+use crate::repo::renewal::holder_of;
+use crate::repo::repository::Located;
+use crate::repo::signed_at::CLOCK_LEEWAY_SECONDS;
+use crate::repo::slots;
+use crate::repo::slots::NewSecret;
+use crate::repo::slots::NewSlot;
+use crate::units::to_u64;
 
 /// What a new repository is made with.
 #[derive(Debug, Clone)]
@@ -79,24 +92,80 @@ impl InitPlan {
     }
 }
 
+impl Located {
+    /// Makes a repository with one admin slot; nothing is visible as a repository until the last
+    /// step, so that a crash leaves a place where it can be tried again. Returns the slot's keys.
+    pub(crate) fn init(
+        &self,
+        plan: &InitPlan,
+        secret: NewSecret<'_>,
+    ) -> Result<KeyRing, RepoError> {
+        let keys = first_keys(self.environment())?;
+        self.init_with(plan, secret, &keys, &keys)
+    }
+
+    /// Makes a repository whose first slot does not hold `authority`.
+    pub(crate) fn init_apart(
+        &self,
+        plan: &InitPlan,
+        secret: NewSecret<'_>,
+        authority: &AuthorityFile,
+    ) -> Result<KeyRing, RepoError> {
+        let mut keys = first_keys(self.environment())?;
+        keys.authority = Some(*authority.seed.expose());
+        keys.authority_public = Signer::new(&authority.seed).public();
+        let mut wrapped = keys.clone();
+        wrapped.authority = None;
+        self.init_with(plan, secret, &keys, &wrapped)
+    }
+
+    fn init_with(
+        &self,
+        plan: &InitPlan,
+        secret: NewSecret<'_>,
+        keys: &SlotKeys,
+        wrapped: &SlotKeys,
+    ) -> Result<KeyRing, RepoError> {
+        let store = self.store().as_ref();
+        let environment = self.environment();
+        self.check_absent()?;
+        let authority = Signer::new(&Secret::new(keys.authority.unwrap_or_default()));
+        let new = NewSlot {
+            repository: plan.repository,
+            slot: plan.slot,
+            role: Role::Admin,
+            label: plan.options.label.clone(),
+        };
+        let slot = slots::make_slot(new, secret, wrapped, environment)?;
+        create(store, &layout::slot_key(plan.slot), &slot)?;
+        let created = environment.now().0;
+        // Numbers taken by an attempt that did not get to its config belong to no repository.
+        let mut number = to_u64(store.list(layout::IDENTITIES)?.len());
+        for identity in first_identities(keys, created)? {
+            number += 1;
+            let key = layout::identity_key(u32::try_from(number).unwrap_or(u32::MAX));
+            let kind = ObjectKind::Identity;
+            let body = identity.encode();
+            let bytes = objects::sign_clear(kind, plan.repository, key.as_str(), &body, &authority);
+            create(store, &key, &bytes)?;
+        }
+        let config = first_config(plan, created, authority.public());
+        let key = layout::config_key();
+        let bytes = objects::sign_clear(
+            ObjectKind::Config,
+            plan.repository,
+            key.as_str(),
+            &config.encode(),
+            &authority,
+        );
+        create(store, &key, &bytes)?;
+        Ok(KeyRing::new(plan.repository, plan.slot, Role::Admin, wrapped.clone()))
+    }
+}
+
 /// Random keys of every kind, and the pairs for writers that must not read.
 pub(crate) fn first_keys(environment: &dyn Environment) -> Result<SlotKeys, RepoError> {
     let authority: [u8; 32] = random(environment);
-    let tree_seed: [u8; 32] = random(environment);
-    let data_seed: [u8; 32] = random(environment);
-    let public =
-        |seed: [u8; 32]| seal::public_key(&Secret::new(seed)).map_err(|_source| RepoError::KeyFile);
-    let generation = GenerationKeys {
-        generation: 1,
-        index: Some(random(environment)),
-        manifest: Some(random(environment)),
-        tree: Some(random(environment)),
-        data: Some(random(environment)),
-        tree_seal_public: public(tree_seed)?,
-        data_seal_public: public(data_seed)?,
-        tree_seal_secret: Some(tree_seed),
-        data_seal_secret: Some(data_seed),
-    };
     Ok(SlotKeys {
         authority_public: Signer::new(&Secret::new(authority)).public(),
         authority: Some(authority),
@@ -105,25 +174,48 @@ pub(crate) fn first_keys(environment: &dyn Environment) -> Result<SlotKeys, Repo
         client_key: random(environment),
         id_key: Some(random(environment)),
         gear_key: Some(random(environment)),
-        generations: vec![generation],
+        generations: vec![new_generation(1, environment)?],
     })
 }
 
-/// Certificates of the first client and of maintenance.
-pub(crate) fn first_identities(keys: &SlotKeys, created: i64) -> [Identity; 2] {
+/// Random keys of a generation.
+pub(crate) fn new_generation(
+    generation: u32,
+    environment: &dyn Environment,
+) -> Result<GenerationKeys, RepoError> {
+    let tree_seed: [u8; 32] = random(environment);
+    let data_seed: [u8; 32] = random(environment);
+    let public =
+        |seed: [u8; 32]| seal::public_key(&Secret::new(seed)).map_err(|_source| RepoError::KeyFile);
+    Ok(GenerationKeys {
+        generation,
+        index: Some(random(environment)),
+        manifest: Some(random(environment)),
+        tree: Some(random(environment)),
+        data: Some(random(environment)),
+        tree_seal_public: public(tree_seed)?,
+        data_seal_public: public(data_seed)?,
+        tree_seal_secret: Some(tree_seed),
+        data_seal_secret: Some(data_seed),
+    })
+}
+
+/// Certificates of the first client and of maintenance, and the pair that gets later generations.
+pub(crate) fn first_identities(keys: &SlotKeys, created: i64) -> Result<[Identity; 3], RepoError> {
     let certificate = |seed: [u8; 32], subject| {
         Identity::Certificate(Certificate {
             subject,
             public_key: Signer::new(&Secret::new(seed)).public(),
             role: Role::Admin,
-            valid_from: created,
+            valid_from: created.saturating_sub(CLOCK_LEEWAY_SECONDS),
             valid_until: None,
         })
     };
-    [
+    Ok([
         certificate(keys.client_key, Subject::Client(keys.client_id())),
         certificate(keys.maintenance.unwrap_or_default(), Subject::Maintenance),
-    ]
+        Identity::Holder(holder_of(Role::Admin, keys)?),
+    ])
 }
 
 /// The config of a new repository.

@@ -18,20 +18,46 @@ use crate::key::ObjectKey;
 use crate::repo::create::create;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
+use crate::repo::key_file::AuthorityFile;
 use crate::repo::objects;
+use crate::repo::renewal::holder_of;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
+use crate::repo::signed_at::CLOCK_LEEWAY_SECONDS;
 use crate::repo::slots;
 use crate::repo::slots::NewSecret;
 use crate::repo::slots::NewSlot;
 use crate::store::StoreErrorKind;
+use std::sync::Arc;
 
 /// Whose keys a new slot wraps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// A new client of this role, with a key of its own to sign with.
-    New(Role),
+    /// A new client of this role, with keys of its own to sign with.
+    New(NewClient),
     /// The client of the slot in use.
     Same,
+}
+
+/// A client that is to be certified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NewClient {
+    /// What its slot allows.
+    pub(crate) role: Role,
+    /// When its signatures stop counting, in seconds since 1970.
+    pub(crate) valid_until: Option<i64>,
+    /// Whether the slot of an admin holds the authority key.
+    pub(crate) authority: HoldsAuthority,
+}
+
+/// Whether the slot of an admin holds the authority key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HoldsAuthority {
+    /// As the slot in use does.
+    LikeThis,
+    /// It does not.
+    No,
 }
 
 /// A slot to be made.
@@ -48,20 +74,88 @@ impl Repository {
     /// Errors: [`RepoError::RoleLacks`] if a new client is to be certified without the authority.
     pub(crate) fn grant(&self, grant: Grant, secret: NewSecret<'_>) -> Result<(), RepoError> {
         self.check_no_mirror()?;
+        let current = self.with_newest_keys()?;
         let Grant { slot, holder, label } = grant;
         let (role, keys) = match holder {
-            Holder::Same => (self.role(), self.keys.keys.clone()),
-            Holder::New(role) => (role, self.keys_of_role(role)?),
+            Holder::Same => (self.role(), current.own_keys()),
+            Holder::New(client) => (client.role, current.keys_of(client)?),
         };
         let new = NewSlot { repository: self.id(), slot, role, label };
         let bytes = slots::make_slot(new, secret, &keys, self.environment.as_ref())?;
-        // First the certificate: a key that nobody can open harms nobody, and a slot whose
+        // First the identities: a key that nobody can open harms nobody, and a slot whose
         // signatures do not count would lose its holder's work.
-        // Every role signs its own audit log.
-        if let Holder::New(role) = holder {
-            self.certify(role, &keys)?;
+        if let Holder::New(client) = holder {
+            current.store_identities(&current.identities_of(client, &keys)?)?;
         }
-        create(self.store.as_ref(), &layout::slot_key(slot), &bytes)
+        create(self.store.as_ref(), &layout::slot_key(slot), &bytes)?;
+        if let Holder::New(_client) = holder {
+            // A generation may have begun meanwhile, whose maker did not see the new holder.
+            self.with_newest_keys()?.renew_all()?;
+        }
+        Ok(())
+    }
+
+    /// Stores what the authority says, each under the next number.
+    ///
+    /// Errors: [`RepoError::RoleLacks`] without the authority's key.
+    pub(crate) fn store_identities(&self, identities: &[Identity]) -> Result<(), RepoError> {
+        let mut number = self.identities.count;
+        for identity in identities {
+            number = self.store_identity(number, identity)?;
+        }
+        Ok(())
+    }
+
+    /// Stores an identity under the first free number after `number`; returns the number it got.
+    pub(crate) fn store_identity(
+        &self,
+        mut number: u32,
+        identity: &Identity,
+    ) -> Result<u32, RepoError> {
+        for _attempt in 0..NUMBER_ATTEMPTS {
+            number += 1;
+            match self.store_identity_at(number, identity) {
+                // Somebody else certifies a client at the same time.
+                Err(RepoError::Store { source })
+                    if source.kind == StoreErrorKind::AlreadyExists => {}
+                stored => return stored.map(|()| number),
+            }
+        }
+        Err(RepoError::Unsettled { attempts: NUMBER_ATTEMPTS })
+    }
+
+    /// Stores an identity under this number and no other.
+    pub(crate) fn store_identity_at(
+        &self,
+        number: u32,
+        identity: &Identity,
+    ) -> Result<(), RepoError> {
+        let authority = self.authority()?;
+        let key = layout::identity_key(number);
+        let (kind, body) = (ObjectKind::Identity, identity.encode());
+        let bytes = objects::sign_clear(kind, self.id(), key.as_str(), &body, &authority);
+        create(self.store.as_ref(), &key, &bytes)
+    }
+
+    /// The same repository with the authority's key out of a file.
+    ///
+    /// Errors: [`RepoError::AuthorityFile`] if it is that of another repository.
+    pub(crate) fn with_authority(self, file: &AuthorityFile) -> Result<Self, RepoError> {
+        let keys = Arc::new(self.keys.with_authority(file)?);
+        Ok(Self { keys, ..self })
+    }
+
+    /// The authority's key, for a file.
+    ///
+    /// Errors: [`RepoError::RoleLacks`] if the slot in use does not hold it.
+    pub(crate) fn authority_file(&self) -> Result<AuthorityFile, RepoError> {
+        let seed = self.keys.keys.authority.ok_or_else(|| self.keys.lacks(Right::Certify))?;
+        Ok(AuthorityFile { repository: self.id(), seed: Secret::new(seed) })
+    }
+
+    /// Checks that the authority's key is at hand.
+    pub(crate) fn check_certifies(&self) -> Result<(), RepoError> {
+        self.authority().map(|_signer| ())
     }
 
     /// Checks that the role in use makes snapshots: its client has a certificate, and what it
@@ -70,7 +164,7 @@ impl Repository {
         match self.role() {
             Role::Admin | Role::Writer => Ok(()),
             Role::Reader | Role::Pruner | Role::Auditor => {
-                Err(self.keys.lacks("signing snapshots"))
+                Err(self.keys.lacks(Right::SignSnapshots))
             }
         }
     }
@@ -81,7 +175,7 @@ impl Repository {
             Role::Admin | Role::Pruner => Ok(()),
             Role::Writer if self.keys.client == holder => Ok(()),
             Role::Writer | Role::Reader | Role::Auditor => {
-                Err(self.keys.lacks("ending the holds of others"))
+                Err(self.keys.lacks(Right::EndHoldsOfOthers))
             }
         }
     }
@@ -102,23 +196,33 @@ impl Repository {
     }
 
     fn authority(&self) -> Result<Signer, RepoError> {
-        let seed = self.keys.keys.authority.ok_or_else(|| self.keys.lacks("certifying clients"))?;
+        let seed = self.keys.keys.authority.ok_or_else(|| self.keys.lacks(Right::Certify))?;
         Ok(Signer::new(&Secret::new(seed)))
     }
 
-    /// The table of `format-spec/04-keyslot.md`, with a new client.
-    fn keys_of_role(&self, role: Role) -> Result<SlotKeys, RepoError> {
-        self.authority()?;
+    /// What the slot in use wraps, with the generations since.
+    fn own_keys(&self) -> SlotKeys {
         let mut keys = self.keys.keys.clone();
+        if self.keys.has_authority_file {
+            keys.authority = None;
+        }
+        keys
+    }
+
+    /// The table of `format-spec/04-keyslot.md`, with a new client.
+    fn keys_of(&self, client: NewClient) -> Result<SlotKeys, RepoError> {
+        self.authority()?;
+        let NewClient { role, authority, valid_until: _ } = client;
+        let mut keys = self.own_keys();
         let environment = self.environment.as_ref();
         keys.client = random(environment);
         keys.client_key = random(environment);
-        if role != Role::Admin {
+        if role != Role::Admin || authority == HoldsAuthority::No {
             keys.authority = None;
         }
-        if !matches!(role, Role::Admin | Role::Pruner) {
-            keys.maintenance = None;
-        }
+        // Each has a maintenance key of its own, so that it can be revoked alone.
+        let maintains = matches!(role, Role::Admin | Role::Pruner);
+        keys.maintenance = maintains.then(|| random(environment));
         if role == Role::Auditor {
             keys.id_key = None;
             keys.gear_key = None;
@@ -129,30 +233,32 @@ impl Repository {
         Ok(keys)
     }
 
-    fn certify(&self, role: Role, keys: &SlotKeys) -> Result<(), RepoError> {
-        let authority = self.authority()?;
-        let certificate = Certificate {
-            subject: Subject::Client(keys.client_id()),
-            public_key: Signer::new(&Secret::new(keys.client_key)).public(),
-            role,
-            valid_from: self.environment.now().0,
-            valid_until: None,
+    /// What the authority says of a new client and its keys.
+    fn identities_of(
+        &self,
+        client: NewClient,
+        keys: &SlotKeys,
+    ) -> Result<Vec<Identity>, RepoError> {
+        let NewClient { role, valid_until, authority: _ } = client;
+        let valid_from = self.environment.now().0.saturating_sub(CLOCK_LEEWAY_SECONDS);
+        let certificate = |seed: [u8; 32], subject| {
+            let public_key = Signer::new(&Secret::new(seed)).public();
+            Identity::Certificate(Certificate {
+                subject,
+                public_key,
+                role,
+                valid_from,
+                valid_until,
+            })
         };
-        let body = Identity::Certificate(certificate).encode();
-        let mut number = self.identities.count;
-        for _attempt in 0..NUMBER_ATTEMPTS {
-            number += 1;
-            let key = layout::identity_key(number);
-            let kind = ObjectKind::Identity;
-            let bytes = objects::sign_clear(kind, self.id(), key.as_str(), &body, &authority);
-            match create(self.store.as_ref(), &key, &bytes) {
-                // Somebody else certifies a client at the same time.
-                Err(RepoError::Store { source })
-                    if source.kind == StoreErrorKind::AlreadyExists => {}
-                created => return created,
-            }
+        // Every role signs its own audit log.
+        let client = Subject::Client(keys.client_id());
+        let mut identities = vec![certificate(keys.client_key, client)];
+        if let Some(seed) = keys.maintenance {
+            identities.push(certificate(seed, Subject::Maintenance));
         }
-        Err(RepoError::Unsettled { attempts: NUMBER_ATTEMPTS })
+        identities.push(Identity::Holder(holder_of(role, keys)?));
+        Ok(identities)
     }
 }
 
@@ -164,7 +270,7 @@ pub(crate) fn signs(role: Role) -> bool {
     }
 }
 
-fn keep_keys_of(role: Role, keys: &mut GenerationKeys) {
+pub(crate) fn keep_keys_of(role: Role, keys: &mut GenerationKeys) {
     let GenerationKeys {
         generation: _,
         index,

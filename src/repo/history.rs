@@ -91,6 +91,8 @@ pub(crate) struct LiveSnapshot {
     pub(crate) source: String,
     /// When the store received its commit, in seconds since 1970; 0 if it does not say.
     pub(crate) received: i64,
+    /// Whether a verdict accepted it: that it was signed in time was found then.
+    pub(crate) is_in_base: bool,
 }
 
 /// The newest plan and verdict, as a listing of `gc/` shows them.
@@ -297,6 +299,7 @@ impl History {
                 manifest: *manifest,
                 source: source.clone(),
                 received,
+                is_in_base: false,
             });
         }
     }
@@ -348,7 +351,8 @@ pub(crate) fn open_outcome(
     let key = session.outcome_key();
     let opened =
         crate::repo::objects::open(ObjectKind::Outcome, &repository.keys, key.as_str(), bytes)?;
-    let (refused, role) = (opened.refused(), repository.identities.role_of(opened.signer()));
+    let (refused, key_used) = (opened.refused(), opened.signer());
+    let role = repository.identities.role_of(key_used);
     let (body, signer) =
         repository.identities.by_either(repository.id(), session.client, opened)?;
     let outcome = Outcome::decode(&body)
@@ -358,7 +362,12 @@ pub(crate) fn open_outcome(
         (Outcome::Commit(_), Signer::Maintenance) => Err(refused),
         // Those who only read are certified for their audit log.
         (Outcome::Commit(_), Signer::Client(_)) if !role.is_some_and(signs) => Err(refused),
-        (Outcome::Commit(_) | Outcome::Fence(_), _) => Ok(outcome),
+        (Outcome::Commit(_), Signer::Client(_)) => {
+            repository.check_signed_in_time(key_used, &key)?;
+            Ok(outcome)
+        }
+        // Whoever gave the session up, it can never commit any more.
+        (Outcome::Fence(_), _) => Ok(outcome),
     }
 }
 
@@ -423,7 +432,9 @@ pub(crate) fn register_body(
 ) -> Result<Digest, RepoError> {
     let key = layout::gc_key(number, object);
     let (_bytes, opened) = repository.read_object(ObjectKind::GcRegister, &key, key.as_str())?;
+    let signer = opened.signer();
     let body = repository.identities.by_maintenance(repository.id(), opened)?;
+    repository.check_signed_in_time(signer, &key)?;
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let register = Register::decode(&body).map_err(decode)?;
     register.check_place(number, step).map_err(decode)?;

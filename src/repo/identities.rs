@@ -1,10 +1,12 @@
-//! Who may sign what: certificates and revocations by the authority key.
-//! Spec: format-spec/04-keyslot.md, "Identities".
+//! Who may sign what, and who gets keys: what the authority key says of the keys of clients.
+//! Spec: format-spec/04-keyslot.md, "Identities". Times of signatures: `signed_at.rs`.
 
 use crate::crypto::sign::key_id;
 use crate::format::envelope::ObjectKind;
 use crate::format::identity::Certificate;
+use crate::format::identity::Holder;
 use crate::format::identity::Identity;
+use crate::format::identity::Renewal;
 use crate::format::identity::Subject;
 use crate::format::keyslot::Role;
 use crate::format::layout;
@@ -15,15 +17,21 @@ use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
+use crate::repo::renewal::holder_id;
 use crate::repo::repository::Repository;
+use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::HashSet;
+use std::sync::Arc;
 
-/// The keys that may sign.
+/// The keys that may sign, and those for which keys are sealed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identities {
-    certificates: HashMap<KeyId, Certificate>,
-    revoked: HashSet<KeyId>,
+    certificates: HashMap<KeyId, Vec<Certificate>>,
+    /// From when on the signatures of a key no longer count.
+    revoked: HashMap<KeyId, i64>,
+    holders: BTreeMap<ClientId, Holder>,
+    /// For whom which generations were sealed.
+    renewals: BTreeMap<(u32, ClientId), Renewal>,
     /// How many objects there are; the next one has this number plus one.
     pub(crate) count: u32,
     /// Numbers below the last one that no object has.
@@ -75,23 +83,81 @@ impl Identities {
 
     /// Every certificate, in no order.
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
-        self.certificates.values()
+        self.certificates.values().flatten()
     }
 
     /// The public half of a key that a certificate names.
     pub(crate) fn public_key_of(&self, key: KeyId) -> Option<[u8; 32]> {
-        self.certificates.get(&key).map(|certificate| certificate.public_key)
+        self.certificates_of(key).first().map(|certificate| certificate.public_key)
+    }
+
+    /// The certificates of a key.
+    pub(crate) fn certificates_of(&self, key: KeyId) -> &[Certificate] {
+        self.certificates.get(&key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// From when on the signatures of a key no longer count, if it is revoked.
+    pub(crate) fn revoked_from(&self, key: KeyId) -> Option<i64> {
+        self.revoked.get(&key).copied()
     }
 
     /// The role for which a key was certified.
     pub(crate) fn role_of(&self, key: KeyId) -> Option<Role> {
-        self.certificates.get(&key).map(|certificate| certificate.role)
+        self.certificates_of(key).first().map(|certificate| certificate.role)
     }
 
     /// The role for which the key of a client was certified.
     pub(crate) fn role_of_client(&self, client: ClientId) -> Option<Role> {
-        let of_client = |found: &&Certificate| found.subject == Subject::Client(client);
-        self.certificates.values().find(of_client).map(|certificate| certificate.role)
+        self.keys_of(client).first().and_then(|key| self.role_of(*key))
+    }
+
+    /// The keys that sign for a client: its own, and its maintenance key if it has one.
+    pub(crate) fn keys_of(&self, client: ClientId) -> Vec<KeyId> {
+        if let Some(holder) = self.holders.get(&client) {
+            return holder.signing.clone();
+        }
+        let of_client = |found: &Certificate| found.subject == Subject::Client(client);
+        let is_own = |(_key, found): &(&KeyId, &Vec<Certificate>)| found.iter().any(of_client);
+        self.certificates.iter().filter(is_own).map(|(key, _found)| *key).collect()
+    }
+
+    /// Every key by which a client can be revoked: those that sign, and that for which later
+    /// generations are sealed.
+    pub(crate) fn all_keys_of(&self, client: ClientId) -> Vec<KeyId> {
+        let holder = self.holders.get(&client).map(holder_id);
+        self.keys_of(client).into_iter().chain(holder).collect()
+    }
+
+    /// Who gets the keys of later generations.
+    pub(crate) fn holder(&self, client: ClientId) -> Option<&Holder> {
+        self.holders.get(&client).filter(|holder| self.revoked_from(holder_id(holder)).is_none())
+    }
+
+    /// Everybody who gets the keys of later generations.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.keys().filter_map(|client| self.holder(*client))
+    }
+
+    /// Whether a client was told to get no more keys.
+    pub(crate) fn is_removed(&self, client: ClientId) -> bool {
+        self.holders.contains_key(&client) && self.holder(client).is_none()
+    }
+
+    /// Whether a holder has the keys of a generation, from its slot or since.
+    pub(crate) fn has_generation(&self, holder: &Holder, generation: u32) -> bool {
+        holder.generation >= generation || self.renewals.contains_key(&(generation, holder.client))
+    }
+
+    /// What is sealed for a client, oldest generation first.
+    pub(crate) fn renewals_for(&self, client: ClientId) -> impl Iterator<Item = &Renewal> {
+        self.renewals.values().filter(move |renewal| renewal.client == client)
+    }
+
+    /// The newest generation that was sealed for anybody; 0 if none was.
+    pub(crate) fn newest_generation(&self) -> u32 {
+        let last = self.renewals.last_key_value();
+        let renewed = last.map_or(0, |((generation, _client), _renewal)| *generation);
+        self.holders.values().map(|holder| holder.generation).fold(renewed, u32::max)
     }
 
     /// Counts an object, and the numbers that are missing before it.
@@ -113,10 +179,19 @@ impl Identities {
     pub(crate) fn add(&mut self, identity: Identity) {
         match identity {
             Identity::Certificate(certificate) => {
-                self.certificates.insert(key_id(&certificate.public_key), certificate);
+                let key = key_id(&certificate.public_key);
+                self.certificates.entry(key).or_default().push(certificate);
             }
             Identity::Revocation(revocation) => {
-                self.revoked.insert(revocation.key);
+                let from = self.revoked.entry(revocation.key).or_insert(revocation.from);
+                *from = revocation.from.min(*from);
+            }
+            Identity::Holder(holder) => {
+                self.holders.insert(holder.client, holder);
+            }
+            Identity::Renewal(renewal) => {
+                // The first one decides: it may be in use.
+                self.renewals.entry((renewal.generation, renewal.client)).or_insert(renewal);
             }
         }
     }
@@ -156,7 +231,7 @@ impl Identities {
         client: ClientId,
         object: Opened,
     ) -> Result<(Vec<u8>, Subject), RepoError> {
-        let subject = self.certificates.get(&object.signer()).map(|found| found.subject);
+        let subject = self.certificates_of(object.signer()).first().map(|found| found.subject);
         let allowed =
             |subject| subject == Subject::Maintenance || subject == Subject::Client(client);
         let body = self.signed(repository, object, allowed)?;
@@ -170,13 +245,19 @@ impl Identities {
         allowed: impl Fn(Subject) -> bool,
     ) -> Result<Vec<u8>, RepoError> {
         let signer = object.signer();
-        let certificate = self.certificates.get(&signer).filter(|found| allowed(found.subject));
-        match certificate {
-            Some(certificate) if !self.revoked.contains(&signer) => {
-                object.verified(repository, &certificate.public_key)
-            }
-            Some(_) | None => Err(object.refused()),
+        let mut certificates = self.certificates_of(signer).iter();
+        match certificates.find(|found| allowed(found.subject)) {
+            Some(certificate) => object.verified(repository, &certificate.public_key),
+            None => Err(object.refused()),
         }
+    }
+}
+
+impl Repository {
+    /// The same repository with the identities that are stored by now.
+    pub(crate) fn with_newest_identities(&self) -> Result<Self, RepoError> {
+        let identities = Arc::new(Identities::load(self)?);
+        Ok(Self { identities, ..self.clone() })
     }
 }
 

@@ -196,7 +196,7 @@ impl Repository {
     /// The same keys over another store, of which nothing is kept: what is kept of this one says
     /// nothing about it.
     pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
-        Self { store, ..self.without_kept() }
+        Self { store, receipts: Arc::default(), ..self.without_kept() }
     }
 }
 

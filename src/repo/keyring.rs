@@ -7,6 +7,7 @@ use crate::crypto::hash::derive_long;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
 use crate::format::envelope::SealingKey;
+use crate::format::identity::Renewal;
 use crate::format::keyslot::GenerationKeys;
 use crate::format::keyslot::Role;
 use crate::format::keyslot::SlotKeys;
@@ -18,7 +19,14 @@ use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::repo::error::RepoError;
 use crate::repo::grant::signs;
+use crate::repo::key_file::AuthorityFile;
+use crate::repo::renewal;
+use crate::repo::rights::Right;
+use crate::store::Store;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 /// The keys that a role has.
 pub(crate) struct KeyRing {
@@ -27,8 +35,14 @@ pub(crate) struct KeyRing {
     pub(crate) role: Role,
     pub(crate) client: ClientId,
     pub(crate) signer: Signer,
-    /// What the slot wrapped; used to make other slots.
+    /// What the slot wrapped, and the generations since; used to make other slots.
     pub(crate) keys: SlotKeys,
+    /// Whether the authority's key came from a file of its own, not out of the slot.
+    pub(crate) has_authority_file: bool,
+    /// Generations that began while this process ran.
+    later: Mutex<Vec<Arc<GenerationKeys>>>,
+    /// Where those are looked for.
+    source: Option<Arc<dyn Store>>,
     data_namer: Option<ChunkNamer>,
     tree_namer: Option<ChunkNamer>,
 }
@@ -48,12 +62,50 @@ impl KeyRing {
             data_namer: namer("sbf-repo 1 chunk id data"),
             tree_namer: namer("sbf-repo 1 chunk id tree"),
             keys,
+            has_authority_file: false,
+            later: Mutex::default(),
+            source: None,
         }
     }
 
     /// The same keys once more.
     pub(crate) fn again(&self) -> Self {
-        Self::new(self.repository, self.slot, self.role, self.keys.clone())
+        let (source, has_authority_file) = (self.source.clone(), self.has_authority_file);
+        let ring = Self::new(self.repository, self.slot, self.role, self.keys.clone());
+        Self { source, has_authority_file, ..ring }
+    }
+
+    /// The same keys, and those of later generations that are sealed for this slot's client: as of
+    /// now, and whenever an object in this store asks for one.
+    pub(crate) fn with_renewals<'a>(
+        &self,
+        store: Arc<dyn Store>,
+        renewals: impl Iterator<Item = &'a Renewal>,
+    ) -> Result<Self, RepoError> {
+        let mut keys = self.keys.clone();
+        let client_key = Secret::new(keys.client_key);
+        for renewal in renewals {
+            if keys.generations.iter().all(|known| known.generation != renewal.generation) {
+                keys.generations.push(renewal::open(self.repository, &client_key, renewal)?);
+            }
+        }
+        keys.generations.sort_by_key(|known| known.generation);
+        let ring = Self::new(self.repository, self.slot, self.role, keys);
+        Ok(Self { source: Some(store), has_authority_file: self.has_authority_file, ..ring })
+    }
+
+    /// The same keys, with the authority's out of a file.
+    pub(crate) fn with_authority(&self, file: &AuthorityFile) -> Result<Self, RepoError> {
+        let is_ours = file.repository == self.repository
+            && Signer::new(&file.seed).public() == self.keys.authority_public;
+        if !is_ours {
+            return Err(RepoError::AuthorityFile);
+        }
+        let mut keys = self.keys.clone();
+        let has_authority_file = keys.authority.is_none();
+        keys.authority = Some(*file.seed.expose());
+        let ring = Self::new(self.repository, self.slot, self.role, keys);
+        Ok(Self { has_authority_file, source: self.source.clone(), ..ring })
     }
 
     /// The keys that sign for this slot and so have certificates, each with its word.
@@ -69,12 +121,12 @@ impl KeyRing {
             PackKind::Data => &self.data_namer,
             PackKind::Tree => &self.tree_namer,
         };
-        namer.as_ref().ok_or_else(|| self.lacks("naming chunks"))
+        namer.as_ref().ok_or_else(|| self.lacks(Right::NameChunks))
     }
 
     /// The chunker's table.
     pub(crate) fn gear_table(&self) -> Result<Box<[u8; GEAR_TABLE_BYTES]>, RepoError> {
-        let key = self.keys.gear_key.as_ref().ok_or_else(|| self.lacks("cutting content"))?;
+        let key = self.keys.gear_key.as_ref().ok_or_else(|| self.lacks(Right::CutContent))?;
         let mut table = Box::new([0; GEAR_TABLE_BYTES]);
         derive_long("sbf-repo 1 gear table", key, table.as_mut_slice());
         Ok(table)
@@ -86,14 +138,25 @@ impl KeyRing {
         self.keys.generations.last().expect("a slot has at least one generation")
     }
 
-    /// The keys of a generation.
+    /// The keys of a generation; one that began a moment ago is looked for in the store.
     pub(crate) fn generation(
         &self,
         number: u32,
         key: &dyn fmt::Display,
-    ) -> Result<&GenerationKeys, RepoError> {
-        let found = self.keys.generations.iter().find(|keys| keys.generation == number);
-        found.ok_or_else(|| RepoError::Generation { key: key.to_string(), generation: number })
+    ) -> Result<Arc<GenerationKeys>, RepoError> {
+        let missing = || RepoError::Generation { key: key.to_string(), generation: number };
+        if let Some(found) = self.keys.generations.iter().find(|keys| keys.generation == number) {
+            return Ok(Arc::new(found.clone()));
+        }
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = later.iter().find(|keys| keys.generation == number) {
+            return Ok(Arc::clone(found));
+        }
+        let Some(store) = &self.source else { return Err(missing()) };
+        let renewed = renewal::load(store.as_ref(), self.repository, &self.keys)?;
+        *later = renewed.into_iter().map(Arc::new).collect();
+        let found = later.iter().find(|keys| keys.generation == number);
+        found.map(Arc::clone).ok_or_else(missing)
     }
 
     /// The key that seals objects of a kind, named by `word`, in a generation.
@@ -107,7 +170,7 @@ impl KeyRing {
             SealingKey::Index => keys.index.as_ref(),
             SealingKey::Manifest => keys.manifest.as_ref(),
         };
-        let master = master.ok_or_else(|| self.lacks(sealing_words(sealing)))?;
+        let master = master.ok_or_else(|| self.lacks(sealing_right(sealing)))?;
         Ok(derive(&format!("sbf-repo 1 envelope {word}"), &[master]))
     }
 
@@ -117,13 +180,13 @@ impl KeyRing {
         keys: &GenerationKeys,
         pack_uid: PackUid,
     ) -> Result<Secret, RepoError> {
-        let master = keys.index.as_ref().ok_or_else(|| self.lacks("pack directories"))?;
+        let master = keys.index.as_ref().ok_or_else(|| self.lacks(Right::Index))?;
         Ok(derive("sbf-repo 1 pack directory", &[master, pack_uid.as_bytes()]))
     }
 
     /// The error of a role that lacks a key.
-    pub(crate) fn lacks(&self, what: &'static str) -> RepoError {
-        RepoError::RoleLacks { role: self.role, what }
+    pub(crate) fn lacks(&self, right: Right) -> RepoError {
+        RepoError::RoleLacks { role: self.role, right }
     }
 }
 
@@ -133,9 +196,9 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-fn sealing_words(sealing: SealingKey) -> &'static str {
+const fn sealing_right(sealing: SealingKey) -> Right {
     match sealing {
-        SealingKey::Index => "the index",
-        SealingKey::Manifest => "statements",
+        SealingKey::Index => Right::Index,
+        SealingKey::Manifest => Right::Statements,
     }
 }

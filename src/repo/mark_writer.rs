@@ -20,6 +20,7 @@ use crate::repo::error::RepoError;
 use crate::repo::grant::signs;
 use crate::repo::objects;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 use crate::store::StoreErrorKind;
 
 /// Stores a request to forget; it counts at once.
@@ -79,9 +80,10 @@ pub(crate) fn store_record(
         _other => signs(keys.role),
     };
     if !may_sign {
-        return Err(keys.lacks("signing records"));
+        return Err(keys.lacks(Right::SignRecords));
     }
     repository.check_no_mirror()?;
+    repository.check_may_sign()?;
     let folder = format!("{}/{kind}/{}", layout::RECORDS, keys.client);
     let listed = repository.list_keys(&folder)?;
     let numbers = listed.iter().filter_map(|key| layout::parse_record_key(kind, key).ok());
@@ -104,8 +106,10 @@ pub(crate) fn store_record(
 fn maintenance(repository: &Repository) -> Result<Signer, RepoError> {
     let keys = &repository.keys;
     repository.check_no_mirror()?;
-    let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks("forgetting snapshots"))?;
-    Ok(Signer::new(&Secret::new(seed)))
+    let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks(Right::Forget))?;
+    let signer = Signer::new(&Secret::new(seed));
+    repository.check_key_counts(signer.id())?;
+    Ok(signer)
 }
 
 fn statement(repository: &Repository, kind: &str, key: &ObjectKey) -> Record {

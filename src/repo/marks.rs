@@ -290,7 +290,9 @@ fn may_release(by: ClientId, role: Option<Role>, of: ClientId) -> bool {
 /// Reads a forget, which the maintenance key must have signed.
 fn read_forget(repository: &Repository, key: &ObjectKey) -> Result<Forget, RepoError> {
     let (_bytes, opened) = repository.read_object(ObjectKind::Forget, key, key.as_str())?;
+    let signer = opened.signer();
     let body = repository.identities.by_maintenance(repository.id(), opened)?;
+    repository.check_signed_in_time(signer, key)?;
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let record = Record::decode(&body).map_err(decode)?;
     record.check_place(Forget::KIND, repository.id(), key.as_str()).map_err(decode)?;
@@ -305,8 +307,10 @@ fn read_record(
     key: &ObjectKey,
 ) -> Result<(Record, Option<Role>), RepoError> {
     let (_bytes, opened) = repository.read_object(ObjectKind::Record, key, key.as_str())?;
-    let role = repository.identities.role_of(opened.signer());
+    let signer = opened.signer();
+    let role = repository.identities.role_of(signer);
     let body = repository.identities.by_client(repository.id(), client, opened)?;
+    repository.check_signed_in_time(signer, key)?;
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let record = Record::decode(&body).map_err(decode)?;
     record.check_place(kind, repository.id(), key.as_str()).map_err(decode)?;

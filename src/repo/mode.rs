@@ -15,6 +15,7 @@ use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 use crate::store::Store;
 use crate::store::StoreErrorKind;
 use crate::store::probe::probe;
@@ -87,7 +88,7 @@ impl Repository {
     ///
     /// Errors: [`RepoError::RoleLacks`] without the authority's key; whatever the store says.
     pub(crate) fn amend(&self, changes: Vec<Change>) -> Result<(), RepoError> {
-        let authority = self.keys.keys.authority.ok_or_else(|| self.keys.lacks("amendments"))?;
+        let authority = self.keys.keys.authority.ok_or_else(|| self.keys.lacks(Right::Amend))?;
         let authority = Signer::new(&Secret::new(authority));
         let listed = self.store.list(layout::AMENDMENTS)?;
         // They are numbered from 1 without gaps, and what lies behind a gap does not count.

@@ -22,6 +22,7 @@ use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::keyring::KeyRing;
 use crate::repo::proof::message::SignedMessage;
+use crate::repo::rights::Right;
 use crate::units::to_u32;
 use crate::units::to_usize32;
 
@@ -117,7 +118,24 @@ pub(crate) fn seal(
     environment: &dyn Environment,
 ) -> Result<Vec<u8>, RepoError> {
     let signature = signature(kind, keys.repository, place, body, signer);
-    let plaintext = SignedBody { signer: signer.id(), signature, body }.encode();
+    seal_signed(
+        kind,
+        keys,
+        place,
+        &SignedBody { signer: signer.id(), signature, body },
+        environment,
+    )
+}
+
+/// The stored bytes of a sealed object with the signature that it has.
+pub(crate) fn seal_signed(
+    kind: ObjectKind,
+    keys: &KeyRing,
+    place: &str,
+    signed: &SignedBody<'_>,
+    environment: &dyn Environment,
+) -> Result<Vec<u8>, RepoError> {
+    let plaintext = signed.encode();
     let raw_length = to_u32(plaintext.len());
     let mut frame = Vec::new();
     let small = plaintext.len() < COMPRESS_BYTES_MIN;
@@ -125,7 +143,7 @@ pub(crate) fn seal(
     let (codec, mut sealed) =
         if compressed { (EnvelopeCodec::Zstd, frame) } else { (EnvelopeCodec::Raw, plaintext) };
     let generation = keys.newest();
-    let sealing = kind.sealing_key().ok_or_else(|| keys.lacks("clear objects"))?;
+    let sealing = kind.sealing_key().ok_or_else(|| keys.lacks(Right::Statements))?;
     let key = keys.envelope_key(generation, sealing, kind.word())?;
     let nonce = random(environment);
     let header =
@@ -147,8 +165,8 @@ pub(crate) fn open(
     let Envelope { header, header_bytes, sealed } =
         Envelope::decode(kind, bytes).map_err(decode)?;
     let generation = keys.generation(header.generation, &place)?;
-    let sealing = kind.sealing_key().ok_or_else(|| keys.lacks("clear objects"))?;
-    let key = keys.envelope_key(generation, sealing, kind.word())?;
+    let sealing = kind.sealing_key().ok_or_else(|| keys.lacks(Right::Statements))?;
+    let key = keys.envelope_key(&generation, sealing, kind.word())?;
     let associated_data = envelope::associated_data(header_bytes, keys.repository, place);
     let mut plaintext = sealed.to_vec();
     aead::open_random(&key, &header.nonce, &associated_data, &mut plaintext)

@@ -15,6 +15,7 @@ use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::keyring::KeyRing;
+use crate::repo::rights::Right;
 
 /// Makes and wraps the key of a new pack.
 pub(crate) fn make(
@@ -31,12 +32,12 @@ pub(crate) fn make(
         let nonce = random(environment);
         let mut sealed = key.expose().to_vec();
         aead::seal_random(&wrapping, &nonce, &place, &mut sealed);
-        let sealed = sealed.try_into().map_err(|_bytes| keys.lacks("sealing packs"))?;
+        let sealed = sealed.try_into().map_err(|_bytes| keys.lacks(Right::SealPacks))?;
         Wrap::Symmetric { nonce, sealed }
     } else {
         let mut fill = |bytes: &mut [u8]| environment.fill_random(bytes);
         let sealed = seal::seal_secret(public, SEAL_INFO, &place, &key, &mut fill)
-            .map_err(|_source| keys.lacks("sealing packs"))?;
+            .map_err(|_source| keys.lacks(Right::SealPacks))?;
         Wrap::Sealed { encapsulated: sealed.encapsulated, sealed: sealed.sealed }
     };
     let commitment = *commitment(&key).expose();
@@ -56,8 +57,8 @@ pub(crate) fn unwrap(
     let open = |source| RepoError::Open { key: place.to_string(), source };
     let key = match &wrapped.wrap {
         Wrap::Symmetric { nonce, sealed } => {
-            let (wrapping, _public) = wrapping_keys(generation, kind);
-            let wrapping = wrapping.ok_or_else(|| keys.lacks("reading packs"))?;
+            let (wrapping, _public) = wrapping_keys(&generation, kind);
+            let wrapping = wrapping.ok_or_else(|| keys.lacks(reading(kind)))?;
             let mut plain = sealed.to_vec();
             aead::open_random(&wrapping, nonce, &associated_data, &mut plain).map_err(open)?;
             let bytes = plain.as_slice().try_into();
@@ -68,7 +69,7 @@ pub(crate) fn unwrap(
                 PackKind::Data => generation.data_seal_secret,
                 PackKind::Tree => generation.tree_seal_secret,
             };
-            let seed = Secret::new(seed.ok_or_else(|| keys.lacks("reading packs"))?);
+            let seed = Secret::new(seed.ok_or_else(|| keys.lacks(reading(kind)))?);
             seal::open_secret(&seed, SEAL_INFO, &associated_data, encapsulated, sealed)
                 .map_err(open)?
         }
@@ -90,6 +91,13 @@ fn wrapping_keys(generation: &GenerationKeys, kind: PackKind) -> (Option<Secret>
 
 fn commitment(key: &Secret) -> Secret {
     derive("sbf-repo 1 pack key commitment", &[key.expose()])
+}
+
+fn reading(kind: PackKind) -> Right {
+    match kind {
+        PackKind::Data => Right::ReadContents,
+        PackKind::Tree => Right::ReadTrees,
+    }
 }
 
 const SEAL_INFO: &str = "sbf-repo 1 pack key seal";

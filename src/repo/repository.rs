@@ -2,8 +2,6 @@
 
 use crate::chunk::ChunkParams;
 use crate::chunk::Chunker;
-use crate::crypto::secret::Secret;
-use crate::crypto::sign::Signer;
 use crate::crypto::sign::key_id;
 use crate::format::FormatError;
 use crate::format::Rule;
@@ -22,13 +20,8 @@ use crate::key::ObjectKey;
 use crate::repo::amendments;
 use crate::repo::audit::gate::Gate;
 use crate::repo::cache::CacheDirectory;
-use crate::repo::create::create;
 use crate::repo::environment::Environment;
 use crate::repo::error::RepoError;
-use crate::repo::first::InitPlan;
-use crate::repo::first::first_config;
-use crate::repo::first::first_identities;
-use crate::repo::first::first_keys;
 use crate::repo::folders::FIRST_FOLDERS;
 use crate::repo::folders::MIRROR_FOLDERS;
 use crate::repo::folders::refuse_others;
@@ -38,10 +31,9 @@ use crate::repo::keyring::KeyRing;
 use crate::repo::mirror::state::MirrorState;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
+use crate::repo::signed_at::Receipts;
 use crate::repo::slots;
 use crate::repo::slots::Credential;
-use crate::repo::slots::NewSecret;
-use crate::repo::slots::NewSlot;
 use crate::repo::slots::Unlocked;
 use crate::repo::state::StateDirectory;
 use crate::store::Listed;
@@ -72,6 +64,8 @@ pub struct Repository {
     pub(crate) mirror: Option<Arc<MirrorState>>,
     /// What must be durable before anything is committed.
     pub(crate) gate: Option<Arc<Gate>>,
+    /// When objects were received, as far as that was asked for.
+    pub(crate) receipts: Arc<Receipts>,
 }
 
 /// A repository that was found and not yet opened.
@@ -142,50 +136,6 @@ impl Located {
             return Err(RepoError::NotEmpty { location: self.store.location() });
         }
         Ok(())
-    }
-
-    /// Makes a repository with one admin slot; nothing is visible as a repository until the last
-    /// step, so that a crash leaves a place where it can be tried again. Returns the slot's keys.
-    pub(crate) fn init(
-        &self,
-        plan: &InitPlan,
-        secret: NewSecret<'_>,
-    ) -> Result<KeyRing, RepoError> {
-        let store = self.store.as_ref();
-        let environment = self.environment.as_ref();
-        self.check_absent()?;
-        let keys = first_keys(environment)?;
-        let authority = Signer::new(&Secret::new(keys.authority.unwrap_or_default()));
-        let new = NewSlot {
-            repository: plan.repository,
-            slot: plan.slot,
-            role: Role::Admin,
-            label: plan.options.label.clone(),
-        };
-        let slot = slots::make_slot(new, secret, &keys, environment)?;
-        create(store, &layout::slot_key(plan.slot), &slot)?;
-        let created = environment.now().0;
-        // Numbers taken by an attempt that did not get to its config belong to no repository.
-        let mut number = to_u64(store.list(layout::IDENTITIES)?.len());
-        for identity in first_identities(&keys, created) {
-            number += 1;
-            let key = layout::identity_key(u32::try_from(number).unwrap_or(u32::MAX));
-            let kind = ObjectKind::Identity;
-            let body = identity.encode();
-            let bytes = objects::sign_clear(kind, plan.repository, key.as_str(), &body, &authority);
-            create(store, &key, &bytes)?;
-        }
-        let config = first_config(plan, created, authority.public());
-        let key = layout::config_key();
-        let bytes = objects::sign_clear(
-            ObjectKind::Config,
-            plan.repository,
-            key.as_str(),
-            &config.encode(),
-            &authority,
-        );
-        create(store, &key, &bytes)?;
-        Ok(KeyRing::new(plan.repository, plan.slot, Role::Admin, keys))
     }
 
     /// Opens the repository with a credential.
@@ -263,12 +213,31 @@ impl Located {
             kept,
             mirror: None,
             gate: None,
+            receipts: Arc::default(),
         };
         let identities = Identities::load(&opened)?;
+        let renewals = identities.renewals_for(opened.keys.client);
+        opened.keys = Arc::new(opened.keys.with_renewals(Arc::clone(&self.store), renewals)?);
         let mirror = MirrorState::load(store, &opened.keys, &identities, &amended)?;
         opened.identities = Arc::new(identities);
         opened.mirror = mirror.map(Arc::new);
         Ok(opened)
+    }
+
+    /// The config as the repository claims it: it says itself who may have signed it.
+    pub(crate) fn claimed_config(&self) -> Result<Config, RepoError> {
+        let key = layout::config_key();
+        let bytes = match self.store.read(&key, CONFIG_BYTES_MAX) {
+            Err(error) if error.kind == StoreErrorKind::NotFound => {
+                return Err(RepoError::NoRepository { location: self.store.location() });
+            }
+            read => read?,
+        };
+        let signed = objects::open_clear(ObjectKind::Config, key.as_str(), &bytes)?;
+        let decode = |source| RepoError::Decode { key: layout::CONFIG.to_owned(), source };
+        let config = Config::decode(signed.unverified()).map_err(decode)?;
+        verified_by_authority(signed, config.repository, &config.authority)?;
+        Ok(config)
     }
 
     /// The same place with limits on bytes a second, for a store that has none of its own.
@@ -399,6 +368,7 @@ impl Repository {
     /// Checks that this program may write.
     pub(crate) fn check_writable(&self) -> Result<(), RepoError> {
         self.check_no_mirror()?;
+        self.check_may_sign()?;
         check_features(&self.config.features.write, "write")
     }
 

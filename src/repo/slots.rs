@@ -5,6 +5,7 @@ use crate::crypto::aead;
 use crate::crypto::hash::blake3;
 use crate::crypto::hash::derive;
 use crate::crypto::kdf;
+use crate::crypto::seal;
 use crate::crypto::secret::Secret;
 use crate::format::FormatError;
 use crate::format::Rule;
@@ -17,12 +18,12 @@ use crate::format::keyslot::Unlock;
 use crate::format::layout;
 use crate::id::RepoId;
 use crate::id::SlotId;
-use crate::id::from_hex;
-use crate::id::to_hex;
 use crate::key::ObjectKey;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
+use crate::repo::key_file::KeyFile;
+use crate::repo::key_file::PublicKey;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -45,61 +46,6 @@ impl Passphrase {
 impl fmt::Debug for Passphrase {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Passphrase(..)")
-    }
-}
-
-/// What is in a key file: which slot of which repository it opens, and the secret that does.
-#[derive(Clone)]
-pub struct KeyFile {
-    /// The repository.
-    pub repository: RepoId,
-    /// The slot.
-    pub slot: SlotId,
-    secret: Secret,
-}
-
-impl KeyFile {
-    /// A new key file for a slot.
-    pub(crate) fn generate(
-        repository: RepoId,
-        slot: SlotId,
-        environment: &dyn Environment,
-    ) -> Self {
-        Self { repository, slot, secret: Secret::new(random(environment)) }
-    }
-
-    /// The file's text. Secret.
-    pub fn to_text(&self) -> Zeroizing<String> {
-        let secret = Zeroizing::new(to_hex(self.secret.expose()));
-        Zeroizing::new(format!(
-            "{KEY_FILE_TITLE}\nrepository {}\nslot {}\nsecret {}\n",
-            self.repository,
-            self.slot,
-            secret.as_str()
-        ))
-    }
-
-    /// Parses a file's text.
-    pub fn parse(text: &str) -> Result<Self, RepoError> {
-        Self::parse_lines(text).ok_or(RepoError::KeyFile)
-    }
-
-    fn parse_lines(text: &str) -> Option<Self> {
-        let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        if lines.next()? != KEY_FILE_TITLE {
-            return None;
-        }
-        let repository = lines.next()?.strip_prefix("repository ")?.parse().ok()?;
-        let slot = lines.next()?.strip_prefix("slot ")?.parse().ok()?;
-        let mut secret = [0; 32];
-        from_hex(lines.next()?.strip_prefix("secret ")?, &mut secret).ok()?;
-        lines.next().is_none().then_some(Self { repository, slot, secret: Secret::new(secret) })
-    }
-}
-
-impl fmt::Debug for KeyFile {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "KeyFile(slot {})", self.slot)
     }
 }
 
@@ -130,6 +76,8 @@ pub(crate) enum NewSecret<'a> {
     Passphrase(&'a Passphrase, PassphraseCost),
     /// A key file made for the slot.
     KeyFile(&'a KeyFile),
+    /// The public key of a pair whose seed is in somebody's key file.
+    PublicKey(&'a PublicKey),
 }
 
 /// What a new slot is.
@@ -150,23 +98,81 @@ pub(crate) fn make_slot(
 ) -> Result<Vec<u8>, RepoError> {
     let salt = random(environment);
     let slot = new.slot;
+    let open = |source| RepoError::OpenSlot { slot, source };
     let (unlock, secret) = match secret {
         NewSecret::Passphrase(passphrase, cost) => {
-            let key = passphrase_secret(passphrase, &salt, cost)
-                .map_err(|source| RepoError::OpenSlot { slot, source })?;
+            let key = passphrase_secret(passphrase, &salt, cost).map_err(open)?;
             (Unlock::Passphrase(cost), key)
         }
         NewSecret::KeyFile(file) => (Unlock::KeyFile, file.secret.clone()),
+        NewSecret::PublicKey(public) => return seal_slot(new, public, salt, keys, environment),
     };
-    let (wrapping, commitment) = wrapping_key(&secret, &salt);
+    let mut header = header(new, unlock, salt, keys, environment);
+    let wrapped = wrap(&mut header, &secret, keys);
+    encode_slot(header, wrapped)
+}
+
+/// The bytes of a slot whose secret is sealed for somebody's pair.
+fn seal_slot(
+    new: NewSlot,
+    public: &PublicKey,
+    salt: [u8; 32],
+    keys: &SlotKeys,
+    environment: &dyn Environment,
+) -> Result<Vec<u8>, RepoError> {
+    let (slot, secret) = (new.slot, Secret::new(random(environment)));
+    let unlock = Unlock::PublicKey { encapsulated: Vec::new() };
+    let mut header = header(new, unlock, salt, keys, environment);
+    header.commitment = wrapping_key(&secret, &salt).1;
+    let mut fill = |bytes: &mut [u8]| environment.fill_random(bytes);
+    let sealed = seal::seal_secret_in(
+        &public.public,
+        SLOT_SEAL_INFO,
+        |encapsulated| {
+            header.unlock = Unlock::PublicKey { encapsulated: encapsulated.to_vec() };
+            header.encode()
+        },
+        &secret,
+        &mut fill,
+    )
+    .map_err(|source| RepoError::OpenSlot { slot, source })?;
+    let wrapped = wrap(&mut header, &secret, keys);
+    encode_slot(header, [sealed.sealed.as_slice(), &wrapped].concat())
+}
+
+fn header(
+    new: NewSlot,
+    unlock: Unlock,
+    salt: [u8; 32],
+    keys: &SlotKeys,
+    environment: &dyn Environment,
+) -> SlotHeader {
     let NewSlot { repository, slot, role, label } = new;
-    let created = environment.now().0;
-    let nonce = random(environment);
-    let header =
-        SlotHeader { repository, slot, role, label, created, unlock, salt, commitment, nonce };
-    let associated_data = header.encode();
+    SlotHeader {
+        repository,
+        slot,
+        client: keys.client_id(),
+        role,
+        label,
+        created: environment.now().0,
+        unlock,
+        salt,
+        commitment: [0; 32],
+        nonce: random(environment),
+    }
+}
+
+/// Wraps the keys; the header gets the commitment to what wraps them.
+fn wrap(header: &mut SlotHeader, secret: &Secret, keys: &SlotKeys) -> Vec<u8> {
+    let (wrapping, commitment) = wrapping_key(secret, &header.salt);
+    header.commitment = commitment;
     let mut wrapped = keys.encode();
-    aead::seal_random(&wrapping, &nonce, &associated_data, &mut wrapped);
+    aead::seal_random(&wrapping, &header.nonce, &header.encode(), &mut wrapped);
+    wrapped
+}
+
+fn encode_slot(header: SlotHeader, wrapped: Vec<u8>) -> Result<Vec<u8>, RepoError> {
+    let (slot, associated_data) = (header.slot, header.encode());
     let bytes = Slot { header, associated_data, wrapped }.encode(blake3);
     // A slot that nobody can open would take the only way in with it.
     Slot::decode(&bytes, blake3)
@@ -185,24 +191,52 @@ pub(crate) enum Unlocked {
 /// Tries a credential on a slot.
 pub(crate) fn unlock(slot: &Slot, credential: &Credential) -> Result<Unlocked, RepoError> {
     let id = slot.header.slot;
+    let open = |source| RepoError::OpenSlot { slot: id, source };
+    let mut wrapped = slot.wrapped.as_slice();
     let secret = match (&slot.header.unlock, credential) {
         (Unlock::Passphrase(cost), Credential::Passphrase(passphrase)) => {
-            passphrase_secret(passphrase, &slot.header.salt, *cost)
-                .map_err(|source| RepoError::OpenSlot { slot: id, source })?
+            passphrase_secret(passphrase, &slot.header.salt, *cost).map_err(open)?
         }
         (Unlock::KeyFile, Credential::KeyFile(file)) if file.slot == id => file.secret.clone(),
+        (Unlock::PublicKey { encapsulated }, Credential::KeyFile(file)) if file.slot == id => {
+            let sealed;
+            (sealed, wrapped) = wrapped
+                .split_first_chunk::<SEALED_SECRET_LEN>()
+                .ok_or(CryptoError::Malformed)
+                .map_err(open)?;
+            let data = &slot.associated_data;
+            match seal::open_secret(&file.secret, SLOT_SEAL_INFO, data, encapsulated, sealed) {
+                Ok(secret) => secret,
+                Err(_other_seed) => return Ok(Unlocked::OtherSecret),
+            }
+        }
         _ => return Ok(Unlocked::OtherSecret),
     };
     let (wrapping, commitment) = wrapping_key(&secret, &slot.header.salt);
     if commitment != slot.header.commitment {
         return Ok(Unlocked::OtherSecret);
     }
-    let mut keys = Zeroizing::new(slot.wrapped.clone());
+    let mut keys = Zeroizing::new(wrapped.to_vec());
     aead::open_random(&wrapping, &slot.header.nonce, &slot.associated_data, &mut keys)
-        .map_err(|source| RepoError::OpenSlot { slot: id, source })?;
+        .map_err(open)?;
     let keys = SlotKeys::decode(&keys)
         .map_err(|source| RepoError::Decode { key: format!("keys/{id}"), source })?;
+    check_keys(slot, credential, &keys)?;
     Ok(Unlocked::Keys(Box::new(keys)))
+}
+
+/// Checks that the keys are those that the header and the key file speak of: whoever knows a
+/// public key can seal a slot for it.
+fn check_keys(slot: &Slot, credential: &Credential, keys: &SlotKeys) -> Result<(), RepoError> {
+    let id = slot.header.slot;
+    if keys.client_id() != slot.header.client {
+        return Err(RepoError::OpenSlot { slot: id, source: CryptoError::Malformed });
+    }
+    let Credential::KeyFile(file) = credential else { return Ok(()) };
+    if file.authority.is_some_and(|authority| authority != keys.authority_public) {
+        return Err(RepoError::OtherAuthority { slot: id });
+    }
+    Ok(())
 }
 
 fn passphrase_secret(
@@ -221,4 +255,6 @@ fn wrapping_key(secret: &Secret, salt: &[u8; 32]) -> (Secret, [u8; 32]) {
     (derive("sbf-repo 1 slot wrap", &material), *commitment.expose())
 }
 
-const KEY_FILE_TITLE: &str = "sbf-repo key file 1";
+const SLOT_SEAL_INFO: &str = "sbf-repo 1 slot seal";
+/// A sealed secret stands before the wrapped keys.
+const SEALED_SECRET_LEN: usize = 48;

@@ -46,7 +46,7 @@ use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::index::bytes::RunBytes;
 use crate::repo::index::run::Run;
-use crate::repo::slots::KeyFile;
+use crate::repo::key_file::KeyFile;
 use crate::units::to_u32;
 use crate::units::to_u64;
 use crate::units::to_usize32;

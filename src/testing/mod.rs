@@ -7,6 +7,7 @@ mod fault;
 mod fault_plan;
 pub mod forge;
 pub mod fuzz_decode;
+pub mod keys;
 mod marks;
 mod mirrors;
 pub mod opened;

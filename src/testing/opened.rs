@@ -24,6 +24,7 @@ use crate::format::envelope::CLEAR_HEADER_LEN;
 use crate::format::envelope::Envelope;
 use crate::format::envelope::EnvelopeCodec;
 use crate::format::envelope::ObjectKind;
+use crate::format::identity::Identity;
 use crate::format::keyslot::GenerationKeys;
 use crate::format::keyslot::Role;
 use crate::format::keyslot::Slot;
@@ -41,12 +42,13 @@ use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::id::to_hex;
 use crate::repo::error::RepoError;
+use crate::repo::key_file::KeyFile;
 use crate::repo::keyring::KeyRing;
 use crate::repo::objects;
 use crate::repo::packkey;
+use crate::repo::renewal;
 use crate::repo::slots;
 use crate::repo::slots::Credential;
-use crate::repo::slots::KeyFile;
 use crate::repo::slots::Passphrase;
 use crate::repo::slots::Unlocked;
 use crate::repo::statement::merkle_root;
@@ -127,6 +129,19 @@ pub fn open_slot_by_secret(bytes: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, R
 pub fn open_slot_by_passphrase(bytes: &[u8], passphrase: &[u8]) -> Result<Vec<u8>, Refusal> {
     let slot = Slot::decode(bytes, blake3)?;
     open_slot(&slot, &Credential::Passphrase(Passphrase::new(passphrase.to_vec())))
+}
+
+/// Opens the keys of a later generation with a client's key; gives them encoded.
+pub fn open_renewal(
+    bytes: &[u8],
+    repository: RepoId,
+    client_key: &[u8; 32],
+) -> Result<Vec<u8>, Refusal> {
+    let Identity::Renewal(renewal) = Identity::decode(bytes)? else {
+        return Err(broken(Rule::RecordRange));
+    };
+    let keys = renewal::open(repository, &Secret::new(*client_key), &renewal)?;
+    Ok(keys.encode())
 }
 
 /// Opens a sealed object and checks its signature by `public`; gives the signed body.

@@ -37,11 +37,12 @@ use crate::repo::history::LiveSnapshot;
 use crate::repo::history::gc_body_place;
 use crate::repo::history::load_outcome;
 use crate::repo::index::load::load_segment;
+use crate::repo::key_file::KeyFile;
 use crate::repo::objects;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 use crate::repo::slots::Credential;
-use crate::repo::slots::KeyFile;
 use crate::repo::slots::NewSecret;
 use crate::repo::state::StateDirectory;
 use crate::store::Store;
@@ -116,7 +117,7 @@ impl<'a> Maintainer<'a> {
     /// Errors: [`RepoError::RoleLacks`] if its slot lacks the maintenance key.
     pub fn new(repository: &'a Repository) -> Result<Self, RepoError> {
         let keys = &repository.keys;
-        let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks("collections"))?;
+        let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks(Right::Collect))?;
         Ok(Self { repository, signer: Signer::new(&Secret::new(seed)) })
     }
 
@@ -279,7 +280,7 @@ impl<'a> Maintainer<'a> {
 }
 
 fn base_snapshot(live: &LiveSnapshot) -> BaseSnapshot {
-    let LiveSnapshot { client, snapshot, manifest, source, received } = live.clone();
+    let LiveSnapshot { client, snapshot, manifest, source, received, is_in_base: _ } = live.clone();
     BaseSnapshot { snapshot, client, manifest, source, received }
 }
 

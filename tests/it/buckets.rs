@@ -163,8 +163,8 @@ fn requests_are_counted_and_an_unchanged_snapshot_needs_few() {
     fs::copy(host.path("key"), stranger.path("key")).unwrap();
     let first = requests(&stranger.run(&bucket, &["-v", "snapshots"]));
     let second = requests(&stranger.run(&bucket, &["-v", "snapshots"]));
-    // Four outcomes, four manifests, two identities.
-    assert_eq!(first, second + 10);
+    // Four outcomes, four manifests, three identities.
+    assert_eq!(first, second + 11);
 }
 
 /// How many requests a run with `-v` says that it made.

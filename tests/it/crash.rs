@@ -25,8 +25,8 @@ use sbf_repo::format::keyslot::Role;
 use sbf_repo::id::SnapshotId;
 use sbf_repo::ops::error::OpError;
 use sbf_repo::ops::init::FirstSecret;
-use sbf_repo::ops::key;
-use sbf_repo::ops::key::AddOptions;
+use sbf_repo::ops::key::add::AddOptions;
+use sbf_repo::ops::key::add::add;
 use sbf_repo::testing::Call;
 use sbf_repo::testing::Fault;
 use sbf_repo::testing::FaultStore;
@@ -158,7 +158,7 @@ fn of_faulty(store: &Arc<Faulty>) -> Arc<dyn Store> {
 
 fn add_key(repository: &Repository) -> Result<(), OpError> {
     let options = AddOptions::new(Role::Admin, "second".to_owned(), FirstSecret::KeyFile);
-    key::add(repository, &options, &mut |_file| Ok(())).map(|_slot| ())
+    add(repository, &options, &mut |_file| Ok(())).map(|_slot| ())
 }
 
 /// A host before `work`.

@@ -33,7 +33,7 @@ use sbf_repo::ops::forget::undo::undo;
 use sbf_repo::ops::hold::hold;
 use sbf_repo::ops::hold::release;
 use sbf_repo::ops::init::FirstSecret;
-use sbf_repo::ops::key::AddOptions;
+use sbf_repo::ops::key::add::AddOptions;
 use sbf_repo::ops::look::SnapshotFilter;
 use sbf_repo::ops::look::SnapshotState;
 use sbf_repo::ops::look::snapshots;
@@ -99,7 +99,7 @@ impl Bench {
             Ok(())
         };
         let options = AddOptions::new(role, String::new(), FirstSecret::KeyFile);
-        sbf_repo::ops::key::add(&self.open(seed), &options, &mut keep).unwrap();
+        sbf_repo::ops::key::add::add(&self.open(seed), &options, &mut keep).unwrap();
         open(&shared(&self.store), &kept.unwrap(), seed + 1, None).unwrap()
     }
 

@@ -121,6 +121,7 @@ fn bodies() -> Vec<(Input, Vec<Vec<u8>>)> {
     for vector in all_vectors() {
         let word = match vector.text("input") {
             "slot-open" => "slot",
+            "renewal-open" => "identity",
             "envelope-open" => "envelope",
             "clear-open" => "clear",
             "pack-open" => "pack-header",

@@ -50,7 +50,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("keyslot/generation_zero.vec", UNCHECKED),
     ("keyslot/other_repository.vec", PLACE),
     ("keyslot/other_slot.vec", PLACE),
-    ("keyslot/public_key.vec", "slots for public keys are made by no command yet"),
     ("layout/folder_unknown.vec", UNPARSED),
     ("layout/number_beyond_type.vec", UNPARSED),
     ("layout/number_leading_zero.vec", UNPARSED),
@@ -239,6 +238,7 @@ fn open(word: &str, vector: &Vector) -> Option<Result<Read, Refusal>> {
                 None => opened::open_slot_by_secret(body, &vector.key("secret")),
             }
         }
+        "renewal-open" => opened::open_renewal(body, repository(vector), &vector.key("secret")),
         "envelope-open" => {
             let master = Some(vector.key("master-key"));
             let keys = GivenKeys { index: master, manifest: master, ..GivenKeys::default() };
@@ -410,6 +410,7 @@ fn inputs_of(word: &str) -> &'static [&'static str] {
         "envelope" | "clear" => &["kind"],
         "digest" => &["digest"],
         "slot-open" => &["repository", "slot", "secret", "passphrase"],
+        "renewal-open" => &["repository", "secret"],
         "envelope-open" => &["kind", "repository", "place", "master-key", "public-key"],
         "clear-open" => &["kind", "repository", "place", "public-key"],
         "pack-open" => &["repository", "id-key", "index-key", "wrap-key", "seal-seed", "base"],

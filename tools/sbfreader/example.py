@@ -69,7 +69,7 @@ def reader_keys():
 def slot_header(slot, unlock, secret, label="laptop"):
     salt = fixed("salt" + slot.hex())
     commitment = crypto.derive("sbf-repo 1 slot commitment", secret + salt)
-    return records.SLOT_HEADER(REPOSITORY, slot, records.ROLE.Reader, label, CREATED, unlock, salt, commitment,
+    return records.SLOT_HEADER(REPOSITORY, slot, CLIENT, records.ROLE.Reader, label, CREATED, unlock, salt, commitment,
                                fixed("slot nonce" + slot.hex(), 24))
 
 
@@ -100,6 +100,16 @@ def public_key_slot():
     header = unsealed._replace(unlock=records.UNLOCK.PublicKey(encapsulated))
     _, sealed = hpke_seal(SECRET, b"sbf-repo 1 slot seal", keyslot.slot_data(header), secret, "slot seal")
     return keyslot.encode_slot(header, sealed + wrap_slot(header, secret, reader_keys()))
+
+
+def renewal_of(keys, client=CLIENT, client_key=CLIENT_KEY):
+    """The keys of a generation, sealed for the client that has this key."""
+    secret = fixed(f"renewal secret {keys.generation}")
+    associated = keyslot.renewal_data(REPOSITORY, client, keys.generation)
+    encapsulated, sealed = hpke_seal(keyslot.renewal_seed(client_key), b"sbf-repo 1 renewal seal", associated, secret, "renewal seal")
+    nonce = fixed("renewal nonce", 24)
+    wrapped = crypto.seal_xchacha(crypto.derive("sbf-repo 1 renewal wrap", secret), nonce, associated, records.GENERATION.encode(keys))
+    return records.RENEWAL(client, keys.generation, encapsulated, sealed, nonce, wrapped)
 
 
 def key_file_text(slot=SLOT, secret=SECRET):

@@ -6,7 +6,7 @@ from collections import namedtuple
 from . import crypto
 from .codec import decode_record, require
 from .errors import AuthError, FormatError, NoKey, WrongKey
-from .records import SLOT_HEADER, SLOT_KEYS
+from .records import GENERATION, SLOT_HEADER, SLOT_KEYS
 
 SLOT_MAGIC = b"SBFK"
 SLOT_VERSION = 1
@@ -16,7 +16,7 @@ SLOT_BYTES_MAX = 262144
 SEALED_SECRET_LEN = 48
 
 Slot = namedtuple("Slot", "header data wrapped")
-KeyFile = namedtuple("KeyFile", "repository slot secret")
+KeyFile = namedtuple("KeyFile", "repository slot secret authority")
 
 
 def decode_slot(data, repository, slot):
@@ -66,6 +66,27 @@ def open_slot(slot, unlock_secret=None, passphrase=None):
                                "the slot's keys")
 
 
+def renewal_seed(client_key):
+    """The seed of the X-Wing pair for which later generations are sealed."""
+    return crypto.derive("sbf-repo 1 renewal seed", client_key)
+
+
+def renewal_data(repository, client, generation):
+    return repository + client + generation.to_bytes(4, "little")
+
+
+def open_renewal(renewal, repository, client_key):
+    """The keys of a later generation, for the client of a slot."""
+    associated = renewal_data(repository, renewal.client, renewal.generation)
+    secret = crypto.hpke_open(renewal_seed(client_key), b"sbf-repo 1 renewal seal", renewal.encapsulated, associated, renewal.sealed,
+                              "the renewal's secret")
+    encoded = crypto.open_xchacha(crypto.derive("sbf-repo 1 renewal wrap", secret), renewal.nonce, associated, renewal.wrapped,
+                                  "the renewed keys")
+    keys = decode_record(GENERATION, encoded)
+    require(keys.generation == renewal.generation, "RECORD-3", "a renewal of another generation")
+    return keys
+
+
 def decode_slot_keys(data):
     return decode_record(SLOT_KEYS, data)
 
@@ -91,8 +112,9 @@ def parse_key_file(data):
     except UnicodeDecodeError:
         raise FormatError("KEY-FILE", "the key file is not UTF-8") from None
     lines = [line for line in text.split("\n") if not line.startswith("#")]
-    matched = re.fullmatch(r"sbf-repo key file 1\nrepository ([0-9a-f]{32})\nslot ([0-9a-f]{32})\nsecret ([0-9a-f]{64})\n",
+    matched = re.fullmatch(r"sbf-repo key file 1\nrepository ([0-9a-f]{32})\nslot ([0-9a-f]{32})\nsecret ([0-9a-f]{64})\n"
+                           r"(?:authority ([0-9a-f]{64})\n)?",
                            "\n".join(lines), re.ASCII)
     if not matched:
         raise FormatError("KEY-FILE", "the key file has another form")
-    return KeyFile(*(bytes.fromhex(part) for part in matched.groups()))
+    return KeyFile(*(part and bytes.fromhex(part) for part in matched.groups()))

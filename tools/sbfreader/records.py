@@ -62,7 +62,7 @@ PASSPHRASE_COST = Struct("PassphraseCost",
                          lanes=in_range(U32, 1, PASSPHRASE_LANES_MAX, "SLOT-3"))
 UNLOCK = Enum(Passphrase=PASSPHRASE_COST, KeyFile=None,
               PublicKey=of_length(BYTES, XWING_ENCAPSULATED_LEN, XWING_ENCAPSULATED_LEN))
-SLOT_HEADER = Struct("SlotHeader", repository=ID16, slot=ID16, role=ROLE, label=of_length(TEXT, 0, LABEL_BYTES_MAX),
+SLOT_HEADER = Struct("SlotHeader", repository=ID16, slot=ID16, client=ID16, role=ROLE, label=of_length(TEXT, 0, LABEL_BYTES_MAX),
                      created=I64, unlock=UNLOCK, salt=ID32, commitment=ID32, nonce=Fixed(24))
 
 SEAL_PUBLIC = Checked(BYTES, lambda key: require(len(key) in (0, XWING_PUBLIC_LEN), "RECORD-3",
@@ -84,7 +84,11 @@ SLOT_KEYS = Struct("SlotKeys", authority_public=ID32, authority=Option(ID32), ma
 SUBJECT = Enum(Client=ID16, Maintenance=None)
 CERTIFICATE = Struct("Certificate", subject=SUBJECT, public_key=ID32, role=ROLE, valid_from=I64, valid_until=Option(I64))
 REVOCATION = Struct("Revocation", key=ID16, start=I64, reason=TEXT)
-IDENTITY = Enum(Certificate=CERTIFICATE, Revocation=REVOCATION)
+HOLDER = Struct("Holder", client=ID16, role=ROLE, public_key=of_length(BYTES, XWING_PUBLIC_LEN, XWING_PUBLIC_LEN), generation=U32,
+                signing=sorted_list(ID16, "signing keys"))
+RENEWAL = Struct("Renewal", client=ID16, generation=U32, encapsulated=of_length(BYTES, XWING_ENCAPSULATED_LEN, XWING_ENCAPSULATED_LEN),
+                 sealed=Fixed(48), nonce=Fixed(24), wrapped=BYTES)
+IDENTITY = Enum(Certificate=CERTIFICATE, Revocation=REVOCATION, Holder=HOLDER, Renewal=RENEWAL)
 
 # Packs and segments (05, 06)
 

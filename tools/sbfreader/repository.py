@@ -14,6 +14,9 @@ STARTS_OVER_MAX = 5
 # Features of the config that this reader knows: format 1 defines none.
 FEATURES_KNOWN = frozenset()
 
+# Kinds whose signature must be in time when they are received; outcomes only if they commit.
+TIMED = frozenset(["gc-register", "forget", "record", "audit", "inventory"])
+
 Certified = namedtuple("Certified", "subject public_key role valid_from valid_until")
 Snapshot = namedtuple("Snapshot", "id client manifest source session_epoch")
 Location = namedtuple("Location", "pack block")
@@ -42,6 +45,10 @@ class Store:
                 return file.read(length)
         except (FileNotFoundError, NotADirectoryError):
             raise Missing(f"{key} is missing") from None
+
+    def received(self, key):
+        """When the object was stored, in seconds since 1970."""
+        return int(os.stat(self.path(key)).st_mtime)
 
     def has(self, key):
         return os.path.isfile(self.path(key))
@@ -101,18 +108,28 @@ class Repository:
             if not self.store.has(key):
                 raise WrongKey("the slot of the key file does not exist")
             slot = keyslot.decode_slot(self.store.read(key), self.id, parsed.slot)
-            return keyslot.decode_slot_keys(keyslot.open_slot(slot, unlock_secret=parsed.secret))
+            keys = self._keys_of(slot, unlock_secret=parsed.secret)
+            if parsed.authority not in (None, keys.authority_public):
+                raise AuthError("the slot names another authority than the key file")
+            return keys
         failure = None
         for key in self.listed("keys", "slot"):
             try:
                 slot = keyslot.decode_slot(self.store.read(key), self.id, parse_key(key)[1]["slot"])
                 if slot.header.unlock.name == "Passphrase":
-                    return keyslot.decode_slot_keys(keyslot.open_slot(slot, passphrase=passphrase))
+                    return self._keys_of(slot, passphrase=passphrase)
             except WrongKey:
                 continue
             except ReadError as error:
                 failure = error
         raise failure or WrongKey("no slot opens with the passphrase")
+
+    @staticmethod
+    def _keys_of(slot, **secret):
+        keys = keyslot.decode_slot_keys(keyslot.open_slot(slot, **secret))
+        if keys.client != slot.header.client:
+            raise AuthError("the slot is of another client than it says")
+        return keys
 
     def _verify_config(self):
         authority = self.keys.authority_public
@@ -127,8 +144,10 @@ class Repository:
             if identity.name == "Certificate":
                 self.certificates[crypto.key_id(value.public_key)].append(
                     Certified(value.subject, value.public_key, value.role, value.valid_from, value.valid_until))
-            else:
+            elif identity.name == "Revocation":
                 self.revocations[value.key].append(value.start)
+            elif identity.name == "Renewal" and value.client == self.keys.client and value.generation not in self.generations:
+                self.generations[value.generation] = keyslot.open_renewal(value, self.id, self.keys.client_key)
 
     def _read_amendments(self):
         self.features = self.config.features
@@ -207,10 +226,21 @@ class Repository:
             subject = "maintenance" if certificate.subject.name == "Maintenance" else certificate.subject.value
             if subject in subjects:
                 envelope.verify_signed(kind, signed, certificate.public_key, self.id, place_of(key))
-                if signed.signer in self.revocations and kind.word != "manifest":
-                    self.note(f"{key} is signed by a revoked key")
+                if kind.word in TIMED:
+                    self.verify_received(signed, key)
                 return subject
         raise AuthError(f"{key} is signed by a key that may not sign it")
+
+    def verify_received(self, signed, key):
+        """The bounds of certificates and revocations at the time when the store received the object; not in mirrors."""
+        if self.store.has("amendments/mirror/00000001"):
+            return
+        received = self.store.received(key)
+        certified = self.certificates[signed.signer]
+        if not any(each.valid_until is None or received <= each.valid_until for each in certified):
+            raise AuthError(f"{key} came after the end of its signer's certificate")
+        if any(received >= start for start in self.revocations.get(signed.signer, [])):
+            raise AuthError(f"{key} came after its signer was revoked")
 
     def verify_time(self, signed, key, seconds, nanoseconds):
         """The bounds of certificates and revocations, for a signature of a known time."""
@@ -309,6 +339,11 @@ class Repository:
                 continue
             self.outcome_digests[parts["session"]] = crypto.digest(stored)
             if outcome.name == "Commit":
+                try:
+                    self.verify_received(signed, key)
+                except AuthError as error:
+                    self.finding(key, error)
+                    continue
                 commits[key] = (parts, outcome.value)
         return commits
 
@@ -406,7 +441,8 @@ class Repository:
         if crypto.sha256(signed.body) != snapshot.manifest:
             raise AuthError(f"{key} is not the manifest that was committed")
         value = statement.decode_manifest(signed.body, self.id, snapshot.client, snapshot.id)
-        self.verify_time(signed, key, *statement.time_seconds(value["predicate"]["times"]["finished"]))
+        if snapshot.session_epoch is not None:  # a base accepted the others
+            self.verify_time(signed, key, *statement.time_seconds(value["predicate"]["times"]["finished"]))
         if value["predicate"]["source"] != snapshot.source:
             raise AuthError(f"{key} names another source than its commit")
         return value

@@ -174,6 +174,11 @@ def _open_slot(body, repository, slot, secret=None, passphrase=None):
     return keys
 
 
+def _open_renewal(body, repository, secret):
+    renewal = decode_record(records.IDENTITY, body).value
+    return records.GENERATION.encode(keyslot.open_renewal(renewal, repository, secret))
+
+
 def _open_envelope(body, kind, repository, place, master_key, public_key):
     signed = envelope.open_sealed(KINDS_BY_NUMBER[kind], body, master_key, repository, place)
     _verify(KINDS_BY_NUMBER[kind], signed, public_key, repository, place)
@@ -219,7 +224,7 @@ def _open_hpke(body, seed, info, associated_data):
     return crypto.hpke_open(seed, info.encode(), body[:1120], associated_data, body[1120:], "the message")
 
 
-OPENED = {"slot-open": _open_slot, "envelope-open": _open_envelope, "clear-open": _open_clear, "pack-open": _open_pack,
+OPENED = {"slot-open": _open_slot, "renewal-open": _open_renewal, "envelope-open": _open_envelope, "clear-open": _open_clear, "pack-open": _open_pack,
           "hpke-open": _open_hpke}
 
 

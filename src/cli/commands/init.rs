@@ -11,6 +11,7 @@ use crate::format::keyslot::PASSPHRASE_MEMORY_KIB_MIN;
 use crate::format::keyslot::PassphraseCost;
 use crate::ops::init::FirstSecret;
 use crate::ops::init::init;
+use crate::ops::init::init_apart;
 use crate::repo::first::InitOptions;
 use clap::Args;
 use serde_json::json;
@@ -19,7 +20,8 @@ use std::path::PathBuf;
 /// Create a repository
 ///
 /// With `--key-file`, the file is created and opens the repository; without, a passphrase does.
-/// Whoever loses the key loses the data: there is no other way in.
+/// Whoever loses the key loses the data: there is no other way in. With `--authority-file`, the key
+/// that certifies all others is in that file alone.
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
     /// Words that `key list` shows for the first key
@@ -73,7 +75,15 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
         Some(path) => secrets::keep_key_file(path, key),
         None => Ok(()),
     };
-    let report = init(&options, new, &secret, &mut keep)?;
+    let authority = context.authority_file();
+    let report = match &authority {
+        Some(path) => {
+            secrets::check_key_file_absent(path)?;
+            let mut keep_authority = |key: &_| secrets::keep_authority_file(path, key);
+            init_apart(&options, new, &secret, &mut keep, &mut keep_authority)?
+        }
+        None => init(&options, new, &secret, &mut keep)?,
+    };
     context.audit.made(&context.global, &report.opened);
     let place = options.location.to_string();
     context.output.note(format_args!(
@@ -92,7 +102,14 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
         "Keep {key} safe, and a copy of it elsewhere. Without it nobody can read the backups: \
          whoever loses the key loses the data."
     ));
+    if let Some(path) = &authority {
+        context.output.note(format_args!(
+            "The authority key is in {} alone. Keep it offline: without it, no key can be added or removed.",
+            path.display()
+        ));
+    }
     let words = json!({
+        "authority_file": authority,
         "repository": report.repository.to_string(),
         "slot": report.slot.to_string(),
         "location": place,

@@ -12,6 +12,7 @@ pub(crate) mod forget;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod key;
+mod kit;
 pub(crate) mod ls;
 pub(crate) mod manifest;
 pub(crate) mod mirror;

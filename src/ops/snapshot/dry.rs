@@ -9,6 +9,8 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::PARENT_CACHE_BYTES;
+use crate::ops::snapshot::memory::HostMemory;
+use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::options::FilesSource;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -43,14 +45,16 @@ pub fn dry_run(
     let parent = Parent::find(repository, &history, &options.source);
     let cursor = parent.as_ref().map(|parent| parent.cursor(&reader));
     progress.begin("comparing", 0, 0);
-    let mut run = DryRun { parent: cursor, tally: Tally::default(), totals: Totals::default() };
+    let memory = HostMemory::open(repository, &history, &options.source);
+    let (tally, totals) = (Tally::default(), Totals::default());
+    let mut run = DryRun { parent: cursor, memory, tally, totals };
     for event in Walk::start(files.into_walk(options.threads))? {
         if progress.is_cancelled() {
             return Err(OpError::Interrupted);
         }
         run.take(event, progress);
     }
-    let DryRun { parent: _, tally, totals } = run;
+    let DryRun { parent: _, memory: _, tally, totals } = run;
     let Tally { run, skipped, skipped_count } = tally;
     let parent = parent.map(|parent| parent.snapshot);
     let source = options.source.clone();
@@ -59,6 +63,7 @@ pub fn dry_run(
 
 struct DryRun<'a> {
     parent: Option<ParentCursor<'a>>,
+    memory: HostMemory,
     tally: Tally,
     totals: Totals,
 }
@@ -95,6 +100,10 @@ impl DryRun<'_> {
         if stat.kind != FileKind::File {
             self.totals.others += 1;
             return;
+        }
+        if let Some(remembered) = self.memory.find(entry) {
+            known = true;
+            unchanged |= matches!(remembered, Remembered::Unchanged(_));
         }
         self.totals.files += 1;
         self.totals.bytes += stat.size;

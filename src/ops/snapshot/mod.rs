@@ -2,6 +2,7 @@
 
 mod commit;
 pub mod dry;
+pub(crate) mod memory;
 pub mod options;
 pub(crate) mod pace;
 pub(crate) mod parent;
@@ -22,6 +23,7 @@ use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::commit::Draft;
 use crate::ops::snapshot::commit::commit;
+use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::pace::Pace;
@@ -88,12 +90,17 @@ fn run(
         Source::Files(_) => Parent::find(repository, &session.history, &options.source),
         Source::Stream(_) | Source::Command(_) => None,
     };
+    let mut memory = match &source {
+        Source::Files(_) => HostMemory::begin(repository, &session.history, &options.source),
+        Source::Stream(_) | Source::Command(_) => HostMemory::default(),
+    };
     let expected =
         parent.as_ref().map_or((0, 0), |parent| (parent.totals.files, parent.totals.bytes));
     progress.begin("backing up", expected.0, expected.1);
     let store = ChunkStore::new(session).during("cannot begin to write")?;
     let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
-    let backed_up = back_up(&store, options, source, parent.as_ref(), progress, &pace);
+    let before = Before { parent: parent.as_ref(), memory: &mut memory };
+    let backed_up = back_up(&store, options, source, before, progress, &pace);
     let (tree, tally, produced) = match backed_up {
         Ok(done) => done,
         Err(error) => {
@@ -105,17 +112,27 @@ fn run(
     let parent = parent.as_ref();
     let draft = Draft { options, started, parent, tree, tally, produced, checkpoints };
     let ended = commit(&store, draft);
-    if !matches!(ended, Ok(Ended::Committed(_))) {
+    if let Ok(Ended::Committed(report)) = &ended {
+        if let Some(snapshot) = report.snapshot {
+            memory.finish(snapshot, started);
+        }
+    } else {
         store.abandon();
     }
     ended
+}
+
+/// What is known of the source from runs before.
+struct Before<'a> {
+    parent: Option<&'a Parent>,
+    memory: &'a mut HostMemory,
 }
 
 fn back_up(
     store: &ChunkStore,
     options: &SnapshotOptions,
     source: Source,
-    parent: Option<&Parent>,
+    before: Before<'_>,
     progress: &dyn Progress,
     pace: &Pace<'_>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
@@ -129,6 +146,7 @@ fn back_up(
                 let kind = SourceKind::Files;
                 let produced = Produced::new(kind, files.path_words());
                 let walk = Walk::start(files.into_walk(options.threads))?;
+                let Before { parent, memory } = before;
                 let parent = parent.map(|parent| parent.cursor(&reader));
                 let parts = TreeRunParts {
                     store,
@@ -136,6 +154,7 @@ fn back_up(
                     chunker: &chunker,
                     progress,
                     parent,
+                    memory,
                     pace,
                 };
                 let run = TreeRun::new(parts).during("cannot build the tree")?;

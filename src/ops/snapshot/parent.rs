@@ -172,8 +172,10 @@ pub(crate) fn is_stored(reader: &ChunkReader, store: &ChunkStore, content: &Cont
     visited.is_ok()
 }
 
+/// The time before which a file can be trusted that a run looked at which began then.
+///
 /// A file that changes twice within one tick of the file system's clock has one time for both.
-fn before((seconds, nanoseconds): (i64, u32)) -> Timestamp {
+pub(crate) fn before((seconds, nanoseconds): (i64, u32)) -> Timestamp {
     match nanoseconds.checked_sub(CLOCK_TICK_NANOSECONDS) {
         Some(nanoseconds) => Timestamp { seconds, nanoseconds },
         None => Timestamp {

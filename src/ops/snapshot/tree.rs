@@ -19,6 +19,8 @@ use crate::localfs::walk::WalkEntry;
 use crate::localfs::walk::WalkEvent;
 use crate::ops::commit::StoredTree;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::memory::HostMemory;
+use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::ParentCursor;
 use crate::ops::snapshot::read::FileRead;
@@ -45,6 +47,7 @@ pub(crate) struct TreeRun<'a, 'scope> {
     pub(crate) chunker: &'a Chunker,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parent: Option<ParentCursor<'a>>,
+    memory: &'a mut HostMemory,
     pub(crate) pace: &'a Pace<'a>,
     pub(crate) tally: Tally,
     tree: ChunkWriter<'a>,
@@ -96,19 +99,21 @@ pub(crate) struct TreeRunParts<'a, 'scope> {
     pub(crate) chunker: &'a Chunker,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parent: Option<ParentCursor<'a>>,
+    pub(crate) memory: &'a mut HostMemory,
     pub(crate) pace: &'a Pace<'a>,
 }
 
 impl<'a, 'scope> TreeRun<'a, 'scope> {
     /// Begins a run.
     pub(crate) fn new(parts: TreeRunParts<'a, 'scope>) -> Result<Self, RepoError> {
-        let TreeRunParts { store, workers, chunker, progress, parent, pace } = parts;
+        let TreeRunParts { store, workers, chunker, progress, parent, memory, pace } = parts;
         Ok(Self {
             store,
             workers,
             chunker,
             progress,
             parent,
+            memory,
             pace,
             tally: Tally::default(),
             tree: store.writer(PackKind::Tree)?,
@@ -223,7 +228,18 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         unchanged: bool,
     ) -> Result<(), RepoError> {
         let size = entry.stat().size;
-        let known = found.is_some();
+        let remembered = self.memory.find(&entry);
+        let known = found.is_some() || remembered.is_some();
+        if let Some(Remembered::Unchanged(file)) = remembered
+            && self.parent.as_ref().is_some_and(|tree| tree.is_stored(self.store, &file.content))
+        {
+            self.tally.run.files_unchanged += 1;
+            self.progress.advance(1, size);
+            self.memory.push(&entry, entry.stat(), &file);
+            let xattrs = self.xattrs_of(&entry);
+            self.push_ready(&entry, EntryKind::File(file), xattrs);
+            return Ok(());
+        }
         if let Some(OwnedEntry { entry: parent, .. }) = found.filter(|_| unchanged)
             && let EntryKind::File(file) = &parent.node
             && self.parent.as_ref().is_some_and(|tree| tree.is_stored(self.store, &file.content))
@@ -264,6 +280,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         match self.read_long(entry) {
             Ok((stat, file, xattrs)) => {
                 self.keep_linked(&stat, &file, &xattrs);
+                self.memory.push(entry, &stat, &file);
                 let node = EntryKind::File(file);
                 let name = entry.name().to_vec();
                 self.queue.push_back(Item::Ready { name, stat, node, xattrs });
@@ -376,6 +393,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
                     return Ok(());
                 };
                 let stat = Stat { size: file.size, ..*entry.stat() };
+                self.memory.push(&entry, &stat, &file);
                 self.push(entry.name().to_vec(), &stat, EntryKind::File(file), xattrs)
             }
             Item::Reading { entry, ticket } => match self.results.remove(&ticket) {
@@ -409,6 +427,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         let content = content.finish(&mut self.tree)?;
         let file = FileEntry { size: stat.size, content, digest, sparse };
         self.keep_linked(&stat, &file, &xattrs);
+        self.memory.push(entry, &stat, &file);
         self.push(entry.name().to_vec(), &stat, EntryKind::File(file), xattrs)
     }
 

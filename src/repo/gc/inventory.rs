@@ -77,8 +77,11 @@ fn says(
 ) -> Result<bool, RepoError> {
     let length_max = u64::from(ObjectKind::Inventory.raw_bytes_max()) + 4096;
     let bytes = repository.store.read(key, length_max)?;
-    let body = objects::open_clear(ObjectKind::Inventory, key.as_str(), &bytes)
-        .and_then(|opened| repository.identities.by_maintenance(repository.id(), opened));
+    let body =
+        objects::open_clear(ObjectKind::Inventory, key.as_str(), &bytes).and_then(|opened| {
+            repository.check_signed_in_time(opened.signer(), key)?;
+            repository.identities.by_maintenance(repository.id(), opened)
+        });
     let Ok(body) = body else { return Ok(false) };
     Ok(Inventory::decode(&body).is_ok_and(|inventory| inventory.packs == packs))
 }

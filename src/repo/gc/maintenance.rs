@@ -23,6 +23,7 @@ use crate::repo::objects;
 use crate::repo::register::Won;
 use crate::repo::register::create_register;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 
 /// Signs for collections.
 pub(crate) struct Maintenance<'a> {
@@ -36,8 +37,10 @@ impl<'a> Maintenance<'a> {
     /// Errors: [`RepoError::RoleLacks`] if its role has none.
     pub(crate) fn new(repository: &'a Repository) -> Result<Self, RepoError> {
         let keys = &repository.keys;
-        let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks("collections"))?;
-        Ok(Self { repository, signer: Signer::new(&Secret::new(seed)) })
+        let seed = keys.keys.maintenance.ok_or_else(|| keys.lacks(Right::Collect))?;
+        let signer = Signer::new(&Secret::new(seed));
+        repository.check_key_counts(signer.id())?;
+        Ok(Self { repository, signer })
     }
 
     /// Stores a body; returns the hash that names it.

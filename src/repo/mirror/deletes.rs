@@ -211,7 +211,9 @@ impl Left {
 fn forgotten_by(place: &Repository, key: &ObjectKey) -> Result<Vec<SnapshotId>, RepoError> {
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let (_bytes, opened) = place.read_object(ObjectKind::Forget, key, key.as_str())?;
+    let signer = opened.signer();
     let body = place.identities.by_maintenance(place.id(), opened)?;
+    place.check_signed_in_time(signer, key)?;
     let record = Record::decode(&body).map_err(decode)?;
     let forget = Forget::read(&record).map_err(decode)?;
     Ok(forget.snapshots)

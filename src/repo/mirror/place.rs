@@ -16,6 +16,7 @@ use crate::repo::objects;
 use crate::repo::repository::CONFIG_BYTES_MAX;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 use crate::store::StoreErrorKind;
 use crate::units::to_u32;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub(crate) type Objects = BTreeMap<ObjectKey, u64>;
 /// [`RepoError::NotEmpty`]; [`RepoError::RoleLacks`] if the client in use has no certificate.
 pub(crate) fn open_place(source: &Repository, located: &Located) -> Result<Repository, RepoError> {
     if !crate::repo::grant::signs(source.role()) {
-        return Err(source.keys.lacks("signing the notes of a mirror"));
+        return Err(source.keys.lacks(Right::SignNotes));
     }
     let store = located.store();
     let objects = objects_of(located)?;

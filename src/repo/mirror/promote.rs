@@ -8,6 +8,7 @@ use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::mirror::error::MirrorError;
 use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
 
 /// Promotes a mirror whose store was found to be of this mode.
 ///
@@ -35,7 +36,7 @@ pub(crate) fn check_promotable(repository: &Repository) -> Result<(), RepoError>
         Some(_mirror) => {}
     }
     if repository.keys.keys.authority.is_none() {
-        return Err(repository.keys.lacks("amendments"));
+        return Err(repository.keys.lacks(Right::Amend));
     }
     Ok(())
 }

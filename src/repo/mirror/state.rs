@@ -34,6 +34,8 @@ pub(crate) struct MirrorState {
     /// The number of its newest note.
     pub(crate) newest: u32,
     receipts: HashMap<SessionId, i64>,
+    /// When it was promoted: what was received before was received elsewhere first.
+    promoted_at: Option<i64>,
 }
 
 impl MirrorState {
@@ -65,7 +67,15 @@ impl MirrorState {
         let (source, receipts) =
             note.map_or_else(Default::default, |note| (note.source, note.receipts));
         let receipts = receipts.into_iter().map(|each| (each.session, each.received)).collect();
-        Ok(Some(Self { source, shows, is_promoted, first, newest, receipts }))
+        Ok(Some(Self {
+            source,
+            shows,
+            is_promoted,
+            first,
+            newest,
+            receipts,
+            promoted_at: amended.promoted_at,
+        }))
     }
 }
 
@@ -101,8 +111,20 @@ impl Repository {
     /// When the outcome of a session was received, in seconds since 1970: by the store, or by
     /// that from which it was mirrored.
     pub(crate) fn received(&self, session: SessionRef, at: &Listed) -> i64 {
-        let noted = self.mirror.as_ref().and_then(|mirror| mirror.receipts.get(&session.session));
-        noted.copied().filter(|&received| received != 0).unwrap_or_else(|| received_seconds(at))
+        let noted = self.mirror.as_ref().and_then(|mirror| mirror.noted(session.session));
+        noted.unwrap_or_else(|| received_seconds(at))
+    }
+}
+
+impl MirrorState {
+    /// When the store that is mirrored received the outcome of a session, if the notes say.
+    pub(crate) fn noted(&self, session: SessionId) -> Option<i64> {
+        self.receipts.get(&session).copied().filter(|&received| received != 0)
+    }
+
+    /// Whether an object that this place received then was received elsewhere before.
+    pub(crate) fn copied(&self, received: i64) -> bool {
+        !self.is_promoted || self.promoted_at.is_none_or(|promoted| received <= promoted)
     }
 }
 
@@ -120,7 +142,15 @@ fn open(
     let key = layout::mirror_key(number);
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let opened = objects::open(ObjectKind::Mirror, keys, key.as_str(), &read(store, number)?)?;
+    let signer = opened.signer();
     let body = identities.by_any_client(keys.repository, opened)?;
+    if identities.is_bounded(signer) {
+        let listed = store.list(layout::AMENDMENTS)?.into_iter().find(|listed| listed.key == key);
+        let received = listed.map(|listed| received_seconds(&listed)).filter(|&time| time != 0);
+        if let Some(lapse) = received.and_then(|time| identities.lapse_at(signer, time)) {
+            return Err(RepoError::Lapsed { key: key.to_string(), signer, lapse });
+        }
+    }
     let note = MirrorNote::decode(&body).map_err(decode)?;
     note.check_place(number).map_err(decode)?;
     Ok(note)

@@ -20,6 +20,7 @@ use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::trust::Trust;
 use crate::repo::repository::Repository;
 use crate::repo::repository::length_max;
+use crate::repo::rights::Right;
 
 /// Every certificate and revocation with its number.
 pub(crate) fn identities(repository: &Repository) -> Result<Vec<(u32, SignedMessage)>, RepoError> {
@@ -130,7 +131,7 @@ pub(crate) fn check_signs(repository: &Repository, trust: &Trust) -> Result<(), 
     if trust.certificates().any(|certificate| certificate.public_key == own) {
         return Ok(());
     }
-    Err(repository.keys.lacks("signing evidence"))
+    Err(repository.keys.lacks(Right::SignEvidence))
 }
 
 /// Signs a message of this client's for a purpose of its own.
@@ -143,7 +144,7 @@ pub(crate) fn sign(repository: &Repository, namespace: &str, message: Vec<u8>) -
 pub(crate) fn text_digest(repository: &Repository, text: &str) -> Result<Sha256, RepoError> {
     let keys = &repository.keys;
     let first = keys.keys.generations.iter().find_map(|generation| generation.manifest);
-    let master = first.ok_or_else(|| keys.lacks("statements"))?;
+    let master = first.ok_or_else(|| keys.lacks(Right::Statements))?;
     let digest = derive("sbf-repo 1 text digest", &[&master, text.as_bytes()]);
     Ok(Sha256::new(*digest.expose()))
 }

@@ -91,7 +91,7 @@ impl Trust {
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.identities.iter().filter_map(|identity| match identity {
             Identity::Certificate(certificate) => Some(certificate),
-            Identity::Revocation(_) => None,
+            Identity::Revocation(_) | Identity::Holder(_) | Identity::Renewal(_) => None,
         })
     }
 
@@ -100,7 +100,10 @@ impl Trust {
         let id = key_id(public);
         let of_key = self.identities.iter().filter_map(|identity| match identity {
             Identity::Revocation(revocation) if revocation.key == id => Some(revocation.from),
-            Identity::Revocation(_) | Identity::Certificate(_) => None,
+            Identity::Revocation(_)
+            | Identity::Certificate(_)
+            | Identity::Holder(_)
+            | Identity::Renewal(_) => None,
         });
         of_key.min()
     }

@@ -74,7 +74,7 @@ fn open_directory(
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let keys = &repository.keys;
     let generation = keys.generation(header.directory_generation, key)?;
-    let directory_key = keys.directory_key(generation, header.pack_uid)?;
+    let directory_key = keys.directory_key(&generation, header.pack_uid)?;
     let header_bytes = header.encode();
     let end = bytes.len().saturating_sub(PACK_TRAILER_LEN);
     let start = end.saturating_sub(to_usize32(trailer.directory_length));

@@ -57,6 +57,11 @@ impl Place {
         options
     }
 
+    /// Whether it is no directory.
+    pub(crate) fn is_bucket(&self) -> bool {
+        self.url.contains("://")
+    }
+
     /// Its store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         if self.url.contains("://") {
