@@ -279,14 +279,14 @@ fn one_manifest_verifies_with_ssh_keygen_and_not_for_another_purpose() {
 #[test]
 fn another_client_exports_after_a_collection_and_a_period_leaves_the_rest_out() {
     let scratch = site();
-    let pruner = scratch.path("pruner");
-    let add = ["key", "add", "--role", "pruner", "--new-key-file", pruner.to_str().unwrap()];
+    let auditor = scratch.path("auditor");
+    let add = ["key", "add", "--role", "auditor", "--new-key-file", auditor.to_str().unwrap()];
     scratch.run(&add, 0);
-    let target = scratch.path("by-pruner");
+    let target = scratch.path("by-auditor");
     let mut command = scratch.command(&["evidence", "export", target.to_str().unwrap()]);
-    let output = command.env("SBF_REPO_KEY_FILE", &pruner).output().unwrap();
+    let output = command.env("SBF_REPO_KEY_FILE", &auditor).output().unwrap();
     crate::scratch::expect_code(&output, 0);
-    expect(&scratch, &target, true, "by a pruner");
+    expect(&scratch, &target, true, "by an auditor");
     let january = export(&scratch, "january", &["--from", "2026-01-01", "--to", "2026-01-31"]);
     expect(&scratch, &january, true, "january");
     let statements = fs::read_dir(january.join("manifests")).unwrap().count();

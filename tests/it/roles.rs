@@ -30,6 +30,9 @@ const MATRIX: &[(&str, [bool; 5])] = &[
     ("snapshots --forgotten", [true, true, true, true, true]),
     ("session list", [true, true, true, true, true]),
     ("key list", [true, true, true, true, true]),
+    ("manifest show latest", [true, true, true, true, true]),
+    ("manifest verify", [true, true, true, true, true]),
+    ("evidence public-key", [true, true, true, true, true]),
     ("cache clean", [true, true, true, true, true]),
     ("doctor", [true, true, true, true, true]),
     // The index.
@@ -47,6 +50,7 @@ const MATRIX: &[(&str, [bool; 5])] = &[
     // Records.
     ("hold latest --reason x", [true, true, false, true, false]),
     ("release {held}", [true, false, false, true, false]),
+    ("evidence export {target}", [true, true, true, true, true]),
     // Maintenance.
     ("forget latest --force", [true, false, false, true, false]),
     ("forget --keep-last 1 --accept-policy", [true, false, false, true, false]),
