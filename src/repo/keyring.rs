@@ -72,7 +72,7 @@ impl KeyRing {
     pub(crate) fn again(&self) -> Self {
         let (source, has_authority_file) = (self.source.clone(), self.has_authority_file);
         let ring = Self::new(self.repository, self.slot, self.role, self.keys.clone());
-        Self { source, has_authority_file, ..ring }
+        Self { has_authority_file, source, ..ring }
     }
 
     /// The same keys, and those of later generations that are sealed for this slot's client: as of

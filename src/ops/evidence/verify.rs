@@ -351,7 +351,7 @@ impl Bundle {
             match self.check_audit_record(line, signatures.next(), &mut heads) {
                 Ok(()) => self.report.audit_records += 1,
                 Err(why) => {
-                    self.find("evidence.audit", &format!("{}:{}", files::AUDIT, at + 1), &why)
+                    self.find("evidence.audit", &format!("{}:{}", files::AUDIT, at + 1), &why);
                 }
             }
         }

@@ -47,8 +47,8 @@ pub(crate) fn checkpoint(
     let name = format!("{origin}/{}", repository.keys.client);
     let note = sign::signed_note(signer, &name, &text);
     let word = namespace("evidence");
-    let signed = SignedMessage::new(note.clone().into_bytes(), &word, signer);
-    (note, signed.signature.encode())
+    let message = SignedMessage::new(note.clone().into_bytes(), &word, signer);
+    (note, message.signature.encode())
 }
 
 /// The keys of all clients as `ssh-keygen` reads them, each named by its client.
