@@ -44,6 +44,12 @@ pub(crate) fn check_identities(
             report.note(Finding::loss("identity.missing", object, effect), progress);
         }
     }
+    let client = repository.client();
+    if identities.holder(client).is_none() && !identities.is_removed(client) {
+        let object = layout::identity_key(identities.count + 1).to_string();
+        let effect = "the slot in use would be left out of the next `key rotate`".to_owned();
+        report.note(Finding::loss("identity.missing", object, effect), progress);
+    }
 }
 
 /// Checks that the registers of collections are whole and follow each other.
