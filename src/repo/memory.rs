@@ -17,7 +17,9 @@ use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::load_verdict;
+use crate::repo::identities::Identities;
 use crate::repo::repository::Repository;
+use crate::units::to_u64;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +43,8 @@ pub(crate) struct Memory {
     pub(crate) commits: BTreeMap<SessionRef, Digest>,
     /// The ends of audit logs.
     pub(crate) audit: BTreeMap<ClientId, AuditHead>,
+    /// How many statements of the authority there were: the last ones may be revocations.
+    pub(crate) identities: u32,
 }
 
 /// What was seen of a repository and is not there any more.
@@ -104,6 +108,7 @@ impl Memory {
                 let head = AuditHead { seq: seq.parse().ok()?, digest: digest.parse().ok()? };
                 self.audit.insert(client.parse().ok()?, head);
             }
+            ["identities", count] => self.identities = count.parse().ok()?,
             _other => {}
         }
         Some(())
@@ -111,7 +116,7 @@ impl Memory {
 
     /// The lines of its file.
     pub(crate) fn lines(&self) -> String {
-        let Self { verdict, commits, audit } = self;
+        let Self { verdict, commits, audit, identities } = self;
         let mut text = String::new();
         // Writing into a string does not fail.
         let mut line = |words: fmt::Arguments<'_>| {
@@ -125,6 +130,9 @@ impl Memory {
         }
         for (client, AuditHead { seq, digest }) in audit {
             line(format_args!("audit {client} {seq} {digest}"));
+        }
+        if *identities > 0 {
+            line(format_args!("identities {identities}"));
         }
         text
     }
@@ -163,6 +171,9 @@ pub(crate) fn compare(
 ) -> Result<Option<WentBack>, RepoError> {
     if repository.state.is_none() || repository.is_mirror() {
         return Ok(None);
+    }
+    if let Some(back) = compare_identities(repository, memory.identities)? {
+        return Ok(Some(back));
     }
     if let Some(back) = compare_verdict(repository, chain, history, memory.verdict)? {
         return Ok(Some(back));
@@ -204,6 +215,35 @@ pub(crate) fn compare(
         });
     }
     Ok(None)
+}
+
+/// Compares what the authority says of keys: who hides its last words hides revocations.
+fn compare_identities(repository: &Repository, known: u32) -> Result<Option<WentBack>, RepoError> {
+    let lacks = |identities: &Identities| {
+        let hidden = identities.missing.iter().any(|key| *key <= layout::identity_key(known));
+        identities.count < known || hidden
+    };
+    let seen = &repository.identities;
+    if !lacks(seen) {
+        if seen.count > known && seen.missing.is_empty() {
+            repository.store.settle(&layout::identity_key(seen.count))?;
+            // Who cannot write on this host may read all the same.
+            let _ignored = repository.remember(|memory| {
+                memory.identities = memory.identities.max(seen.count);
+            });
+        }
+        return Ok(None);
+    }
+    // Another process of this host may have seen those that came since this one began.
+    let newest = Identities::load(repository)?;
+    if !lacks(&newest) {
+        return Ok(None);
+    }
+    let found = u64::from(newest.count).saturating_sub(to_u64(newest.missing.len()));
+    Ok(Some(WentBack {
+        known: format!("{known} statements of the authority about keys"),
+        found: format!("{found}"),
+    }))
 }
 
 /// Whether a commit of an epoch that counts is there, or may be.

@@ -64,6 +64,31 @@ fn nothing_is_written_to_a_repository_that_went_back() {
 }
 
 #[test]
+fn a_store_that_hides_the_last_revocation_is_found_by_whoever_saw_it() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["key", "add", "--role", "writer", "--new-key-file", "host.key"]), 0);
+    let rows = desk.json(&["key", "list"], 0);
+    let row =
+        rows["slots"].as_array().unwrap().iter().find(|row| row["header"]["role"] == "writer");
+    let slot = row.unwrap()["slot"].as_str().unwrap().to_owned();
+    check(&desk.run(&["key", "remove", &slot]), 0);
+    check(&desk.run(&["snapshots"]), 0);
+    let ids = desk.path("repo/ids");
+    let mut names: Vec<_> =
+        fs::read_dir(&ids).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let last = names.pop().unwrap();
+    let kept = fs::read(&last).unwrap();
+    fs::remove_file(&last).unwrap();
+    let refused = desk.run(&["snapshot", "data", "--source", "docs"]);
+    check(&refused, 5);
+    let said = err(&refused);
+    assert!(said.contains("went back in time") && said.contains("about keys"), "{said}");
+    fs::write(&last, kept).unwrap();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+}
+
+#[test]
 fn it_is_read_with_a_warning() {
     let desk = put_back(false);
     let output = desk.run(&["restore", "latest", "--target", "back"]);

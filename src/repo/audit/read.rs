@@ -43,6 +43,7 @@ pub(crate) fn read_statement(
     let (_bytes, opened) = repository.read_object(ObjectKind::Audit, &key, key.as_str())?;
     let (signer, signature) = (opened.signer(), opened.signature());
     let body = repository.identities.by_client(repository.id(), client, opened)?;
+    repository.check_signed_in_time(signer, &key)?;
     let decode = |source| RepoError::Decode { key: key.to_string(), source };
     let statement = Record::decode(&body).map_err(decode)?;
     statement.check_place(AuditRecord::KIND, repository.id(), key.as_str()).map_err(decode)?;
