@@ -32,7 +32,7 @@ use crate::repo::keyring::KeyRing;
 use crate::repo::objects;
 use crate::repo::renewal::holder_of;
 use crate::repo::repository::Located;
-use crate::repo::signed_at::CLOCK_LEEWAY_SECONDS;
+use crate::repo::signed_at::VALID_FROM;
 use crate::repo::slots;
 use crate::repo::slots::NewSecret;
 use crate::repo::slots::NewSlot;
@@ -141,7 +141,7 @@ impl Located {
         let created = environment.now().0;
         // Numbers taken by an attempt that did not get to its config belong to no repository.
         let mut number = to_u64(store.list(layout::IDENTITIES)?.len());
-        for identity in first_identities(keys, created)? {
+        for identity in first_identities(keys)? {
             number += 1;
             let key = layout::identity_key(u32::try_from(number).unwrap_or(u32::MAX));
             let kind = ObjectKind::Identity;
@@ -201,13 +201,13 @@ pub(crate) fn new_generation(
 }
 
 /// Certificates of the first client and of maintenance, and the pair that gets later generations.
-pub(crate) fn first_identities(keys: &SlotKeys, created: i64) -> Result<[Identity; 3], RepoError> {
+pub(crate) fn first_identities(keys: &SlotKeys) -> Result<[Identity; 3], RepoError> {
     let certificate = |seed: [u8; 32], subject| {
         Identity::Certificate(Certificate {
             subject,
             public_key: Signer::new(&Secret::new(seed)).public(),
             role: Role::Admin,
-            valid_from: created.saturating_sub(CLOCK_LEEWAY_SECONDS),
+            valid_from: VALID_FROM,
             valid_until: None,
         })
     };

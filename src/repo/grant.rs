@@ -23,7 +23,7 @@ use crate::repo::objects;
 use crate::repo::renewal::holder_of;
 use crate::repo::repository::Repository;
 use crate::repo::rights::Right;
-use crate::repo::signed_at::CLOCK_LEEWAY_SECONDS;
+use crate::repo::signed_at::VALID_FROM;
 use crate::repo::slots;
 use crate::repo::slots::NewSecret;
 use crate::repo::slots::NewSlot;
@@ -85,7 +85,7 @@ impl Repository {
         // First the identities: a key that nobody can open harms nobody, and a slot whose
         // signatures do not count would lose its holder's work.
         if let Holder::New(client) = holder {
-            current.store_identities(&current.identities_of(client, &keys)?)?;
+            current.store_identities(&identities_of(client, &keys)?)?;
         }
         create(self.store.as_ref(), &layout::slot_key(slot), &bytes)?;
         if let Holder::New(_client) = holder {
@@ -232,34 +232,29 @@ impl Repository {
         }
         Ok(keys)
     }
+}
 
-    /// What the authority says of a new client and its keys.
-    fn identities_of(
-        &self,
-        client: NewClient,
-        keys: &SlotKeys,
-    ) -> Result<Vec<Identity>, RepoError> {
-        let NewClient { role, valid_until, authority: _ } = client;
-        let valid_from = self.environment.now().0.saturating_sub(CLOCK_LEEWAY_SECONDS);
-        let certificate = |seed: [u8; 32], subject| {
-            let public_key = Signer::new(&Secret::new(seed)).public();
-            Identity::Certificate(Certificate {
-                subject,
-                public_key,
-                role,
-                valid_from,
-                valid_until,
-            })
-        };
-        // Every role signs its own audit log.
-        let client = Subject::Client(keys.client_id());
-        let mut identities = vec![certificate(keys.client_key, client)];
-        if let Some(seed) = keys.maintenance {
-            identities.push(certificate(seed, Subject::Maintenance));
-        }
-        identities.push(Identity::Holder(holder_of(role, keys)?));
-        Ok(identities)
+/// What the authority says of a new client and its keys.
+fn identities_of(client: NewClient, keys: &SlotKeys) -> Result<Vec<Identity>, RepoError> {
+    let NewClient { role, valid_until, authority: _ } = client;
+    let certificate = |seed: [u8; 32], subject| {
+        let public_key = Signer::new(&Secret::new(seed)).public();
+        Identity::Certificate(Certificate {
+            subject,
+            public_key,
+            role,
+            valid_from: VALID_FROM,
+            valid_until,
+        })
+    };
+    // Every role signs its own audit log.
+    let client = Subject::Client(keys.client_id());
+    let mut identities = vec![certificate(keys.client_key, client)];
+    if let Some(seed) = keys.maintenance {
+        identities.push(certificate(seed, Subject::Maintenance));
     }
+    identities.push(Identity::Holder(holder_of(role, keys)?));
+    Ok(identities)
 }
 
 /// Whether what a role signs counts beyond its audit log and what it says of packs that it read.

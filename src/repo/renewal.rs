@@ -27,7 +27,6 @@ use crate::id::RepoId;
 use crate::repo::environment::Environment;
 use crate::repo::environment::random;
 use crate::repo::error::RepoError;
-use crate::repo::grant::signs;
 use crate::repo::objects;
 use crate::repo::repository::verified_by_authority;
 use crate::store::Store;
@@ -38,8 +37,7 @@ pub(crate) fn holder_of(role: Role, keys: &SlotKeys) -> Result<Holder, RepoError
     let public_key = seal::public_key(&seed(&Secret::new(keys.client_key)))
         .map_err(|_source| RepoError::KeyFile)?;
     let generation = keys.generations.last().map_or(0, |keys| keys.generation);
-    let client = signs(role).then_some(keys.client_key);
-    let signing = client.into_iter().chain(keys.maintenance);
+    let signing = std::iter::once(keys.client_key).chain(keys.maintenance);
     let mut signing: Vec<KeyId> =
         signing.map(|seed| Signer::new(&Secret::new(seed)).id()).collect();
     signing.sort_unstable();

@@ -132,8 +132,9 @@ impl Repository {
     }
 }
 
-/// How much earlier than now certificates begin: clocks differ.
-pub(crate) const CLOCK_LEEWAY_SECONDS: i64 = 86_400;
+/// From when on certificates are valid: nobody has a key before it is certified, and a clock that is
+/// far behind must not cost a snapshot. Not 0, which OpenSSH takes for no time.
+pub(crate) const VALID_FROM: i64 = 1;
 
 #[cfg(test)]
 mod tests {

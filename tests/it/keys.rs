@@ -180,7 +180,7 @@ fn the_list_shows_roles_ends_and_revocations() {
         let add = ["key", "add", "--role", role, "--new-key-file", "x", "--valid-until", "9d"];
         let refused = desk.run("first", &add, 2);
         let said = String::from_utf8(refused.stderr).unwrap();
-        assert!(said.contains("signs nothing"), "{said}");
+        assert!(said.contains("an end ends what a key signs"), "{said}");
     }
     let list = String::from_utf8(desk.run("first", &["key", "list"], 0).stdout).unwrap();
     let row = list.lines().find(|line| line.contains("laptop")).unwrap();
@@ -210,6 +210,10 @@ fn a_pruner_that_was_removed_takes_no_other_key_with_it() {
     let removed = desk.json("first", &["key", "remove", &slot], 0);
     // Its own, the maintenance key, and that for later generations.
     assert_eq!(removed["removed"]["revoked_keys"], 3);
+    // A reader signs its audit log.
+    let reader = desk.add("reader", "reader", &[]);
+    let removed = desk.json("first", &["key", "remove", &reader], 0);
+    assert_eq!(removed["removed"]["revoked_keys"], 2);
     // Its verdict stays the newest one, and others go on from there.
     desk.run("first", &["check", "--read-data"], 0);
     desk.run("other", &["forget", &kept, "--force"], 0);

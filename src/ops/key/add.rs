@@ -136,8 +136,7 @@ fn check_end(repository: &Repository, role: Role, valid_until: Option<i64>) -> R
     let usage = |why: String| Err(OpError::Usage { why });
     if !signs(role) {
         return usage(format!(
-            "the role {} signs nothing, so that no end of it can be enforced: remove the slot when it \
-             is over",
+            "an end ends what a key signs, and the role {} reads: remove the slot when it is over",
             role.word()
         ));
     }
