@@ -39,12 +39,14 @@ pub(crate) struct Identities {
     /// Objects before the first that the authority signed: an attempt to make a repository here
     /// came to nothing and left them.
     pub(crate) foreign: Vec<ObjectKey>,
+    /// When they were listed, by the clock of this host.
+    listed: i64,
 }
 
 impl Identities {
     /// Reads every identity of the repository.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
-        let mut identities = Self::default();
+        let mut identities = Self { listed: repository.environment.now().0, ..Self::default() };
         let authority = &repository.keys.keys.authority_public;
         let authority_id = key_id(authority);
         let mut keys: Vec<ObjectKey> = repository
@@ -259,7 +261,22 @@ impl Repository {
         let identities = Arc::new(Identities::load(self)?);
         Ok(Self { identities, ..self.clone() })
     }
+
+    /// Checks before a commit that the client's signatures count still: its certificate may have
+    /// ended, or been revoked, while it worked.
+    ///
+    /// What was listed seconds ago is not listed again: a commit that is on its way may take as
+    /// long, and readers go by when the store received it.
+    pub(crate) fn check_may_sign_still(&self) -> Result<(), RepoError> {
+        let age = self.environment.now().0.checked_sub(self.identities.listed);
+        if age.is_some_and(|age| (0..FRESH_SECONDS).contains(&age)) {
+            return self.check_may_sign();
+        }
+        self.with_newest_identities()?.check_may_sign()
+    }
 }
 
+/// For how long identities count as just listed.
+const FRESH_SECONDS: i64 = 10;
 /// Most missing numbers that are listed; a forged number may be far away.
 const MISSING_COUNT_MAX: usize = 1000;

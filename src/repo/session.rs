@@ -180,8 +180,7 @@ impl WriterSession {
         durable: AllDurable,
     ) -> Result<Committed, RepoError> {
         let repository = &self.repository;
-        // A certificate may have ended, or been revoked, while the session ran.
-        repository.with_newest_identities()?.check_may_sign()?;
+        repository.check_may_sign_still()?;
         let AllDurable { segments } = durable;
         let names: BTreeSet<_> = segments.into_iter().map(Into::into).collect();
         let commit = Commit {

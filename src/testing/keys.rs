@@ -13,11 +13,9 @@ use crate::format::layout::PackRef;
 use crate::format::pack::PACK_BYTES_MAX;
 use crate::format::pack::PackHeader;
 use crate::format::pack::PackKind;
-use crate::format::record::Record;
 use crate::id::PackId;
 use crate::key::ObjectKey;
 use crate::repo::audit_objects::open_any;
-use crate::repo::create::create;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::packkey;
@@ -110,17 +108,6 @@ pub fn forged(
 /// Opens an object as whoever checks a repository does.
 pub fn open_object(repository: &Repository, key: &ObjectKey) -> Result<(), RepoError> {
     open_any(repository, key)
-}
-
-/// Stores the first record of this client's audit log.
-pub fn store_audit_record(repository: &Repository) -> Result<ObjectKey, RepoError> {
-    let key = layout::audit_key(repository.keys.client, 1);
-    let body = Record::new("audit", &repository.id().to_string(), key.as_str()).encode();
-    let Repository { keys, environment, .. } = repository;
-    let (kind, signer) = (ObjectKind::Audit, &keys.signer);
-    let bytes = objects::seal(kind, keys, key.as_str(), &body, signer, environment.as_ref())?;
-    create(repository.store.as_ref(), &key, &bytes)?;
-    Ok(key)
 }
 
 /// How opening a pack with the keys of a slot ended.
