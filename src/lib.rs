@@ -14,6 +14,7 @@ pub mod key;
 mod localfs;
 pub mod ops;
 mod repo;
+mod settings;
 mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

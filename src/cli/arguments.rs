@@ -3,6 +3,7 @@
 use crate::cli::commands::audit::AuditArguments;
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
+use crate::cli::commands::config::ConfigArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
 use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
@@ -15,12 +16,15 @@ use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
 use crate::cli::commands::manifest::ManifestArguments;
 use crate::cli::commands::mirror::MirrorArguments;
+#[cfg(feature = "mount")]
+use crate::cli::commands::mount::MountArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
 use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
-use crate::cli::quantities;
+use crate::cli::commands::status::StatusArguments;
+use crate::settings::quantities;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
@@ -44,6 +48,9 @@ pub(crate) struct GlobalArguments {
     /// The repository: a directory, or `s3://BUCKET/PREFIX`, `gs://…`, `az://…`
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(crate) repo: Option<String>,
+    /// Read the configuration from this file; see `sbf-repo config --help`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Open the repository with this key file
     #[arg(long, global = true, value_name = "FILE", group = "secret")]
     pub(crate) key_file: Option<PathBuf>,
@@ -68,6 +75,10 @@ pub(crate) struct GlobalArguments {
     /// Read of every object in the bucket the first version, whatever was overwritten or deleted later
     #[arg(long, global = true)]
     pub(crate) first_version: bool,
+    /// Read the repository as it was before the collection after verdict N, whatever was forgotten
+    /// or removed since
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) at_verdict: Option<u64>,
     /// Send at most so much a second: KiB, or with a unit, as `10M`
     #[arg(long, global = true, value_name = "RATE", value_parser = quantities::rate)]
     pub(crate) limit_upload: Option<u64>,
@@ -89,6 +100,9 @@ pub(crate) struct GlobalArguments {
     /// Keep the disposable cache in this directory
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Keep at most so much of each repository in a bucket, the index not counted [default: 2.1GiB]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = quantities::bytes)]
+    pub(crate) cache_size: Option<u64>,
     /// Use no cache
     #[arg(long, global = true, conflicts_with = "cache_dir")]
     pub(crate) no_cache: bool,
@@ -98,8 +112,9 @@ pub(crate) struct GlobalArguments {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CopyArguments {
     /// Read from this mirror of the repository what the repository itself does not give, be it
-    /// missing, damaged or out of reach; may be repeated
-    #[arg(long, value_name = "LOCATION")]
+    /// missing, damaged or out of reach; a location, or a name of the configuration file, whose
+    /// mirrors help out without being named; may be repeated
+    #[arg(long, value_name = "COPY")]
     pub(crate) from_copy: Vec<String>,
 }
 
@@ -127,11 +142,14 @@ pub(crate) enum Command {
     Ls(LsArguments),
     Restore(RestoreArguments),
     Dump(DumpArguments),
+    #[cfg(feature = "mount")]
+    Mount(MountArguments),
     Forget(ForgetArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),
     /// Show what is stored, and how much room it takes
     Stats,
+    Status(StatusArguments),
     Check(CheckArguments),
     Prune(PruneArguments),
     Copy(CopyCommandArguments),
@@ -142,11 +160,15 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     Doctor(DoctorArguments),
     Key(KeyArguments),
+    Config(ConfigArguments),
     Cache(CacheArguments),
 }
 
 const ENVIRONMENT_HELP: &str = "\
-Environment (an option on the command line comes first):
+Environment (an option on the command line comes first, the configuration file last):
+  SBF_REPO_CONFIG
+          the configuration file; else $XDG_CONFIG_HOME/sbf-repo/config.toml or
+          /etc/sbf-repo/config.toml, if there is one
   SBF_REPO_REPOSITORY, SBF_REPO_REPOSITORY_FILE
           the repository, or a file that names it
   SBF_REPO_KEY_FILE
@@ -162,6 +184,8 @@ Environment (an option on the command line comes first):
           credentials and settings of buckets, as their services define them
   SBF_REPO_CACHE_DIR
           a disposable cache; /var/cache/sbf-repo for root, else $XDG_CACHE_HOME/sbf-repo
+  SBF_REPO_CACHE_SIZE
+          how much of each repository in a bucket is kept there
   SBF_REPO_STATE_DIR
           this host's memory; /var/lib/sbf-repo for root, else $XDG_STATE_HOME/sbf-repo
 

@@ -64,9 +64,12 @@ impl Recorded {
             Command::Snapshot(_) => writes("snapshot", When::Committed),
             Command::Restore(_) => reads("restore", When::Selected),
             Command::Dump(_) => reads("dump", When::Selected),
+            #[cfg(feature = "mount")]
+            Command::Mount(_) => reads("mount", When::Opened),
             Command::Forget(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Hold(_) => writes("hold", When::Opened),
             Command::Release(_) => writes("release", When::Opened),
+            Command::Check(arguments) if arguments.heals() => writes("check", When::Opened),
             Command::Check(_) => reads("check", When::Opened),
             Command::Prune(arguments) if arguments.is_dry() => None,
             Command::Prune(_) => writes("prune", When::Opened),
@@ -82,7 +85,12 @@ impl Recorded {
             Command::Manifest(arguments) => reads(arguments.operation()?, When::Opened),
             Command::Evidence(arguments) => reads(arguments.operation()?, When::Opened),
             Command::Key(arguments) => writes(arguments.operation()?, When::Opened),
-            Command::Snapshots(_) | Command::Ls(_) | Command::Stats | Command::Cache(_) => None,
+            Command::Snapshots(_)
+            | Command::Ls(_)
+            | Command::Stats
+            | Command::Status(_)
+            | Command::Cache(_)
+            | Command::Config(_) => None,
         }
     }
 }

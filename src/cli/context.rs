@@ -1,10 +1,10 @@
 //! What every command works with: its options, its output, and the way to the repository.
 
-use crate::cli::arguments::CopyArguments;
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::arguments::TargetSecretArguments;
 use crate::cli::audit::Audit;
 use crate::cli::audit::Recorded;
+use crate::cli::configuration::Configuration;
 use crate::cli::environment;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
@@ -14,8 +14,12 @@ use crate::cli::output::Output;
 use crate::cli::progress::TerminalProgress;
 use crate::cli::secrets;
 use crate::cli::secrets::SecretSource;
+use crate::cli::sourced::Sourced;
 use crate::cli::stop::Stop;
 use crate::cli::words;
+use crate::ops::copies::Copies;
+use crate::ops::copies::CopyUse;
+use crate::ops::copies::Reliance;
 use crate::ops::copies::WithCopies;
 use crate::ops::copies::open_with_copies;
 use crate::ops::location;
@@ -28,6 +32,11 @@ use crate::repo::environment::Environment as _;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
+use crate::settings::At;
+use crate::settings::copy::CopyMode;
+use crate::settings::copy::CopySection;
+use crate::settings::quantities;
+use crate::settings::secret::Secret;
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +54,7 @@ pub(crate) struct Context {
     started: Instant,
     /// What was opened, to say at the end what that took.
     opened: OnceCell<Repository>,
+    configuration: OnceCell<Configuration>,
 }
 
 impl Context {
@@ -59,14 +69,31 @@ impl Context {
         };
         let output = Arc::new(Output::new(form, loudness));
         let progress = TerminalProgress::new(Arc::clone(&output), stop);
-        let (started, opened) = (Instant::now(), OnceCell::new());
-        Self { global, output, progress, audit: Audit::new(recorded), started, opened }
+        let (started, audit) = (Instant::now(), Audit::new(recorded));
+        let (opened, configuration) = (OnceCell::new(), OnceCell::new());
+        Self { global, output, progress, audit, started, opened, configuration }
+    }
+
+    /// What the configuration file says.
+    ///
+    /// Errors: whatever is wrong with it.
+    pub(crate) fn configuration(&self) -> Result<&Configuration, Failure> {
+        if let Some(configuration) = self.configuration.get() {
+            return Ok(configuration);
+        }
+        let loaded = Configuration::load(self.global.config.as_deref())?;
+        Ok(self.configuration.get_or_init(|| loaded))
+    }
+
+    /// What opens the repository, looked up.
+    pub(crate) fn secret(&self) -> Result<SecretSource, Failure> {
+        SecretSource::find(&self.global, self.configuration()?)?.value.looked_up()
     }
 
     /// Opens the repository.
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let options = self.open_options()?;
-        let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
+        let credential = secrets::credential(&self.secret()?)?;
         let repository = self.with_authority(location::open(&options, &credential)?)?;
         self.tell_lag(&repository);
         self.opened.get_or_init(|| repository.clone());
@@ -93,13 +120,18 @@ impl Context {
     }
 
     /// Opens the repository to read from it, and from copies what it does not give.
-    pub(crate) fn open_with_copies(&self, copies: &CopyArguments) -> Result<WithCopies, Failure> {
-        if copies.from_copy.is_empty() {
+    pub(crate) fn open_with_copies(&self, named: &[String]) -> Result<WithCopies, Failure> {
+        let copies = self.copies(named)?;
+        self.open_beside(&copies)
+    }
+
+    /// As [`Self::open_with_copies`], with these copies.
+    pub(crate) fn open_beside(&self, copies: &Copies) -> Result<WithCopies, Failure> {
+        if copies.places.is_empty() {
             return Ok(WithCopies::alone(self.open()?));
         }
-        let credential = secrets::credential(&SecretSource::find(&self.global)?)?;
-        let (own, copies) = (self.open_options()?, self.copy_options(copies)?);
-        let mut opened = open_with_copies(&own, &copies, &credential)?;
+        let credential = secrets::credential(&self.secret()?)?;
+        let mut opened = open_with_copies(&self.open_options()?, copies, &credential)?;
         for warning in &opened.warnings {
             self.output.warn(warning);
         }
@@ -110,36 +142,88 @@ impl Context {
         Ok(opened)
     }
 
-    /// What the copies are opened with.
-    pub(crate) fn copy_options(&self, copies: &CopyArguments) -> Result<Vec<OpenOptions>, Failure> {
-        let options = |text: &String| Ok(self.options_for(text.parse()?));
-        copies.from_copy.iter().map(options).collect()
+    /// The copies that are named, or else the mirrors that the configuration file has of the
+    /// repository that it names.
+    pub(crate) fn copies(&self, named: &[String]) -> Result<Copies, Failure> {
+        if !named.is_empty() {
+            let options = |text: &String| self.options_for(self.mirror_place(text)?);
+            let places: Result<_, Failure> = named.iter().map(options).collect();
+            return Ok(Copies::new(places?, Reliance::Asked));
+        }
+        let settings = &self.configuration()?.settings;
+        let location = self.location()?.value;
+        let is_theirs = settings.repository.url.as_ref().is_some_and(|url| url.value == location);
+        let mut places = Vec::new();
+        for copy in &settings.copies {
+            if is_theirs && !self.global.first_version && copy.mode.value == CopyMode::Mirror {
+                places.push(self.options_for(copy.url.value.parse()?)?);
+            }
+        }
+        Ok(Copies::new(places, Reliance::Standby))
+    }
+
+    /// Where a mirror is that is named by its location, or as the configuration file does.
+    pub(crate) fn mirror_place(&self, text: &str) -> Result<Location, Failure> {
+        match self.copy_named(text)? {
+            Some(copy) if copy.mode.value == CopyMode::Snapshots => {
+                let why = format!(
+                    "the copy `{text}` is a repository of its own (`mode = \"snapshots\"`), and no mirror"
+                );
+                Err(Failure::usage(why).with_hint(
+                    "`sbf-repo copy --to` copies snapshots to it, and `--repo` with its location \
+                     reads from it",
+                ))
+            }
+            Some(copy) => Ok(copy.url.value.parse()?),
+            None => Ok(text.parse()?),
+        }
+    }
+
+    /// The copy of the configuration file that has this name.
+    pub(crate) fn copy_named(&self, text: &str) -> Result<Option<&CopySection>, Failure> {
+        Ok(self.configuration()?.settings.copy(text))
+    }
+
+    /// Reads from a repository with copies, and says how much those gave, however it ends.
+    pub(crate) fn reading<T>(
+        &self,
+        opened: &WithCopies,
+        read: impl FnOnce(&Repository) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let ended = read(&opened.repository);
+        self.progress.end();
+        self.tell_help(opened);
+        ended
     }
 
     /// Says how much the copies of a repository gave.
     pub(crate) fn tell_help(&self, opened: &WithCopies) {
-        let count = opened.helped_count();
-        if count > 0 {
+        for note in opened.notes() {
+            self.output.warn(&note);
+        }
+        for CopyUse { location, reads, .. } in opened.used() {
+            let count = if reads == 1 {
+                "one read was served".to_owned()
+            } else {
+                format!("{reads} reads were served")
+            };
             self.output.warn(&format!(
-                "{} by a copy: run `sbf-repo check --read-data` on the repository",
-                if count == 1 {
-                    "one read was served".to_owned()
-                } else {
-                    format!("{count} reads were served")
-                },
+                "{count} by the copy in {location}: run `sbf-repo check --read-data` on the repository"
             ));
         }
     }
 
-    /// Opens the repository that is copied to.
+    /// Opens the repository that is copied to; `of_file` opens it if nothing else is named.
     pub(crate) fn open_target(
         &self,
         location: Location,
         secret: &TargetSecretArguments,
+        of_file: Option<&At<Secret>>,
     ) -> Result<Repository, Failure> {
-        let credential = secrets::target_credential(&SecretSource::find_for_target(secret)?);
+        let source = SecretSource::find_for_target(secret, of_file, self.configuration()?)?.value;
+        let credential = secrets::target_credential(&source);
         let credential = credential.map_err(|failure| failure.with_key_hint(TARGET_KEY_HINT))?;
-        let opened = location::open(&self.options_for(location), &credential);
+        let opened = location::open(&self.options_for(location)?, &credential);
         let opened = opened.map_err(|error| Failure::from(error).with_key_hint(TARGET_KEY_HINT))?;
         self.audit.opened_target(&self.global, opened)
     }
@@ -202,21 +286,24 @@ impl Context {
 
     /// Where the repository is, and what it is opened with.
     pub(crate) fn open_options(&self) -> Result<OpenOptions, Failure> {
-        let location: Location = self.location()?.parse()?;
+        let location: Location = self.location()?.value.parse()?;
         let location =
             if self.global.first_version { location.of_first_versions()? } else { location };
-        Ok(self.options_for(location))
+        let mut options = self.options_for(location)?;
+        options.at_verdict = self.global.at_verdict;
+        Ok(options)
     }
 
     /// What a repository at this place is opened with.
-    pub(crate) fn options_for(&self, location: Location) -> OpenOptions {
+    pub(crate) fn options_for(&self, location: Location) -> Result<OpenOptions, Failure> {
         let mut options = OpenOptions::new(location, Arc::new(SystemEnvironment::new()));
         options = options.with_rates(Rates {
             upload_bytes_per_second: self.global.limit_upload,
             download_bytes_per_second: self.global.limit_download,
         });
-        if let Some(cache) = self.cache_directory() {
-            options = options.with_cache(cache);
+        if let Some(cache) = self.cache_directory()? {
+            options = options.with_cache(cache.value);
+            options = options.with_cache_bytes_max(self.cache_bytes_max()?.value);
         }
         if let Some(state) = environment::state_directory() {
             options = options.with_state(state);
@@ -226,15 +313,42 @@ impl Context {
             options.cloud.variables = environment::cloud_variables();
             options.cloud.home = environment::path("HOME");
         }
-        options
+        Ok(options)
     }
 
     /// Where the disposable cache is, unless none is wanted.
-    pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
+    pub(crate) fn cache_directory(&self) -> Result<Option<Sourced<PathBuf>>, Failure> {
         if self.global.no_cache {
-            return None;
+            return Ok(None);
         }
-        self.global.cache_dir.clone().or_else(environment::cache_directory)
+        if let Some(path) = &self.global.cache_dir {
+            return Ok(Some(Sourced::option("--cache-dir", path.clone())));
+        }
+        if let Some(path) = environment::path(CACHE_DIR) {
+            return Ok(Some(Sourced::variable(CACHE_DIR, path)));
+        }
+        let configuration = self.configuration()?;
+        if let Some(at) = &configuration.settings.cache.directory {
+            return Ok(Some(configuration.sourced(at)));
+        }
+        Ok(environment::cache_directory().map(Sourced::default))
+    }
+
+    /// How many bytes the cache keeps of each repository, index runs not counted.
+    pub(crate) fn cache_bytes_max(&self) -> Result<Sourced<u64>, Failure> {
+        if let Some(bytes) = self.global.cache_size {
+            return Ok(Sourced::option("--cache-size", bytes));
+        }
+        if let Some(text) = environment::variable(CACHE_SIZE) {
+            let bytes = quantities::bytes(&text.to_string_lossy());
+            let bytes = bytes.map_err(|why| Failure::usage(format!("{CACHE_SIZE}: {why}")))?;
+            return Ok(Sourced::variable(CACHE_SIZE, bytes));
+        }
+        let configuration = self.configuration()?;
+        if let Some(at) = &configuration.settings.cache.bytes_max {
+            return Ok(configuration.sourced(at));
+        }
+        Ok(Sourced::default(location::CACHE_BYTES_MAX))
     }
 
     /// How long the command has run.
@@ -250,9 +364,19 @@ impl Context {
         full.chars().take(ID_DIGITS).collect()
     }
 
-    fn location(&self) -> Result<String, Failure> {
+    /// Where the repository is, as it is written.
+    pub(crate) fn location(&self) -> Result<Sourced<String>, Failure> {
+        self.location_if_named()?.ok_or_else(|| {
+            Failure::usage("no repository is named".to_owned()).with_hint(
+                "name it with `--repo LOCATION`, SBF_REPO_REPOSITORY or a configuration file",
+            )
+        })
+    }
+
+    /// The same, if it is named anywhere.
+    pub(crate) fn location_if_named(&self) -> Result<Option<Sourced<String>>, Failure> {
         if let Some(location) = &self.global.repo {
-            return Ok(location.clone());
+            return Ok(Some(Sourced::option("--repo", location.clone())));
         }
         let text = |words: std::ffi::OsString| {
             words.into_string().map_err(|_words| {
@@ -260,19 +384,24 @@ impl Context {
             })
         };
         if let Some(location) = environment::variable("SBF_REPO_REPOSITORY") {
-            return text(location);
+            let location = text(location)?;
+            return Ok(Some(Sourced::variable("SBF_REPO_REPOSITORY", location)));
         }
         if let Some(file) = environment::path("SBF_REPO_REPOSITORY_FILE") {
             let read = std::fs::read_to_string(&file);
             let read = read.map_err(|source| Failure::local("read", &file, source))?;
-            return Ok(read.trim().to_owned());
+            let location = read.trim().to_owned();
+            return Ok(Some(Sourced::variable("SBF_REPO_REPOSITORY_FILE", location)));
         }
-        Err(Failure::usage("no repository is named".to_owned())
-            .with_hint("name it with `--repo LOCATION` or SBF_REPO_REPOSITORY"))
+        let configuration = self.configuration()?;
+        let of_file = configuration.settings.repository.url.as_ref();
+        Ok(of_file.map(|at| configuration.sourced(at)))
     }
 }
 
 const TARGET_KEY_HINT: &str = "`--to-key-file`, `--to-password-file`, `--to-password-command` and \
      the SBF_REPO_TO_ variables choose the key of the repository that is copied to";
+const CACHE_DIR: &str = "SBF_REPO_CACHE_DIR";
+const CACHE_SIZE: &str = "SBF_REPO_CACHE_SIZE";
 /// Hexadecimal digits of an id that are shown.
 const ID_DIGITS: usize = 8;

@@ -37,46 +37,36 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Where the disposable cache is.
+/// Where this user's configuration is.
+pub(crate) fn configuration_directory() -> Option<PathBuf> {
+    Some(xdg("XDG_CONFIG_HOME", ".config")?.join("sbf-repo"))
+}
+
+/// A file of a credential that systemd gives this service.
+pub(crate) fn service_credential(name: &str) -> Option<PathBuf> {
+    Some(path("CREDENTIALS_DIRECTORY")?.join(name))
+}
+
+/// Where the disposable cache is if nobody says so.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
-    let place = Place {
-        variable: "SBF_REPO_CACHE_DIR",
-        of_root: "/var/cache/sbf-repo",
-        xdg: "XDG_CACHE_HOME",
-        below_home: ".cache",
-    };
-    place.find()
+    default_place("/var/cache/sbf-repo", "XDG_CACHE_HOME", ".cache")
 }
 
 /// Where the host's memory is.
 pub(crate) fn state_directory() -> Option<PathBuf> {
-    let place = Place {
-        variable: "SBF_REPO_STATE_DIR",
-        of_root: "/var/lib/sbf-repo",
-        xdg: "XDG_STATE_HOME",
-        below_home: ".local/state",
-    };
-    place.find()
+    let chosen = path("SBF_REPO_STATE_DIR");
+    chosen.or_else(|| default_place("/var/lib/sbf-repo", "XDG_STATE_HOME", ".local/state"))
 }
 
-struct Place {
-    variable: &'static str,
-    of_root: &'static str,
-    xdg: &'static str,
-    below_home: &'static str,
-}
-
-impl Place {
-    fn find(&self) -> Option<PathBuf> {
-        if let Some(chosen) = path(self.variable) {
-            return Some(chosen);
-        }
-        if rustix::process::geteuid().is_root() {
-            return Some(PathBuf::from(self.of_root));
-        }
-        let below_home = || Some(path("HOME")?.join(self.below_home));
-        // The XDG specification says that relative paths do not count.
-        let base = path(self.xdg).filter(|base| base.is_absolute()).or_else(below_home)?;
-        Some(base.join("sbf-repo"))
+fn default_place(of_root: &str, variable: &str, below_home: &str) -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from(of_root));
     }
+    Some(xdg(variable, below_home)?.join("sbf-repo"))
+}
+
+fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
+    // The XDG specification says that relative paths do not count.
+    let base = path(variable).filter(|base| base.is_absolute());
+    base.or_else(|| Some(path("HOME")?.join(below_home)))
 }

@@ -22,6 +22,7 @@ pub(crate) enum Exit {
     Incomplete,
     SourceCommand,
     Damage,
+    Missed,
     Unverified,
     OwnOutput,
     NoRepository,
@@ -44,6 +45,7 @@ impl Exit {
             Self::Incomplete => 3,
             Self::SourceCommand => 4,
             Self::Damage => 5,
+            Self::Missed => 6,
             Self::Unverified => 7,
             Self::OwnOutput => 8,
             Self::NoRepository => 10,
@@ -95,6 +97,11 @@ impl Failure {
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The same failure, of what the arguments or the configuration name.
+    pub(crate) fn with_exit_of_usage(self) -> Self {
+        Self { exit: Exit::Usage, ..self }
     }
 
     /// The same failure; if the key is wrong, with this hint alone.
@@ -297,11 +304,11 @@ fn judge_repo(error: &RepoError) -> Judgement {
         }
         RepoError::Fenced { .. } => (Exit::Failure, "session.fenced", hint(AGAIN_HINT)),
         RepoError::Unsettled { .. } => (Exit::Failure, "repository.unsettled", hint(AGAIN_HINT)),
-        RepoError::StoreInconsistent { .. } => (
-            Exit::Store,
-            "store.inconsistent",
-            hint("choose another store, or another way to reach this one"),
-        ),
+        RepoError::NoVerdict { .. } => (Exit::Usage, "verdict.none", hint(VERDICT_HINT)),
+        RepoError::PastIsRead { .. } => (Exit::Usage, "verdict.past", None),
+        RepoError::StoreInconsistent { .. } => {
+            (Exit::Store, "store.inconsistent", hint(OTHER_STORE_HINT))
+        }
         RepoError::Mirror { source } => judge_mirror(source),
         RepoError::WorkerLost => (Exit::Failure, "worker.lost", None),
         RepoError::Local { .. } => (
@@ -385,6 +392,9 @@ const LEFT_OUT_HINT: &str = "rotate with another admin's key: this one could not
 const KEY_HINT: &str = "`--key-file`, `--password-file` and the SBF_REPO_ variables choose the key";
 const GENERATION_HINT: &str = "the key in use was left out of a `key rotate`, or that was cut off: an \
      admin sees in `sbf-repo key list` who was, and runs it again";
+const OTHER_STORE_HINT: &str = "choose another store, or another way to reach this one";
+const VERDICT_HINT: &str = "each prune ends with a verdict, counted from 1; of an older one the bucket \
+     may have freed the versions";
 const AGAIN_HINT: &str = "run the same command again";
 const PLACE_HINT: &str = "mirror into an empty place, or into the mirror of this repository";
 const MIRROR_HINT: &str = "write to the repository that it mirrors; if that is lost, \

@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod commands;
+mod configuration;
 mod context;
 mod environment;
 mod failure;
@@ -11,8 +12,8 @@ mod output;
 mod patterns;
 mod progress;
 mod prompt;
-mod quantities;
 mod secrets;
+mod sourced;
 mod stop;
 mod words;
 

@@ -2,9 +2,12 @@
 
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::arguments::TargetSecretArguments;
+use crate::cli::configuration::Configuration;
+use crate::cli::configuration::refuse_readable;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::prompt;
+use crate::cli::sourced::Sourced;
 use crate::ops::error::OpError;
 use crate::repo::error::RepoError;
 use crate::repo::key_file::AuthorityFile;
@@ -12,6 +15,8 @@ use crate::repo::key_file::KeyFile;
 use crate::repo::key_file::PublicKey;
 use crate::repo::slots::Credential;
 use crate::repo::slots::Passphrase;
+use crate::settings::At;
+use crate::settings::secret::Secret;
 use crate::units::to_u64;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -36,56 +41,133 @@ pub(crate) enum SecretSource {
     PasswordFile(PathBuf),
     /// A shell command that prints it.
     PasswordCommand(String),
+    /// A command that prints it, and its arguments; no shell.
+    PasswordProgram(Vec<String>),
+    /// What the configuration file names; not looked up.
+    Named(Secret),
     /// The person at the terminal.
     Terminal,
 }
 
 impl SecretSource {
-    /// What the options name, else what the environment names, else the terminal.
-    pub(crate) fn find(global: &GlobalArguments) -> Result<Self, Failure> {
+    /// What the options name, else what the environment names, else what the configuration file
+    /// names, else the terminal.
+    pub(crate) fn find(
+        global: &GlobalArguments,
+        configuration: &Configuration,
+    ) -> Result<Sourced<Self>, Failure> {
         if let Some(file) = &global.key_file {
-            return Ok(Self::KeyFile(file.clone()));
+            return Ok(Sourced::option("--key-file", Self::KeyFile(file.clone())));
         }
         if let Some(file) = &global.password_file {
-            return Ok(Self::PasswordFile(file.clone()));
+            return Ok(Sourced::option("--password-file", Self::PasswordFile(file.clone())));
         }
         if let Some(command) = &global.password_command {
-            return Ok(Self::PasswordCommand(command.clone()));
+            let source = Self::PasswordCommand(command.clone());
+            return Ok(Sourced::option("--password-command", source));
         }
-        Self::from_environment("SBF_REPO_")
+        let of_file = configuration.settings.repository.secret.as_ref();
+        Self::from_environment("SBF_REPO_", of_file, configuration)
     }
 
-    /// The same for the repository that is copied to: its options, then its variables.
-    pub(crate) fn find_for_target(target: &TargetSecretArguments) -> Result<Self, Failure> {
+    /// The same for the repository that is copied to: its options, its variables, `of_file`.
+    pub(crate) fn find_for_target(
+        target: &TargetSecretArguments,
+        of_file: Option<&At<Secret>>,
+        configuration: &Configuration,
+    ) -> Result<Sourced<Self>, Failure> {
         let TargetSecretArguments { to_key_file, to_password_file, to_password_command } = target;
         if let Some(file) = to_key_file {
-            return Ok(Self::KeyFile(file.clone()));
+            return Ok(Sourced::option("--to-key-file", Self::KeyFile(file.clone())));
         }
         if let Some(file) = to_password_file {
-            return Ok(Self::PasswordFile(file.clone()));
+            return Ok(Sourced::option("--to-password-file", Self::PasswordFile(file.clone())));
         }
         if let Some(command) = to_password_command {
-            return Ok(Self::PasswordCommand(command.clone()));
+            let source = Self::PasswordCommand(command.clone());
+            return Ok(Sourced::option("--to-password-command", source));
         }
-        Self::from_environment("SBF_REPO_TO_")
+        Self::from_environment("SBF_REPO_TO_", of_file, configuration)
     }
 
-    /// What the variables that begin so name, else the terminal.
-    fn from_environment(prefix: &str) -> Result<Self, Failure> {
-        if let Some(file) = environment::path(&format!("{prefix}KEY_FILE")) {
-            return Ok(Self::KeyFile(file));
+    /// What the variables that begin so name, else what the file names, else the terminal.
+    fn from_environment(
+        prefix: &str,
+        of_file: Option<&At<Secret>>,
+        configuration: &Configuration,
+    ) -> Result<Sourced<Self>, Failure> {
+        let name = |rest: &str| format!("{prefix}{rest}");
+        if let Some(file) = environment::path(&name("KEY_FILE")) {
+            return Ok(Sourced::variable(&name("KEY_FILE"), Self::KeyFile(file)));
         }
-        if let Some(password) = environment::variable(&format!("{prefix}PASSWORD")) {
-            return Ok(Self::Password(Passphrase::new(password.into_vec())));
+        if let Some(password) = environment::variable(&name("PASSWORD")) {
+            let source = Self::Password(Passphrase::new(password.into_vec()));
+            return Ok(Sourced::variable(&name("PASSWORD"), source));
         }
-        if let Some(file) = environment::path(&format!("{prefix}PASSWORD_FILE")) {
-            return Ok(Self::PasswordFile(file));
+        if let Some(file) = environment::path(&name("PASSWORD_FILE")) {
+            return Ok(Sourced::variable(&name("PASSWORD_FILE"), Self::PasswordFile(file)));
         }
-        let command = format!("{prefix}PASSWORD_COMMAND");
+        let command = name("PASSWORD_COMMAND");
         match environment::variable(&command).map(std::ffi::OsString::into_string) {
-            Some(Ok(command)) => Ok(Self::PasswordCommand(command)),
+            Some(Ok(text)) => Ok(Sourced::variable(&command, Self::PasswordCommand(text))),
             Some(Err(_words)) => Err(Failure::usage(format!("{command} is not valid UTF-8"))),
-            None => Ok(Self::Terminal),
+            None => Ok(match of_file {
+                Some(at) => {
+                    let Sourced { value, origin } = configuration.sourced(at);
+                    Sourced { value: Self::Named(value), origin }
+                }
+                None => Sourced::default(Self::Terminal),
+            }),
+        }
+    }
+
+    /// The same source, looked up if the configuration file names it.
+    ///
+    /// Errors: a file that others may read; a credential or variable that is not there.
+    pub(crate) fn looked_up(self) -> Result<Self, Failure> {
+        let Self::Named(secret) = self else { return Ok(self) };
+        match secret {
+            Secret::KeyFile(path) => refuse_readable(&path).map(|()| Self::KeyFile(path)),
+            Secret::PasswordFile(path) => refuse_readable(&path).map(|()| Self::PasswordFile(path)),
+            Secret::Command(words) => Ok(Self::PasswordProgram(words)),
+            Secret::Credential(name) => match environment::service_credential(&name) {
+                Some(path) => Ok(Self::PasswordFile(path)),
+                None => Err(Failure::usage(format!(
+                    "there is no credential `{name}`: CREDENTIALS_DIRECTORY is not set"
+                ))
+                .with_hint(
+                    "systemd sets it for services that have `LoadCredential=`; elsewhere, name the \
+                     passphrase by an option or a variable",
+                )),
+            },
+            Secret::Environment(name) => match environment::variable(&name) {
+                Some(password) => Ok(Self::Password(Passphrase::new(password.into_vec()))),
+                None => Err(Failure::usage(format!(
+                    "the variable {name}, which the configuration file names, is not set"
+                ))),
+            },
+        }
+    }
+
+    /// What it is, for people: never the secret itself.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::KeyFile(path) | Self::Named(Secret::KeyFile(path)) => {
+                format!("key file {}", path.display())
+            }
+            Self::Password(_) => "the passphrase itself".to_owned(),
+            Self::PasswordFile(path) | Self::Named(Secret::PasswordFile(path)) => {
+                format!("passphrase in the file {}", path.display())
+            }
+            Self::PasswordCommand(command) => {
+                format!("passphrase from the shell command `{command}`")
+            }
+            Self::PasswordProgram(words) | Self::Named(Secret::Command(words)) => {
+                format!("passphrase from the command `{}`", words.join(" "))
+            }
+            Self::Named(Secret::Credential(name)) => format!("passphrase in the credential {name}"),
+            Self::Named(Secret::Environment(name)) => format!("passphrase in the variable {name}"),
+            Self::Terminal => "passphrase from the terminal".to_owned(),
         }
     }
 }
@@ -101,6 +183,7 @@ pub(crate) fn target_credential(source: &SecretSource) -> Result<Credential, Fai
 }
 
 fn credential_asking(source: &SecretSource, prompt: &str) -> Result<Credential, Failure> {
+    let source = &source.clone().looked_up()?;
     if let SecretSource::KeyFile(path) = source {
         let bytes = zeroize::Zeroizing::new(read_secret(path)?);
         let text = std::str::from_utf8(&bytes).map_err(|_source| RepoError::KeyFile)?;
@@ -173,7 +256,20 @@ fn passphrase(source: &SecretSource, prompts: &[&str]) -> Result<Passphrase, Fai
     match source {
         SecretSource::Password(passphrase) => Ok(passphrase.clone()),
         SecretSource::PasswordFile(path) => Ok(first_line(read_secret(path)?)),
-        SecretSource::PasswordCommand(command) => from_command(command),
+        SecretSource::PasswordCommand(command) => {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(command);
+            from_command(shell)
+        }
+        SecretSource::PasswordProgram(words) => {
+            let (program, arguments) = words
+                .split_first()
+                .ok_or_else(|| Failure::usage("the password command has no words".to_owned()))?;
+            let mut command = Command::new(program);
+            command.args(arguments);
+            from_command(command)
+        }
+        SecretSource::Named(_) => passphrase(&source.clone().looked_up()?, prompts),
         SecretSource::KeyFile(_) => {
             Err(Failure::usage("a passphrase is needed, not a key file".to_owned()))
         }
@@ -194,11 +290,10 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn from_command(command: &str) -> Result<Passphrase, Failure> {
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit());
+fn from_command(mut command: Command) -> Result<Passphrase, Failure> {
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
     let failed = |how: String| Failure::usage(format!("the password command {how}"));
-    let output = shell.output().map_err(|error| failed(format!("does not start: {error}")))?;
+    let output = command.output().map_err(|error| failed(format!("does not start: {error}")))?;
     if !output.status.success() {
         return Err(failed(format!("failed: {}", output.status)));
     }

@@ -92,6 +92,11 @@ impl ObjectKind {
         }
     }
 
+    /// What signatures on objects of the kind are for (04 of the format).
+    pub fn namespace(self) -> String {
+        format!("sbf-repo-{}", self.word())
+    }
+
     /// The word that names the kind in key derivation and in signature namespaces.
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! Damage that was found: collected, not thrown.
 
+use crate::id::SnapshotId;
+use crate::repo::error::RepoError;
 use serde::Serialize;
 
 /// Something that is wrong with a repository, and what follows from it.
@@ -40,6 +42,12 @@ impl Finding {
     pub(crate) fn loss(code: &'static str, object: String, effect: String) -> Self {
         let remedy = LOSS_REMEDY.to_owned();
         Self { code, severity: Severity::Loss, object, effect, remedy }
+    }
+
+    /// A snapshot whose manifest is damaged, and what follows from that.
+    pub(crate) fn damaged_manifest(snapshot: SnapshotId, effect: &str, error: &RepoError) -> Self {
+        let effect = format!("{effect}: {}", chain_words(error));
+        Self::loss("manifest.damaged", format!("snapshot {snapshot}"), effect)
     }
 
     /// A finding that costs nothing yet.

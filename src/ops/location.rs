@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "cloud")]
 pub use crate::repo::bucket::VARIABLE_PREFIXES;
+pub use crate::repo::cache::CACHE_BYTES_MAX;
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +100,12 @@ pub struct OpenOptions {
     pub location: Location,
     /// The disposable cache, if there is one.
     pub cache: Option<PathBuf>,
+    /// How many bytes of each repository the cache keeps, index runs not counted.
+    pub cache_bytes_max: u64,
     /// The client's memory, if it has one.
     pub state: Option<PathBuf>,
+    /// Read it as it was before the collection after this verdict.
+    pub at_verdict: Option<u64>,
     /// Clock and randomness.
     pub environment: Arc<dyn Environment>,
     /// How fast bytes may go.
@@ -116,7 +121,9 @@ impl OpenOptions {
         Self {
             location,
             cache: None,
+            cache_bytes_max: CACHE_BYTES_MAX,
             state: None,
+            at_verdict: None,
             environment,
             rates: Rates::default(),
             #[cfg(feature = "cloud")]
@@ -129,6 +136,19 @@ impl OpenOptions {
     pub fn with_cache(mut self, path: PathBuf) -> Self {
         self.cache = Some(path);
         self
+    }
+
+    /// Keeps so many bytes of each repository in the cache, index runs not counted.
+    #[must_use]
+    pub fn with_cache_bytes_max(mut self, bytes_max: u64) -> Self {
+        self.cache_bytes_max = bytes_max;
+        self
+    }
+
+    /// The cache, if there is one.
+    pub(crate) fn cache_directory(&self) -> Option<CacheDirectory> {
+        let cache = CacheDirectory::new(self.cache.clone()?);
+        Some(cache.with_bytes_max(self.cache_bytes_max))
     }
 
     /// Moves no more bytes a second than these.
@@ -152,9 +172,10 @@ impl OpenOptions {
 
 /// Opens a repository.
 pub fn open(options: &OpenOptions, credential: &Credential) -> Result<Repository, OpError> {
-    let cache = options.cache.clone().map(CacheDirectory::new);
+    let cache = options.cache_directory();
     let state = options.state.clone().map(StateDirectory::new);
-    locate(options)?.open(credential, cache, state).during("cannot open the repository")
+    let opened = locate(options)?.open(credential, cache, state);
+    Ok(opened.during("cannot open the repository")?.at(options.at_verdict))
 }
 
 /// Opens a repository with keys that a slot of it gave.

@@ -104,6 +104,13 @@ pub struct SnapshotRow {
     time: (i64, u32),
 }
 
+impl SnapshotRow {
+    /// The time of its data, in seconds since 1970 and nanoseconds; not later than its receipt.
+    pub const fn data_time(&self) -> (i64, u32) {
+        self.time
+    }
+}
+
 /// Lists snapshots.
 pub fn snapshots(
     repository: &Repository,
@@ -157,9 +164,8 @@ fn row(
     let manifest = match live.manifest(repository) {
         Ok(manifest) => Some(manifest),
         Err(error) if repository.is_damage(&error) => {
-            let object = format!("snapshot {}", live.snapshot);
-            let effect = format!("its manifest cannot be read: {}", chain_words(&error));
-            findings.push(Finding::loss("manifest.damaged", object, effect));
+            let effect = "its manifest cannot be read";
+            findings.push(Finding::damaged_manifest(live.snapshot, effect, &error));
             None
         }
         Err(error) => return Err(error).during("cannot read a manifest"),

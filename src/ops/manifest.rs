@@ -3,7 +3,6 @@
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
-use crate::ops::finding::chain_words;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::ops::unreadable::history_finding;
@@ -65,9 +64,9 @@ pub fn verify(repository: &Repository, selectors: &[Selector]) -> Result<VerifyR
         match live.manifest(repository) {
             Ok(_manifest) => report.verified += 1,
             Err(error) if repository.is_damage(&error) => {
-                let effect = format!("its manifest does not verify: {}", chain_words(&error));
-                let object = format!("snapshot {}", live.snapshot);
-                report.findings.push(Finding::loss("manifest.damaged", object, effect));
+                let effect = "its manifest does not verify";
+                let finding = Finding::damaged_manifest(live.snapshot, effect, &error);
+                report.findings.push(finding);
             }
             Err(error) => return Err(error).during("cannot read a manifest"),
         }

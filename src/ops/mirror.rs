@@ -289,8 +289,8 @@ fn finding(flaw: &Flaw) -> Finding {
     Finding { code, severity, object, effect, remedy: remedy.to_owned() }
 }
 
-const HEAL_REMEDY: &str = "read from the mirror with `--from-copy`, and back the sources up again: \
-     what they still have is stored anew";
+const HEAL_REMEDY: &str = "run `sbf-repo check --read-data --heal-from` with the mirror, which stores again \
+     what was lost; until then, read from it with `--from-copy`";
 const CHECK_REMEDY: &str =
     "run `sbf-repo check --read-data` on the repository to see what that costs";
 /// Objects that are copied at the same time: each is held in memory.

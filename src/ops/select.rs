@@ -8,7 +8,6 @@ use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
-use crate::ops::finding::chain_words;
 use crate::ops::unreadable::history_finding;
 use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::parse_time;
@@ -310,12 +309,8 @@ fn is_older(live: &LiveSnapshot, time: (i64, u32)) -> bool {
 }
 
 fn damaged_earlier(live: &LiveSnapshot, error: &RepoError) -> Finding {
-    let object = format!("snapshot {}", live.snapshot);
-    let effect = format!(
-        "it was received earlier and is passed over, as its manifest cannot be read: {}",
-        chain_words(error)
-    );
-    Finding::loss("manifest.damaged", object, effect)
+    let effect = "it was received earlier and is passed over, as its manifest cannot be read";
+    Finding::damaged_manifest(live.snapshot, effect, error)
 }
 
 /// The time of a snapshot's data; a time after its receipt does not count.

@@ -2,14 +2,12 @@
 
 use crate::format::pack::PackKind;
 use crate::ops::check::coverage::CoverageReport;
-use crate::ops::check::coverage::coverage_report;
-use crate::ops::check::coverage::live_packs;
+use crate::ops::check::coverage::coverage_of;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::snapshots;
-use crate::repo::coverage::Coverage;
 use crate::repo::index::Index;
 use crate::repo::repository::Repository;
 use crate::repo::valid::load_valid;
@@ -87,10 +85,8 @@ pub fn stats(repository: &Repository) -> Result<Stats, OpError> {
     stats.findings = list.findings;
     let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
     add_packs(&loaded.index, &mut stats);
-    let live = live_packs(&loaded.index, &history.removed);
-    let packs = live.iter().map(|(pack, _bytes)| *pack);
-    let coverage = Coverage::load(repository, packs).during("cannot read earlier checks")?;
-    stats.coverage = coverage_report(repository, &live, &coverage);
+    let coverage = coverage_of(repository, &loaded.index, &history.removed);
+    stats.coverage = coverage.during("cannot read earlier checks")?;
     let lengths = repository.segment_lengths().during("cannot list the index")?;
     for (segment, length) in lengths {
         if history.segments.contains(&segment) {

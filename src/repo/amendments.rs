@@ -9,6 +9,7 @@ use crate::format::envelope::ObjectKind;
 use crate::format::layout;
 use crate::id::Digest;
 use crate::id::HistoryId;
+use crate::repo::copies::read_or_copy;
 use crate::repo::error::RepoError;
 use crate::repo::objects;
 use crate::repo::repository::verified_by_authority;
@@ -35,13 +36,17 @@ pub(crate) fn apply(store: &dyn Store, config: &mut Config) -> Result<Amended, R
     let keys = (1_u32..).map(|number| (number, layout::amendment_key(number)));
     for (number, key) in keys.take_while(|(_number, key)| stored.contains(key)) {
         let decode = |source| RepoError::Decode { key: key.to_string(), source };
-        let bytes = store.read(&key, u64::from(ObjectKind::Amendment.raw_bytes_max()) + 131_072)?;
-        let signed = objects::open_clear(ObjectKind::Amendment, key.as_str(), &bytes)?;
-        let body = verified_by_authority(signed, config.repository, &config.authority)?;
-        let amendment = Amendment::decode(&body).map_err(decode)?;
-        if amendment.number != number {
-            return Err(decode(FormatError::new("amendment", Rule::RecordRange, 0)));
-        }
+        let amendment = read_or_copy(store, |store| {
+            let length_max = u64::from(ObjectKind::Amendment.raw_bytes_max()) + 131_072;
+            let bytes = store.read(&key, length_max)?;
+            let signed = objects::open_clear(ObjectKind::Amendment, key.as_str(), &bytes)?;
+            let body = verified_by_authority(signed, config.repository, &config.authority)?;
+            let amendment = Amendment::decode(&body).map_err(decode)?;
+            if amendment.number != number {
+                return Err(decode(FormatError::new("amendment", Rule::RecordRange, 0)));
+            }
+            Ok(amendment)
+        })?;
         for change in amendment.changes {
             if matches!(change, Change::Promote { .. }) {
                 amended.promoted_at = Some(amendment.created);

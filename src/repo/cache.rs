@@ -22,17 +22,29 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct CacheDirectory {
     path: PathBuf,
+    bytes_max: u64,
 }
 
 impl CacheDirectory {
     /// A cache below `path`; nothing is made yet.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, bytes_max: CACHE_BYTES_MAX }
+    }
+
+    /// The same cache, which keeps so many bytes of each repository, index runs not counted.
+    #[must_use]
+    pub(crate) fn with_bytes_max(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// The part of one repository.
     pub(crate) fn for_repository(&self, repository: RepoId) -> Self {
-        Self { path: self.path.join(repository.to_string()) }
+        Self { path: self.path.join(repository.to_string()), bytes_max: self.bytes_max }
+    }
+
+    /// How many bytes of a repository are kept beside index runs.
+    pub(crate) const fn bytes_max(&self) -> u64 {
+        self.bytes_max
     }
 
     /// Where it is.
@@ -154,6 +166,8 @@ fn open_new(path: &Path) -> std::io::Result<File> {
 
 /// Tells files apart that threads of this process write at once.
 static STAGED_COUNT: AtomicU64 = AtomicU64::new(0);
+/// How many bytes of a repository are kept beside index runs, unless somebody says otherwise.
+pub const CACHE_BYTES_MAX: u64 = 2176 * crate::units::MIB;
 const RUNS: &str = "index";
 const IDLE: &str = "idle";
 const RUN_EXTENSION: &str = "run";

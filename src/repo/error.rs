@@ -255,6 +255,20 @@ pub enum RepoError {
         /// What speaks against it.
         why: &'static str,
     },
+    /// There is no such verdict, or nothing says any more what was valid then.
+    #[error("what was valid at verdict {number} cannot be read; the newest is {newest}")]
+    NoVerdict {
+        /// The verdict that was asked for.
+        number: u64,
+        /// The newest one.
+        newest: u64,
+    },
+    /// An earlier state is only read.
+    #[error("the repository as of verdict {number} is only read")]
+    PastIsRead {
+        /// The verdict.
+        number: u64,
+    },
     /// The registers moved faster than they could be read.
     #[error("the collections of this repository moved while they were read, {attempts} times")]
     Unsettled {
@@ -393,6 +407,8 @@ impl RepoError {
             | Self::Fenced { .. }
             | Self::NotGivenUp { .. }
             | Self::Mirror { .. }
+            | Self::NoVerdict { .. }
+            | Self::PastIsRead { .. }
             | Self::Unsettled { .. }
             | Self::WorkerLost
             | Self::Local { .. }

@@ -106,7 +106,7 @@ pub(crate) struct Chain {
 
 /// What becomes of a history whose newest verdict cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unreadable {
+pub(crate) enum Unreadable {
     /// There is none.
     Refused,
     /// It is that of an older one.
@@ -138,6 +138,9 @@ impl History {
     /// As [`Self::load`], but goes back to the newest verdict that can be read: for those who only
     /// read. What cannot be is in `unreadable`.
     pub(crate) fn load_readable(repository: &Repository) -> Result<Self, RepoError> {
+        if let Some(number) = repository.at_verdict {
+            return Self::load_as_of(repository, number);
+        }
         Self::load_with(repository, Unreadable::PassedOver, None)
     }
 
@@ -165,7 +168,8 @@ impl History {
         Err(RepoError::Unsettled { attempts: SETTLE_ATTEMPTS })
     }
 
-    fn load_at(
+    /// What is valid where the registers stand at `chain`.
+    pub(crate) fn load_at(
         repository: &Repository,
         chain: Chain,
         listed: &[Listed],

@@ -40,12 +40,13 @@ pub(crate) struct Kept {
 impl Kept {
     /// What is kept below the cache's part of one repository.
     pub(crate) fn new(cache: Option<&CacheDirectory>) -> Self {
-        let shelf = |name: &str, bytes_max| {
-            cache.map(|cache| Shelf::new(Path::join(cache.path(), name), bytes_max))
+        let shelf = |name: &str, share: fn(u64) -> u64| {
+            let bytes_max = share(cache?.bytes_max());
+            Some(Shelf::new(Path::join(cache?.path(), name), bytes_max))
         };
         Self {
-            objects: shelf(OBJECTS, OBJECT_BYTES_MAX),
-            trees: shelf(TREES, TREE_BYTES_MAX),
+            objects: shelf(OBJECTS, |bytes_max| bytes_max / OBJECTS_SHARE),
+            trees: shelf(TREES, |bytes_max| bytes_max - bytes_max / OBJECTS_SHARE),
             last: Mutex::new(None),
         }
     }
@@ -215,8 +216,7 @@ fn copy_part(whole: &[u8], range: &Range<u64>, buffer: &mut Vec<u8>) -> bool {
 
 const OBJECTS: &str = "objects";
 const TREES: &str = "trees";
-/// Some 100 000 objects.
-const OBJECT_BYTES_MAX: u64 = 128 * crate::units::MIB;
-const TREE_BYTES_MAX: u64 = 2 * crate::units::GIB;
+/// Objects get a seventeenth of the cache: of 2176 MiB 128 MiB, some 100 000 objects.
+const OBJECTS_SHARE: u64 = 17;
 /// Longer packs are read block by block.
 const WHOLE_BYTES_MAX: u64 = 64 * crate::units::MIB;

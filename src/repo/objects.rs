@@ -67,7 +67,7 @@ impl Opened {
     ) -> Result<Vec<u8>, RepoError> {
         let Self { kind, place, name, signer, signature, body } = self;
         let message = envelope::signed_message(kind, repository, &place, &body);
-        sign::verify(public, &namespace(kind), &message, &signature)
+        sign::verify(public, &kind.namespace(), &message, &signature)
             .map_err(|source| RepoError::Signature { key: name, signer, source })?;
         Ok(body)
     }
@@ -75,7 +75,7 @@ impl Opened {
     /// What was signed and the signature by `public`, as stock tools verify it.
     pub(crate) fn into_message(self, repository: RepoId, public: [u8; 32]) -> SignedMessage {
         let message = envelope::signed_message(self.kind, repository, &self.place, &self.body);
-        let (namespace, signature) = (namespace(self.kind), self.signature);
+        let (namespace, signature) = (self.kind.namespace(), self.signature);
         SignedMessage {
             message,
             signature: SshSignature { public_key: public, namespace, signature },
@@ -202,11 +202,7 @@ fn signature(
     signer: &Signer,
 ) -> [u8; 64] {
     let message = envelope::signed_message(kind, repository, place, body);
-    signer.sign(&namespace(kind), &message)
-}
-
-fn namespace(kind: ObjectKind) -> String {
-    format!("sbf-repo-{}", kind.word())
+    signer.sign(&kind.namespace(), &message)
 }
 
 /// Shorter plaintexts are not worth a frame.

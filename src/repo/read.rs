@@ -25,10 +25,13 @@ use crate::repo::repository::Repository;
 use crate::repo::valid::load_valid;
 use crate::store::Store;
 use crate::units::to_u64;
+use crate::units::to_usize;
 use crate::units::to_usize32;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::hash::Hash as _;
+use std::hash::Hasher as _;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -41,6 +44,8 @@ pub(crate) struct ChunkReader {
     pub(crate) index: Arc<Index>,
     pack_keys: Mutex<HashMap<(PackUid, PackKind), Secret>>,
     blocks: Mutex<BlockCache>,
+    /// Held while a block is opened, so that threads that want the same one open it once.
+    opening: [Mutex<()>; OPENING_COUNT],
     /// The verdict at which the index was loaded, if it may be loaded anew.
     loaded_at: Option<Mutex<u64>>,
 }
@@ -65,7 +70,8 @@ impl ChunkReader {
     pub(crate) fn new(repository: Repository, index: Arc<Index>, cache_bytes: usize) -> Self {
         let blocks = Mutex::new(BlockCache { budget_bytes: cache_bytes, ..BlockCache::default() });
         let pack_keys = Mutex::new(HashMap::new());
-        Self { repository, index, pack_keys, blocks, loaded_at: None }
+        let opening = std::array::from_fn(|_number| Mutex::new(()));
+        Self { repository, index, pack_keys, blocks, opening, loaded_at: None }
     }
 
     /// The same reader, which loads the index anew when a pack is gone: its index was that of
@@ -90,10 +96,23 @@ impl ChunkReader {
         if Chain::load(&self.repository)?.verdict == *loaded_at {
             return Ok(false);
         }
+        *loaded_at = self.load_anew()?;
+        Ok(true)
+    }
+
+    /// Loads the index anew, which may be loaded so: it is to have what was committed since.
+    pub(crate) fn renew(&self) -> Result<(), RepoError> {
+        let Some(loaded_at) = &self.loaded_at else { return Ok(()) };
+        let mut loaded_at = loaded_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *loaded_at = self.load_anew()?;
+        Ok(())
+    }
+
+    /// Returns the number of the verdict that the new index is of.
+    fn load_anew(&self) -> Result<u64, RepoError> {
         let (history, loaded) = load_valid(&self.repository)?;
         self.index.replace(loaded.index);
-        *loaded_at = history.verdict.number;
-        Ok(true)
+        Ok(history.verdict.number)
     }
 
     fn read_known(&self, kind: PackKind, id: &ChunkId) -> Result<Vec<u8>, RepoError> {
@@ -158,15 +177,26 @@ impl ChunkReader {
         id: &ChunkId,
         place: ChunkPlace,
     ) -> Result<Vec<u8>, RepoError> {
-        let cached = self.lock_blocks().find(place.block);
-        let block = if let Some(block) = cached {
-            block
-        } else {
-            let block = self.open_block(kind, place.block)?;
-            self.lock_blocks().keep(place.block, &block);
-            block
-        };
+        let block = self.cached_block(kind, place.block)?;
         Ok(self.chunk_of(kind, id, place, &block)?.to_vec())
+    }
+
+    /// A block from the cache, or opened and kept there.
+    fn cached_block(&self, kind: PackKind, handle: BlockHandle) -> Result<OpenBlock, RepoError> {
+        let find = || self.lock_blocks().find(handle);
+        if let Some(block) = find() {
+            return Ok(block);
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        handle.hash(&mut hasher);
+        let stripe = to_usize(hasher.finish() % to_u64(OPENING_COUNT));
+        let _opening = self.opening[stripe].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = find() {
+            return Ok(block);
+        }
+        let block = self.open_block(kind, handle)?;
+        self.lock_blocks().keep(handle, &block);
+        Ok(block)
     }
 
     fn open_into(
@@ -360,3 +390,5 @@ thread_local! {
 }
 
 const PACK_KEYS_COUNT_MAX: usize = 65_536;
+/// Blocks that are opened at the same time at most, give or take chance.
+const OPENING_COUNT: usize = 64;

@@ -3,8 +3,6 @@
 use crate::chunk::ChunkParams;
 use crate::chunk::Chunker;
 use crate::crypto::sign::key_id;
-use crate::format::FormatError;
-use crate::format::Rule;
 use crate::format::config::ChunkerProfile;
 use crate::format::config::Config;
 use crate::format::config::StoreMode;
@@ -20,6 +18,9 @@ use crate::key::ObjectKey;
 use crate::repo::amendments;
 use crate::repo::audit::gate::Gate;
 use crate::repo::cache::CacheDirectory;
+use crate::repo::config::open_config;
+use crate::repo::copies::read_copy;
+use crate::repo::copies::read_or_copy;
 use crate::repo::environment::Environment;
 use crate::repo::error::RepoError;
 use crate::repo::folders::FIRST_FOLDERS;
@@ -60,6 +61,8 @@ pub struct Repository {
     pub(crate) state: Option<StateDirectory>,
     /// What this host keeps of a store that is asked over a network.
     pub(crate) kept: Option<Arc<Kept>>,
+    /// The verdict as of which it is read, if that is not the newest.
+    pub(crate) at_verdict: Option<u64>,
     /// What the notes of a mirror say, if this is one or was one.
     pub(crate) mirror: Option<Arc<MirrorState>>,
     /// What must be durable before anything is committed.
@@ -146,7 +149,7 @@ impl Located {
         state: Option<StateDirectory>,
     ) -> Result<Repository, RepoError> {
         let config = self.read_config()?;
-        self.open_unlocked(config, self.unlock(credential)?, cache, state)
+        self.open_unlocked(&config, self.unlock(credential)?, cache, state)
     }
 
     /// Opens the repository with keys that a slot of it gave.
@@ -156,10 +159,11 @@ impl Located {
         cache: Option<CacheDirectory>,
         state: Option<StateDirectory>,
     ) -> Result<Repository, RepoError> {
-        self.open_unlocked(self.read_config()?, keys, cache, state)
+        self.open_unlocked(&self.read_config()?, keys, cache, state)
     }
 
-    fn read_config(&self) -> Result<Opened, RepoError> {
+    /// The bytes of the config, which may be damaged where there are copies.
+    fn read_config(&self) -> Result<Vec<u8>, RepoError> {
         let store = self.store.as_ref();
         let key = layout::config_key();
         let bytes = match store.read(&key, CONFIG_BYTES_MAX) {
@@ -173,25 +177,29 @@ impl Located {
             }
             read => read?,
         };
-        objects::open_clear(ObjectKind::Config, key.as_str(), &bytes)
+        if store.copies().is_empty() {
+            // Before a key is asked for, which would be for nothing.
+            objects::open_clear(ObjectKind::Config, key.as_str(), &bytes)?;
+        }
+        Ok(bytes)
     }
 
     fn open_unlocked(
         &self,
-        signed: Opened,
+        config: &[u8],
         keys: KeyRing,
         cache: Option<CacheDirectory>,
         state: Option<StateDirectory>,
     ) -> Result<Repository, RepoError> {
         let store = self.store.as_ref();
         let repository = keys.repository;
-        let authority = keys.keys.authority_public;
-        let body = verified_by_authority(signed, repository, &authority)?;
-        let decode = |source| RepoError::Decode { key: layout::CONFIG.to_owned(), source };
-        let mut config = Config::decode(&body).map_err(decode)?;
-        if config.repository != repository || config.authority != authority {
-            return Err(decode(FormatError::new("config", Rule::ManifestPlace, 0)));
-        }
+        let mut config = match open_config(&keys, config) {
+            Err(error) if error.is_damage() => read_copy(store, |copy| {
+                open_config(&keys, &copy.read(&layout::config_key(), CONFIG_BYTES_MAX)?)
+            })
+            .ok_or(error)?,
+            opened => opened?,
+        };
         let amended = amendments::apply(store, &mut config)?;
         check_features(&config.features.read, "read")?;
         if config.store == StoreMode::NoRegisters {
@@ -211,6 +219,7 @@ impl Located {
             cache,
             state: state.map(|state| state.for_repository(remembered)),
             kept,
+            at_verdict: None,
             mirror: None,
             gate: None,
             receipts: Arc::default(),
@@ -292,7 +301,9 @@ impl Located {
     }
 
     fn slot(&self, key: &ObjectKey) -> Result<Slot, RepoError> {
-        slots::decode_slot(key, &self.store.read(key, to_u64(SLOT_BYTES_MAX))?)
+        read_or_copy(self.store.as_ref(), |store| {
+            slots::decode_slot(key, &store.read(key, to_u64(SLOT_BYTES_MAX))?)
+        })
     }
 
     fn holds_config(&self) -> Result<bool, RepoError> {
@@ -367,6 +378,7 @@ impl Repository {
 
     /// Checks that this program may write.
     pub(crate) fn check_writable(&self) -> Result<(), RepoError> {
+        self.check_present()?;
         self.check_no_mirror()?;
         self.check_may_sign()?;
         check_features(&self.config.features.write, "write")
@@ -399,17 +411,7 @@ impl Repository {
         &self,
         read: impl Fn(&dyn Store) -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
-        let error = match read(self.store.as_ref()) {
-            Err(error) if error.is_damage() => error,
-            read => return read,
-        };
-        for copy in self.store.copies() {
-            if let Ok(read) = read(copy.as_ref()) {
-                self.store.note_help();
-                return Ok(read);
-            }
-        }
-        Err(error)
+        read_or_copy(self.store.as_ref(), read)
     }
 
     /// Opens the bytes of a sealed object that this client must have signed.

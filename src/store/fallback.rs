@@ -11,6 +11,7 @@ use crate::store::StoreFeatures;
 use crate::store::StoreIdentity;
 use crate::store::Traffic;
 use crate::store::Versioned;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,19 +23,53 @@ use std::sync::atomic::Ordering;
 pub(crate) struct FallbackStore {
     first: Arc<dyn Store>,
     copies: Vec<Arc<dyn Store>>,
-    helped: Arc<AtomicU64>,
+    /// For each copy how often it gave something.
+    helped: Vec<Arc<AtomicU64>>,
+    joining: Option<Joining>,
     /// The first store failed as a whole: asking it again would take its time again.
     is_lost: AtomicBool,
 }
 
+/// A copy, and how often it gave what the first store did not.
+#[derive(Debug, Clone)]
+pub(crate) struct CopyStore {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) helped: Arc<AtomicU64>,
+}
+
+/// Which listings show what any of the stores has; all others show what the first one has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joining {
+    /// First parts of prefixes.
+    pub(crate) folders: &'static [&'static str],
+    /// Which objects of the copies are shown.
+    pub(crate) takes: fn(&ObjectKey) -> bool,
+}
+
 impl FallbackStore {
-    /// The store `first` with these copies; `helped` counts what a copy gave.
+    /// The store `first` with these copies.
     pub(crate) fn new(
         first: Arc<dyn Store>,
-        copies: Vec<Arc<dyn Store>>,
-        helped: Arc<AtomicU64>,
+        copies: Vec<CopyStore>,
+        joining: Option<Joining>,
     ) -> Self {
-        Self { first, copies, helped, is_lost: AtomicBool::new(false) }
+        let (copies, helped) = copies.into_iter().map(|copy| (copy.store, copy.helped)).unzip();
+        Self { first, copies, helped, joining, is_lost: AtomicBool::new(false) }
+    }
+
+    /// Adds to a listing what copies have beside.
+    fn add_listed(&self, prefix: &str, takes: fn(&ObjectKey) -> bool, listed: &mut Vec<Listed>) {
+        for (number, copy) in self.copies.iter().enumerate() {
+            let Ok(others) = copy.list(prefix) else { continue };
+            let known: HashSet<ObjectKey> = listed.iter().map(|one| one.key.clone()).collect();
+            let count = listed.len();
+            let is_new = |one: &Listed| takes(&one.key) && !known.contains(&one.key);
+            listed.extend(others.into_iter().filter(is_new));
+            if listed.len() > count {
+                self.note_help(number);
+            }
+        }
+        listed.sort_by(|one, other| one.key.cmp(&other.key));
     }
 
     /// Asks the first store, then each copy; the error is that of the first.
@@ -61,11 +96,11 @@ impl FallbackStore {
         &self,
         ask: &mut impl FnMut(&dyn Store) -> Result<T, StoreError>,
     ) -> Option<T> {
-        let answer = self.copies.iter().find_map(|copy| ask(copy.as_ref()).ok());
-        if answer.is_some() {
-            self.note_help();
-        }
-        answer
+        let mut copies = self.copies.iter().enumerate();
+        let (number, answer) =
+            copies.find_map(|(number, copy)| Some((number, ask(copy.as_ref()).ok()?)))?;
+        self.note_help(number);
+        Some(answer)
     }
 }
 
@@ -101,7 +136,14 @@ impl Store for FallbackStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.ask(|store| store.list(prefix))
+        let mut listed = self.ask(|store| store.list(prefix))?;
+        let folder = prefix.split('/').next().unwrap_or_default();
+        if let Some(Joining { folders, takes }) = self.joining
+            && folders.contains(&folder)
+        {
+            self.add_listed(prefix, takes, &mut listed);
+        }
+        Ok(listed)
     }
 
     fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
@@ -140,8 +182,10 @@ impl Store for FallbackStore {
         &self.copies
     }
 
-    fn note_help(&self) {
-        self.helped.fetch_add(1, Ordering::Relaxed);
+    fn note_help(&self, copy: usize) {
+        if let Some(helped) = self.helped.get(copy) {
+            helped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn location(&self) -> String {
@@ -162,9 +206,12 @@ mod tests {
         copy.create(&key, b"body").unwrap();
         let lost = Arc::new(FaultStore::crash_at(MemoryStore::new(), 0));
         let helped = Arc::new(AtomicU64::new(0));
-        let copies: Vec<Arc<dyn Store>> = vec![Arc::<MemoryStore>::clone(&copy)];
+        let copies = vec![CopyStore {
+            store: Arc::<MemoryStore>::clone(&copy),
+            helped: Arc::clone(&helped),
+        }];
         let first: Arc<dyn Store> = Arc::<FaultStore<MemoryStore>>::clone(&lost);
-        let store = FallbackStore::new(first, copies, Arc::clone(&helped));
+        let store = FallbackStore::new(first, copies, None);
         for _read in 0..3 {
             assert_eq!(store.read(&key, 9).unwrap(), b"body");
         }

@@ -12,6 +12,7 @@ pub(crate) mod fallback;
 pub(crate) mod held;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
+pub(crate) mod on_demand;
 pub(crate) mod ordered;
 pub(crate) mod pace;
 pub(crate) mod paced;
@@ -116,8 +117,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         &[]
     }
 
-    /// Says that a copy gave what this store did not.
-    fn note_help(&self) {}
+    /// Says that the copy of this number gave what this store did not.
+    fn note_help(&self, _copy: usize) {}
 
     /// Where the store is, for messages: a path or a URL without credentials.
     fn location(&self) -> String;

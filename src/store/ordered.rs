@@ -103,8 +103,8 @@ impl Store for OrderedStore {
         self.inner.copies()
     }
 
-    fn note_help(&self) {
-        self.inner.note_help();
+    fn note_help(&self, copy: usize) {
+        self.inner.note_help(copy);
     }
 
     fn location(&self) -> String {

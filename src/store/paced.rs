@@ -108,8 +108,8 @@ impl Store for PacedStore {
         self.inner.copies()
     }
 
-    fn note_help(&self) {
-        self.inner.note_help();
+    fn note_help(&self, copy: usize) {
+        self.inner.note_help(copy);
     }
 
     fn location(&self) -> String {

@@ -84,8 +84,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().copies()
     }
 
-    fn note_help(&self) {
-        self.as_ref().note_help();
+    fn note_help(&self, copy: usize) {
+        self.as_ref().note_help(copy);
     }
 
     fn location(&self) -> String {

@@ -94,7 +94,7 @@ pub fn forged(
         Forged::ByStranger => {
             let stranger = Signer::new(&Secret::new([0x5a; 32]));
             let message = envelope::signed_message(kind, repository.id(), key.as_str(), body);
-            let signature = stranger.sign(&format!("sbf-repo-{}", kind.word()), &message);
+            let signature = stranger.sign(&kind.namespace(), &message);
             SignedBody { signer: stranger.id(), signature, body }
         }
     };

@@ -21,8 +21,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("repo", &["id", "key", "units", "format", "chunk", "compress", "crypto", "store"]),
     ("localfs", &["units", "format"]),
     ("command", &["units"]),
+    ("settings", &["units"]),
     ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command"]),
-    ("cli", &["id", "key", "units", "format", "ops", "repo"]),
+    ("cli", &["id", "key", "units", "format", "settings", "ops", "repo"]),
     ("testing", &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo"]),
 ];
 

@@ -67,7 +67,11 @@ fn packs_and_segments_get_the_classes_that_the_location_names() {
         check(&host.run(&bucket, &["init"]), 0);
         check(&host.run(&bucket, &["snapshot", "data"]), 0);
         check(&host.run(&bucket, &["restore", "latest", "--target", "back"]), 0);
+        // A mirror takes the classes of its own place.
+        let to = bucket.url.replacen('?', "/mirror?", 1);
+        check(&host.run(&bucket, &["mirror", "--to", &to]), 0);
         let seen = seen.lock().unwrap();
+        assert!(seen.iter().any(|(path, _)| path.contains("/mirror/packs/")), "{seen:?}");
         let classes = |folder: &str| {
             let folder = format!("/{folder}/");
             let here = seen.iter().filter(|(path, _)| path.contains(&folder));

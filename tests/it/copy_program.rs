@@ -6,12 +6,12 @@ use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
 use crate::cli::out;
+use crate::mirror_program;
+use crate::mirror_program::Spot;
+use crate::mirror_program::spots;
 use crate::reader::python;
 use crate::scratch::assert_same;
 use crate::scratch::put;
-use crate::servers::Bucket;
-use crate::servers::gcs;
-use crate::servers::weed;
 use crate::support::bytes_of;
 use rustix::fs::XattrFlags;
 use serde_json::Value;
@@ -244,30 +244,11 @@ fn what_cannot_be_copied_to_is_refused() {
     assert_eq!(snapshots_of_other(&desk).len(), 2);
 }
 
-/// A place for a repository: its location, and what reaches it.
-struct Spot {
-    url: String,
-    variables: Vec<(String, String)>,
-}
-
-fn spots(desk: &Desk, name: &str) -> Vec<Spot> {
-    let of = |bucket: Bucket| Spot {
-        url: format!("{}/{name}", bucket.url),
-        variables: bucket.variables,
-    };
-    let directory = desk.path(name).to_str().unwrap().to_owned();
-    vec![of(weed::bucket()), of(gcs::bucket()), Spot { url: directory, variables: Vec::new() }]
-}
-
 #[test]
 fn snapshots_are_copied_between_stores_of_every_kind() {
     let desk = Desk::with_repository();
     let run = |spots: [&Spot; 2], arguments: &[&str], exit| {
-        let mut command = desk.command(arguments);
-        for spot in spots {
-            command.envs(spot.variables.iter().map(|(name, value)| (name, value)));
-        }
-        let output = command.env("SBF_REPO_REPOSITORY", &spots[0].url).output().unwrap();
+        let output = mirror_program::run(&desk, &spots, arguments);
         check(&output, exit);
         output
     };

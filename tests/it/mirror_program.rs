@@ -17,12 +17,13 @@ use std::process::Output;
 use std::time::Duration;
 
 /// A place for a repository: its location, and what reaches it.
-struct Spot {
-    url: String,
+pub(crate) struct Spot {
+    pub(crate) url: String,
     variables: Vec<(String, String)>,
 }
 
-fn spots(desk: &Desk, name: &str) -> Vec<Spot> {
+/// One in each kind of store.
+pub(crate) fn spots(desk: &Desk, name: &str) -> Vec<Spot> {
     let of = |bucket: Bucket| Spot {
         url: format!("{}/{name}", bucket.url),
         variables: bucket.variables,
@@ -31,7 +32,8 @@ fn spots(desk: &Desk, name: &str) -> Vec<Spot> {
     vec![of(weed::bucket()), of(gcs::bucket()), Spot { url: directory, variables: Vec::new() }]
 }
 
-fn run(desk: &Desk, spots: &[&Spot], arguments: &[&str]) -> Output {
+/// Runs the program on the first place; all are within its reach.
+pub(crate) fn run(desk: &Desk, spots: &[&Spot], arguments: &[&str]) -> Output {
     let mut command = desk.command(arguments);
     for spot in spots {
         command.envs(spot.variables.iter().map(|(name, value)| (name, value)));

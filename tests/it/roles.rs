@@ -28,6 +28,7 @@ const MATRIX: &[(&str, [bool; 5])] = &[
     // What needs an open repository only.
     ("snapshots", [true, true, true, true, true]),
     ("snapshots --forgotten", [true, true, true, true, true]),
+    ("status", [true, true, true, true, true]),
     ("session list", [true, true, true, true, true]),
     ("key list", [true, true, true, true, true]),
     ("manifest show latest", [true, true, true, true, true]),

@@ -143,6 +143,49 @@ fn behind_an_attack_with_a_clients_rights_the_first_versions_are_what_was_stored
 }
 
 #[test]
+fn what_collections_removed_is_read_as_of_an_earlier_verdict() {
+    let host = Host::new();
+    let bucket = with(&weed::bucket_with(&[WITH_LOCKS]), "lock_days=1");
+    check(&host.run(&bucket, &["init"]), 0);
+    check(&host.run(&bucket, &["snapshot", "data", "--source", "first"]), 0);
+    check(&host.run(&bucket, &["prune"]), 0);
+    check(&host.run(&bucket, &["forget", "latest", "--force"]), 0);
+    for number in 0..3 {
+        let source = format!("later-{number}");
+        check(&host.run(&bucket, &["snapshot", "data/1", "--source", &source]), 0);
+        check(&host.run(&bucket, &["prune"]), 0);
+    }
+    let sources = |more: &[&str], exit| {
+        let output = host.run(&bucket, &[&["snapshots", "--json"], more].concat());
+        check(&output, exit);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rows = report["snapshots"].as_array().cloned().unwrap_or_default();
+        let mut sources: Vec<String> =
+            rows.iter().map(|row| row["source"].as_str().unwrap().to_owned()).collect();
+        sources.sort();
+        sources
+    };
+    assert_eq!(sources(&[], 0), ["later-0", "later-1", "later-2"]);
+    let all = ["later-0", "later-1", "later-2"];
+    assert_eq!(sources(&["--at-verdict", "3", "--first-version"], 0), all);
+    // Without the versions, what it says is gone.
+    assert!(sources(&["--at-verdict", "1"], 2).is_empty());
+    assert_eq!(sources(&["--at-verdict", "1", "--first-version"], 0), ["first", "later-0"]);
+    assert_eq!(sources(&["--at-verdict", "0", "--first-version"], 0), ["first"]);
+    assert!(sources(&["--at-verdict", "9", "--first-version"], 2).is_empty());
+    let restore = ["restore", "first@latest", "--target", "back", "--first-version"];
+    check(&host.run(&bucket, &restore), 1);
+    check(&host.run(&bucket, &[&restore[..], &["--at-verdict", "1"]].concat()), 0);
+    host.assert_restored("back");
+    for refused in [&["prune"][..], &["check"], &["snapshot", "data"], &["mirror", "--to", "x"]] {
+        check(
+            &host.run(&bucket, &[refused, &["--first-version", "--at-verdict", "3"]].concat()),
+            2,
+        );
+    }
+}
+
+#[test]
 fn objects_are_locked_when_they_are_stored() {
     let host = Host::new();
     let bucket = with(&weed::bucket_with(&[WITH_LOCKS]), "lock-days=2&lock-mode=compliance");

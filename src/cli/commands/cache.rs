@@ -24,12 +24,12 @@ enum CacheCommand {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &CacheArguments) -> Result<Exit, Failure> {
     let CacheCommand::Clean = arguments.command;
-    let Some(cache) = context.cache_directory() else {
+    let Some(cache) = context.cache_directory()? else {
         context.output.note(format_args!("there is no cache"));
         return Ok(context.output.finish(&json!({ "removed": null }), Exit::Success));
     };
     // Opened for its id: only what belongs to the repository is removed.
-    let place = cache.join(context.open()?.id().to_string());
+    let place = cache.value.join(context.open()?.id().to_string());
     match std::fs::remove_dir_all(&place) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(Failure::local("remove", &place, error));

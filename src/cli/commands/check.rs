@@ -1,12 +1,10 @@
 //! `check`: is everything there, and does it read back?
 
-use crate::cli::arguments::CopyArguments;
 use crate::cli::commands::evidence::read_public_key;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Reported;
-use crate::cli::quantities;
 use crate::cli::words;
 use crate::ops::check::CheckOptions;
 use crate::ops::check::CheckReport;
@@ -18,8 +16,13 @@ use crate::ops::copies::name_copies;
 use crate::ops::evidence::scrub;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
+use crate::ops::heal::HealReport;
+use crate::ops::heal::heal_from;
+use crate::settings::quantities;
 use crate::units::human_bytes;
+use crate::units::to_u64;
 use clap::Args;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::path::Path;
@@ -46,9 +49,27 @@ pub(crate) struct CheckArguments {
     /// Threads that read [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Say which damaged packs this mirror of the repository has whole; may be repeated
-    #[arg(long, value_name = "LOCATION")]
+    /// Say which damaged packs this mirror of the repository has whole; a location, or a name of
+    /// the configuration file; may be repeated
+    #[arg(long, value_name = "COPY")]
     from_copy: Vec<String>,
+    /// Store again what is damaged or missing, from the mirrors of the configuration file
+    #[arg(long)]
+    heal: bool,
+    /// The same from this mirror: a location, or a name of the configuration file; may be repeated
+    ///
+    /// What a damaged or missing pack held goes into new packs; the damaged one is superseded, and
+    /// goes with the next prune. Segments, manifests and identities that are missing are created
+    /// again. The bytes are compared with the hashes and signatures that the repository has.
+    #[arg(long, value_name = "COPY")]
+    heal_from: Vec<String>,
+}
+
+impl CheckArguments {
+    /// Whether it stores again what is lost.
+    pub(crate) const fn heals(&self) -> bool {
+        self.heal || !self.heal_from.is_empty()
+    }
 }
 
 /// Runs the command.
@@ -64,19 +85,66 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     if let Some(public_key) = &arguments.public_key {
         return run_scrub(context, public_key, options.threads);
     }
-    let repository = context.open()?;
-    let mut report = check(&repository, &options, &Reported(&context.progress))?;
+    let is_healing = arguments.heals();
+    let named = [&arguments.heal_from[..], &arguments.from_copy].concat();
+    let copies = context.copies(&named)?;
+    if is_healing && copies.places.is_empty() {
+        let why = "there is no mirror to heal from".to_owned();
+        let hint = "name it with `--heal-from`, or as a `[[copy]]` with `mode = \"mirror\"` beside the \
+             repository's `url` in the configuration file";
+        return Err(Failure::usage(why).with_hint(hint));
+    }
+    let repository = match context.open_beside(&copies)?.own() {
+        Some(own) => own,
+        // A copy stands for it: what is wrong with the repository itself is to be said.
+        None => context.open()?,
+    };
+    let progress = Reported(&context.progress);
+    let mut report = check(&repository, &options, &progress)?;
+    let mut healed = None;
+    if is_healing {
+        let places = &copies.places;
+        healed = Some(heal_from(&repository, places, &mut report, &options, &progress)?);
+    }
     context.progress.end();
     context.audit.set_bytes(report.bytes_read);
-    if !arguments.from_copy.is_empty() {
-        let copies = CopyArguments { from_copy: arguments.from_copy.clone() };
-        let healable = name_copies(&repository, &mut report, &context.copy_options(&copies)?)?;
+    if report.is_damaged() && !copies.places.is_empty() {
+        let healable = name_copies(&repository, &mut report, &copies.places)?;
         let packs = words::count(healable, "damaged pack");
         context.output.note(format_args!("a copy has {packs} whole"));
     }
     let exit = if report.is_damaged() { Exit::Damage } else { Exit::Success };
     tell(context, &report);
-    Ok(context.output.finish(&report, exit))
+    if let Some(healed) = &healed {
+        tell_healed(context, healed);
+    }
+    let words = Words { report: &report, healed };
+    Ok(context.output.finish(&words, exit))
+}
+
+/// What is written for programs.
+#[derive(Debug, Serialize)]
+struct Words<'a> {
+    #[serde(flatten)]
+    report: &'a CheckReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healed: Option<HealReport>,
+}
+
+fn tell_healed(context: &Context, healed: &HealReport) {
+    for object in &healed.recreated {
+        context.output.note(format_args!("created again: {object}"));
+    }
+    for pack in &healed.not_healed {
+        context.output.warn(&format!("{pack}: no copy has it whole: it was not healed"));
+    }
+    context.output.note(format_args!(
+        "healed {} of {} ({}), and created {} again",
+        healed.healed_packs,
+        words::count(healed.broken_packs, "broken pack"),
+        human_bytes(healed.healed_bytes),
+        words::count(to_u64(healed.recreated.len()), "missing object"),
+    ));
 }
 
 /// Hashes the packs for somebody who holds no key.

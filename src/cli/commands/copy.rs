@@ -15,7 +15,10 @@ use crate::ops::copy::report::CopyOptions;
 use crate::ops::copy::report::CopyReport;
 use crate::ops::copy::report::CopyState;
 use crate::ops::copy::report::Run;
+use crate::ops::location::Location;
 use crate::ops::select::Selector;
+use crate::settings::copy::CopyMode;
+use crate::settings::copy::CopySection;
 use crate::units::human_bytes;
 use crate::units::to_u64;
 use clap::Args;
@@ -24,7 +27,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 /// Copy snapshots to another repository, with keys and retention of its own
 ///
-/// Without SNAPSHOT all are copied. What the other repository has is not stored again, and a
+/// Without SNAPSHOT all are copied, or as many of each source as `keep_last` of a `[[copy]]` says. What the other repository has is not stored again, and a
 /// snapshot that it has, from an earlier run, is passed over; so is one that was forgotten there,
 /// unless you name it, until a prune there removes it. Run it again after an interruption: it goes
 /// on. Nothing is written to the repository that is copied from, and only what changed since the
@@ -40,8 +43,9 @@ pub(crate) struct CopyCommandArguments {
     /// Which snapshots; see `sbf-repo restore --help` [default: all]
     #[arg(value_name = "SNAPSHOT")]
     selectors: Vec<OsString>,
-    /// The repository that is copied to
-    #[arg(long, value_name = "LOCATION")]
+    /// The repository that is copied to: a location, or the name of a `[[copy]]` of the
+    /// configuration file
+    #[arg(long, value_name = "COPY")]
     to: String,
     #[command(flatten)]
     secret: TargetSecretArguments,
@@ -68,16 +72,19 @@ pub(crate) fn run(context: &Context, arguments: CopyCommandArguments) -> Result<
     let selectors: Result<Vec<Selector>, _> =
         selectors.iter().map(|text| Selector::parse(text.as_bytes())).collect();
     let selectors = selectors?;
-    let location = to.parse()?;
+    let named = context.copy_named(&to)?;
+    let location = copy_place(named, &to)?;
     let mut options = CopyOptions::new();
     if dry_run {
         options.run = Run::Dry;
     }
     options.sudo_user = environment::sudo_user();
     options.threads = threads.map_or(options.threads, usize::from);
-    let source = context.open_with_copies(&copies)?;
+    options.newest_count = named.and_then(|copy| copy.keep_last.as_ref()).map(|at| at.value);
+    let source = context.open_with_copies(&copies.from_copy)?;
     check_other_place(&source.repository, &location)?;
-    let target = context.open_target(location, &secret)?;
+    let target =
+        context.open_target(location, &secret, named.and_then(|copy| copy.secret.as_ref()))?;
     let progress = Reported(&context.progress);
     let mut tell = |copied: &CopiedSnapshot| tell_one(context, copied);
     let report = copy(&source.repository, &target, &selectors, &options, &progress, &mut tell);
@@ -88,6 +95,18 @@ pub(crate) fn run(context: &Context, arguments: CopyCommandArguments) -> Result<
     tell_all(context, &report, options.run);
     let exit = if report.is_damaged() { Exit::Damage } else { Exit::Success };
     Ok(context.output.finish(&report, exit))
+}
+
+fn copy_place(named: Option<&CopySection>, to: &str) -> Result<Location, Failure> {
+    match named {
+        Some(copy) if copy.mode.value == CopyMode::Mirror => {
+            let why = format!("the copy `{to}` is a mirror: snapshots are not copied to it");
+            let hint = format!("`sbf-repo mirror --to {to}` brings it up to date");
+            Err(Failure::usage(why).with_hint(hint))
+        }
+        Some(copy) => Ok(copy.url.value.parse()?),
+        None => Ok(to.parse()?),
+    }
 }
 
 fn tell_one(context: &Context, copied: &CopiedSnapshot) {

@@ -31,10 +31,11 @@ pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<Exit, 
         return Err(Failure::usage(why.to_owned()).with_hint("use `sbf-repo restore --json`"));
     }
     let selector = Selector::parse(arguments.selector.as_bytes())?;
-    let opened = context.open_with_copies(&arguments.copies)?;
-    let selected = context.select(&opened.repository, &selector)?;
-    let bytes = dump(&opened.repository, &selected, &mut &*context.output, &context.progress)?;
-    context.audit.set_bytes(bytes);
-    context.tell_help(&opened);
-    Ok(Exit::Success)
+    let opened = context.open_with_copies(&arguments.copies.from_copy)?;
+    context.reading(&opened, |repository| {
+        let selected = context.select(repository, &selector)?;
+        let bytes = dump(repository, &selected, &mut &*context.output, &context.progress)?;
+        context.audit.set_bytes(bytes);
+        Ok(Exit::Success)
+    })
 }

@@ -11,8 +11,9 @@ use crate::ops::evidence::ExportOptions;
 use crate::ops::evidence::ExportReport;
 use crate::ops::evidence::Period;
 use crate::ops::evidence::export;
+use crate::ops::evidence::export::authority_line;
 use crate::ops::evidence::verify_bundle;
-use crate::ops::words::parse_time;
+use crate::settings::quantities;
 use crate::units::human_bytes;
 use clap::Args;
 use clap::Subcommand;
@@ -45,11 +46,11 @@ struct ExportArguments {
     #[arg(value_name = "DIRECTORY")]
     target: PathBuf,
     /// Only what is of this day, as `2026-01-01`, or later; in UTC
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = quantities::moment)]
+    from: Option<i64>,
     /// Only what is of this day or earlier
-    #[arg(long, value_name = "DATE")]
-    to: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = quantities::last_moment)]
+    to: Option<i64>,
     #[command(flatten)]
     paths: PathsArguments,
 }
@@ -96,11 +97,7 @@ pub(crate) fn run(context: &Context, arguments: EvidenceArguments) -> Result<Exi
         EvidenceCommand::Export(arguments) => {
             let mut options = ExportOptions::new(arguments.target);
             options.include_paths = arguments.paths.include_paths;
-            let from =
-                arguments.from.as_deref().map(|day| time_of(day, "T00:00:00Z")).transpose()?;
-            let until =
-                arguments.to.as_deref().map(|day| time_of(day, "T23:59:59Z")).transpose()?;
-            options.period = Period::new(from, until);
+            options.period = Period::new(arguments.from, arguments.to);
             run_export(context, &options)
         }
         EvidenceCommand::Verify(arguments) => {
@@ -158,8 +155,7 @@ pub(crate) fn run_verify(
 
 fn public_key(context: &Context) -> Result<Exit, Failure> {
     let repository = context.open()?;
-    let line =
-        AuthorityKey::of(&repository).line(&format!("sbf-repo-authority-{}", repository.id()));
+    let line = authority_line(&repository);
     context.output.line(format_args!("{line}"));
     let report = json!({ "repository": repository.id().to_string(), "public_key": line });
     Ok(context.output.finish(&report, Exit::Success))
@@ -173,11 +169,4 @@ pub(crate) fn read_public_key(path: &Path) -> Result<AuthorityKey, Failure> {
     key.map_err(|error| {
         Failure::from(error).with_hint("print it with `sbf-repo evidence public-key`")
     })
-}
-
-/// The second that a day with this time of day is, or the one that is written.
-fn time_of(text: &str, time_of_day: &str) -> Result<i64, Failure> {
-    let time = parse_time(text).or_else(|| parse_time(&format!("{text}{time_of_day}")));
-    let wrong = || Failure::usage(format!("`{text}` is no day; write it like `2026-12-31`"));
-    time.map(|(seconds, _nanoseconds)| seconds).ok_or_else(wrong)
 }

@@ -6,8 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::ops::hold;
-use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
+use crate::settings::quantities;
 use clap::Args;
 use serde_json::Value;
 use serde_json::json;
@@ -22,8 +22,8 @@ pub(crate) struct HoldArguments {
     #[arg(value_name = "SNAPSHOT", required = true)]
     selectors: Vec<OsString>,
     /// Let a forget end the hold after this day, as `2026-12-31`, or time; both in UTC
-    #[arg(long, value_name = "DATE")]
-    until: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = quantities::last_moment)]
+    until: Option<i64>,
 }
 
 /// End the holds of snapshots
@@ -36,7 +36,7 @@ pub(crate) struct ReleaseArguments {
 
 /// Runs `hold`.
 pub(crate) fn run_hold(context: &Context, arguments: &HoldArguments) -> Result<Exit, Failure> {
-    let until = arguments.until.as_deref().map(until).transpose()?;
+    let until = arguments.until.map(|seconds| time_words(seconds, 0));
     let selectors = selectors(&arguments.selectors)?;
     let Some(reason) = &context.global.reason else {
         let failure = Failure::usage("a hold needs a reason".to_owned());
@@ -62,14 +62,4 @@ pub(crate) fn run_release(
         .map(|(snapshot, holds)| json!({ "snapshot": snapshot.to_string(), "holds": holds }))
         .collect();
     Ok(context.output.finish(&json!({ "released": rows }), Exit::Success))
-}
-
-/// The last second of a day, or a time.
-fn until(text: &str) -> Result<String, Failure> {
-    let time = parse_time(text).or_else(|| parse_time(&format!("{text}T23:59:59Z")));
-    let wrong = || {
-        let why = format!("`{text}` is no day; write it like `2026-12-31`");
-        Failure::usage(why)
-    };
-    time.map(|(seconds, _nanoseconds)| time_words(seconds, 0)).ok_or_else(wrong)
 }

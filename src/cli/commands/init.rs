@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
     new.chunk_average_bytes = arguments.chunk_average.unwrap_or(new.chunk_average_bytes);
     let stream_average = arguments.stream_chunk_average;
     new.stream_chunk_average_bytes = stream_average.unwrap_or(new.stream_chunk_average_bytes);
-    let source = SecretSource::find(&context.global)?;
+    let source = context.secret()?;
     let (secret, file) = new_secret(&source, arguments.cost)?;
     let mut keep = |key: &_| match &file {
         Some(path) => secrets::keep_key_file(path, key),

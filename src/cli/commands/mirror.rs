@@ -27,8 +27,9 @@ use clap::Subcommand;
 pub(crate) struct MirrorArguments {
     #[command(subcommand)]
     command: Option<MirrorCommand>,
-    /// Where the mirror is: an empty place, or one that this command made
-    #[arg(long, value_name = "LOCATION", required = true)]
+    /// Where the mirror is: an empty place, or one that this command made; a location, or the name
+    /// of a `[[copy]]` of the configuration file
+    #[arg(long, value_name = "COPY", required = true)]
     to: Option<String>,
     /// Read back every object of the mirror, and replace what is damaged
     #[arg(long)]
@@ -72,7 +73,7 @@ pub(crate) fn run(context: &Context, arguments: &MirrorArguments) -> Result<Exit
     let Some(to) = &arguments.to else {
         return Err(Failure::usage("no place for the mirror is named".to_owned()));
     };
-    let to = context.options_for(to.parse()?);
+    let to = context.options_for(context.mirror_place(to)?)?;
     let mut options = MirrorOptions::new();
     if arguments.read_data {
         options.reread = Reread::All;

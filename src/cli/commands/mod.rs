@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod doctor;
 pub(crate) mod dump;
@@ -16,12 +17,15 @@ mod kit;
 pub(crate) mod ls;
 pub(crate) mod manifest;
 pub(crate) mod mirror;
+#[cfg(feature = "mount")]
+pub(crate) mod mount;
 pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
+pub(crate) mod status;
 
 use crate::cli::arguments::Command;
 use crate::cli::context::Context;
@@ -30,6 +34,12 @@ use crate::cli::failure::Failure;
 
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
+    if context.global.at_verdict.is_some()
+        && !(context.global.first_version && reads_the_past(&command))
+    {
+        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `stats`, `restore`, `dump` and `copy`";
+        return Err(Failure::usage(why.to_owned()));
+    }
     match command {
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Snapshot(arguments) => snapshot::run(context, arguments),
@@ -37,11 +47,14 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Ls(arguments) => ls::run(context, &arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, &arguments),
+        #[cfg(feature = "mount")]
+        Command::Mount(arguments) => mount::run(context, arguments),
         Command::Forget(arguments) => forget::run(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
         Command::Release(arguments) => hold::run_release(context, &arguments),
         Command::Prune(arguments) => prune::run(context, &arguments),
         Command::Stats => stats::run(context),
+        Command::Status(arguments) => status::run(context, arguments),
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Manifest(arguments) => manifest::run(context, arguments),
@@ -51,6 +64,20 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Copy(arguments) => copy::run(context, arguments),
         Command::Mirror(arguments) => mirror::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),
+        Command::Config(arguments) => config::run(context, &arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
     }
+}
+
+/// Whether a command only looks at what is valid.
+const fn reads_the_past(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Snapshots(_)
+            | Command::Ls(_)
+            | Command::Stats
+            | Command::Restore(_)
+            | Command::Dump(_)
+            | Command::Copy(_)
+    )
 }

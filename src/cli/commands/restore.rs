@@ -8,6 +8,7 @@ use crate::cli::patterns;
 use crate::cli::progress::Reported;
 use crate::cli::words;
 use crate::format::manifest::StatedTotals;
+use crate::ops::copies::CopyUse;
 use crate::ops::restore::KeepGoing;
 use crate::ops::restore::Ownership;
 use crate::ops::restore::RestoreOptions;
@@ -87,15 +88,15 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
     if arguments.to_command {
         return run_command(context, &selector, &arguments);
     }
-    let opened = context.open_with_copies(&arguments.copies)?;
+    let opened = context.open_with_copies(&arguments.copies.from_copy)?;
     let options = options_of(arguments)?;
-    let repository = &opened.repository;
-    let selected = context.select(repository, &selector)?;
-    let report = restore(repository, &selected, &options, &Reported(&context.progress))?;
-    context.progress.end();
-    context.audit.set_bytes(report.totals.bytes);
-    context.tell_help(&opened);
-    Ok(tell(context, &selected, &options, &report))
+    let (selected, report) = context.reading(&opened, |repository| {
+        let selected = context.select(repository, &selector)?;
+        let report = restore(repository, &selected, &options, &Reported(&context.progress))?;
+        context.audit.set_bytes(report.totals.bytes);
+        Ok((selected, report))
+    })?;
+    Ok(tell(context, &selected, &options, &report, &opened.used()))
 }
 
 fn run_command(
@@ -103,14 +104,14 @@ fn run_command(
     selector: &Selector,
     arguments: &RestoreArguments,
 ) -> Result<Exit, Failure> {
-    let opened = context.open_with_copies(&arguments.copies)?;
-    let repository = &opened.repository;
-    let selected = context.select(repository, selector)?;
-    let progress = Reported(&context.progress);
-    let bytes = restore_to_command(repository, &selected, &arguments.command, &progress)?;
-    context.progress.end();
-    context.audit.set_bytes(bytes);
-    context.tell_help(&opened);
+    let opened = context.open_with_copies(&arguments.copies.from_copy)?;
+    let (selected, bytes) = context.reading(&opened, |repository| {
+        let selected = context.select(repository, selector)?;
+        let progress = Reported(&context.progress);
+        let bytes = restore_to_command(repository, &selected, &arguments.command, &progress)?;
+        context.audit.set_bytes(bytes);
+        Ok((selected, bytes))
+    })?;
     let id = selected.snapshot().to_string();
     context.output.note(format_args!("the command took {}", human_bytes(bytes)));
     Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes }), Exit::Success))
@@ -146,6 +147,7 @@ fn tell(
     selected: &Selected,
     options: &RestoreOptions,
     report: &RestoreReport,
+    used: &[CopyUse],
 ) -> Exit {
     let RestoreReport { totals, failed, failed_count, not_applied, not_applied_count, .. } = report;
     let exit = match (report.damaged_count, *failed_count) {
@@ -185,6 +187,7 @@ fn tell(
         "path": selected.path_words(),
         "target": options.target.to_string_lossy(),
         "totals": StatedTotals::from(*totals),
+        "copies_used": used,
         "failed": failed,
         "failed_count": failed_count,
         "not_applied": not_applied,

@@ -16,6 +16,7 @@ use crate::repo::announce::TOOL;
 use crate::repo::coverage::Coverage;
 use crate::repo::coverage::newest_inventory;
 use crate::repo::coverage::store_check;
+use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::index::Index;
 use crate::repo::repository::Repository;
@@ -117,6 +118,17 @@ pub(crate) fn live_packs(index: &Index, removed: &HashSet<PackRef>) -> Vec<(Pack
         }
     }
     packs
+}
+
+/// How much of the packs that count was read in full.
+pub(crate) fn coverage_of(
+    repository: &Repository,
+    index: &Index,
+    removed: &HashSet<PackRef>,
+) -> Result<CoverageReport, RepoError> {
+    let live = live_packs(index, removed);
+    let coverage = Coverage::load(repository, live.iter().map(|(pack, _bytes)| *pack))?;
+    Ok(coverage_report(repository, &live, &coverage))
 }
 
 /// Sums up when packs were read.

@@ -1,10 +1,12 @@
 //! `check`: is everything there that the snapshots need, and does it read back?
 
 pub mod coverage;
+mod foundation;
 mod packs;
 mod sessions;
 mod trees;
 
+use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::id::PackId;
 use crate::ops::audit::accept::audit_went_back;
@@ -14,8 +16,10 @@ use crate::ops::check::coverage::Subset;
 use crate::ops::check::coverage::coverage_report;
 use crate::ops::check::coverage::live_packs;
 use crate::ops::check::coverage::record_check;
+use crate::ops::check::foundation::check_foundation;
 use crate::ops::check::packs::Known;
 use crate::ops::check::packs::check_packs;
+use crate::ops::check::packs::note_broken;
 use crate::ops::check::packs::read_packs;
 use crate::ops::check::sessions::check_collections;
 use crate::ops::check::sessions::check_identities;
@@ -104,6 +108,9 @@ pub struct CheckReport {
     pub plain_bytes_read: u64,
     /// What was read in full, by this check and before.
     pub coverage: CoverageReport,
+    /// Packs that are damaged or missing, and hold something that no other pack has.
+    #[serde(skip)]
+    pub(crate) broken: BTreeSet<PackRef>,
 }
 
 impl CheckReport {
@@ -122,6 +129,14 @@ impl CheckReport {
         });
         let dropped = crate::units::to_u64(count - self.findings.len());
         self.findings_count = self.findings_count.saturating_sub(dropped);
+    }
+
+    /// Takes over what another check read, which this one did not.
+    pub(crate) fn take_over_reading(&mut self, other: &Self) {
+        self.packs_read = other.packs_read;
+        self.bytes_read = other.bytes_read;
+        self.chunks_read = other.chunks_read;
+        self.plain_bytes_read = other.plain_bytes_read;
     }
 
     pub(crate) fn note(&mut self, finding: Finding, progress: &dyn Progress) {
@@ -171,6 +186,7 @@ fn check_once(
     progress: &dyn Progress,
 ) -> Result<CheckReport, OpError> {
     let mut report = CheckReport::default();
+    check_foundation(repository, &mut report, progress)?;
     check_slots(repository, &mut report, progress)?;
     check_identities(repository, &mut report, progress);
     let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
@@ -188,8 +204,7 @@ fn check_once(
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
     check_segments(repository, &history, &mut report, progress)?;
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
-    let mut bad = HashSet::new();
-    check_packs(&reader, &history, &mut report, &mut bad, progress)?;
+    let mut broken = check_packs(&reader, &history, &mut report, progress)?;
     let (seconds, nanoseconds) = repository.environment.now();
     let started = time_words(seconds, nanoseconds);
     let live = live_packs(&reader.index, &history.removed);
@@ -199,9 +214,10 @@ fn check_once(
     if options.depth == Depth::ReadData {
         let known = Known { history: &history, coverage: &coverage };
         let damaged;
-        (read, damaged) = read_packs(&reader, &known, options, &mut report, &mut bad, progress)?;
+        (read, damaged) = read_packs(&reader, &known, options, &mut report, &mut broken, progress)?;
         note_for_writers(repository, &damaged, &mut report, progress);
     }
+    let bad = note_broken(&reader, &broken, &mut report, progress);
     progress.begin("checking trees", 0, 0);
     TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;
     record_check(repository, &history, &started, &read, &mut report, progress)?;

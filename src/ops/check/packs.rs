@@ -1,5 +1,6 @@
 //! Packs: are they there, and do they read back?
 
+use crate::format::index::IndexedPack;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::id::ChunkId;
@@ -12,6 +13,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
+use crate::ops::heal::superseded;
 use crate::ops::progress::Progress;
 use crate::repo::coverage::Coverage;
 use crate::repo::error::RepoError;
@@ -31,15 +33,25 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Checks that every pack of the index is stored with its length; chunks of those that are not
-/// are added to `bad` unless another pack has them.
+/// A pack that does not give back what it should.
+pub(crate) struct Broken {
+    reference: PackRef,
+    code: &'static str,
+    effects: Vec<String>,
+    /// What it should hold.
+    chunks: Vec<ChunkId>,
+    /// What of that it does not give.
+    lost: Vec<ChunkId>,
+}
+
+/// Checks that every pack of the index is stored with its length; returns those that are not.
 pub(crate) fn check_packs(
     reader: &ChunkReader,
     history: &History,
     report: &mut CheckReport,
-    bad: &mut HashSet<ChunkId>,
     progress: &dyn Progress,
-) -> Result<(), OpError> {
+) -> Result<Vec<Broken>, OpError> {
+    let mut broken = Vec::new();
     let listed = reader.repository.list_packs().during("cannot list the packs")?;
     let mut unlisted = 0_u64;
     let stored: HashMap<PackRef, u64> = listed.into_iter().collect();
@@ -57,12 +69,11 @@ pub(crate) fn check_packs(
                 Some(length) => format!("it has {length} bytes instead of {}", pack.length),
                 None => "it is not stored".to_owned(),
             };
-            let key = reference.key().to_string();
-            report.note(Finding::loss("pack.missing", key, effect), progress);
             let order = order.get_or_insert_with(|| RunOrder::new(&run));
             let chunks = order.blocks_of(&run, number).into_iter().flat_map(|block| block.chunks);
-            let ids = chunks.map(|chunk| chunk.id);
-            bad.extend(ids.filter(|id| !has_other(reader, id, reference)));
+            let chunks: Vec<ChunkId> = chunks.map(|chunk| chunk.id).collect();
+            let (code, effects, lost) = ("pack.missing", vec![effect], chunks.clone());
+            broken.push(Broken { reference, code, effects, chunks, lost });
         }
     }
     for reference in stored.keys() {
@@ -72,7 +83,7 @@ pub(crate) fn check_packs(
         let effect = format!("{unlisted} packs of unfinished or abandoned runs, unused");
         report.note(Finding::notice("pack.unused", layout::PACKS.to_owned(), effect), progress);
     }
-    Ok(())
+    Ok(broken)
 }
 
 /// What is known before packs are read.
@@ -82,14 +93,14 @@ pub(crate) struct Known<'a> {
     pub(crate) coverage: &'a Coverage,
 }
 
-/// Reads packs back, all or those that were not read for longest; returns what each came to, and
-/// those that hold other bytes.
+/// Reads packs back, all or those that were not read for longest; adds those that are damaged to
+/// `broken`, and returns what each came to, and those that hold other bytes.
 pub(crate) fn read_packs(
     reader: &ChunkReader,
     known: &Known<'_>,
     options: &CheckOptions,
     report: &mut CheckReport,
-    bad: &mut HashSet<ChunkId>,
+    broken: &mut Vec<Broken>,
     progress: &dyn Progress,
 ) -> Result<(Vec<ReadPack>, BTreeSet<PackId>), OpError> {
     let mut work = distinct_packs(reader, &known.history.removed);
@@ -105,7 +116,7 @@ pub(crate) fn read_packs(
         .num_threads(options.threads)
         .build()
         .map_err(|error| OpError::Refused { why: error.to_string() })?;
-    let read = |work: &PackWork| -> Result<(PackRef, PackVerdict), RepoError> {
+    let read = |work: &PackWork| -> Result<(PackRef, PackVerdict, Vec<ChunkId>), RepoError> {
         let PackWork { run, order, number } = work;
         if progress.is_cancelled() {
             return Err(RepoError::Interrupted);
@@ -115,11 +126,12 @@ pub(crate) fn read_packs(
         indexed.blocks = order.blocks_of(run, *number);
         let verdict = verify_pack(reader, reference, &indexed, &mut VerifyBuffers::new())?;
         progress.advance(1, verdict.stored_bytes);
-        Ok((reference, verdict))
+        let chunks = if verdict.problems.is_empty() { Vec::new() } else { chunks_of(&indexed) };
+        Ok((reference, verdict, chunks))
     };
     let verdicts: Result<Vec<_>, RepoError> = pool.install(|| work.par_iter().map(read).collect());
     let (mut all, mut damaged) = (Vec::new(), BTreeSet::new());
-    for (reference, verdict) in verdicts.during("cannot read the packs")? {
+    for (reference, verdict, chunks) in verdicts.during("cannot read the packs")? {
         all.push(ReadPack {
             pack: reference,
             is_sound: verdict.problems.is_empty(),
@@ -130,17 +142,60 @@ pub(crate) fn read_packs(
         report.bytes_read += verdict.stored_bytes;
         report.chunks_read += verdict.good_count;
         report.plain_bytes_read += verdict.plain_bytes;
-        for problem in &verdict.problems {
-            let key = reference.key().to_string();
-            let effect = chain_words(problem);
-            report.note(Finding::loss("pack.damaged", key, effect), progress);
-        }
         if verdict.problems.iter().any(holds_other_bytes) {
             damaged.insert(reference.id);
         }
-        bad.extend(verdict.bad);
+        if !verdict.problems.is_empty() {
+            let effects = verdict.problems.iter().map(|problem| chain_words(problem)).collect();
+            let (code, lost) = ("pack.damaged", verdict.bad);
+            broken.push(Broken { reference, code, effects, chunks, lost });
+        }
     }
     Ok((all, damaged))
+}
+
+/// Notes the packs that are broken; returns the chunks that no pack gives.
+pub(crate) fn note_broken(
+    reader: &ChunkReader,
+    broken: &[Broken],
+    report: &mut CheckReport,
+    progress: &dyn Progress,
+) -> HashSet<ChunkId> {
+    let lost: HashSet<(ChunkId, PackRef)> = broken
+        .iter()
+        .flat_map(|broken| broken.lost.iter().map(|id| (*id, broken.reference)))
+        .collect();
+    let is_elsewhere = |id: &ChunkId, reference: PackRef| {
+        packs_with(reader, id).any(|pack| pack != reference && !lost.contains(&(*id, pack)))
+    };
+    for Broken { reference, code, effects, chunks, lost: _ } in broken {
+        let is_superseded = chunks.iter().all(|id| is_elsewhere(id, *reference));
+        if !is_superseded {
+            report.broken.insert(*reference);
+        }
+        for effect in effects {
+            let object = reference.key().to_string();
+            let finding = if is_superseded {
+                superseded(object, effect)
+            } else {
+                Finding::loss(code, object, effect.clone())
+            };
+            report.note(finding, progress);
+        }
+    }
+    lost.iter().filter(|(id, pack)| !is_elsewhere(id, *pack)).map(|(id, _pack)| *id).collect()
+}
+
+fn chunks_of(pack: &IndexedPack) -> Vec<ChunkId> {
+    pack.blocks.iter().flat_map(|block| &block.chunks).map(|chunk| chunk.id).collect()
+}
+
+/// The packs that the index names for a chunk.
+fn packs_with(reader: &ChunkReader, id: &ChunkId) -> impl Iterator<Item = PackRef> {
+    reader.index.find_all(id).into_iter().filter_map(|place| {
+        let (run, block) = reader.index.block(place.block)?;
+        Some(run.packs().get(crate::units::to_usize32(block.pack))?.reference())
+    })
 }
 
 /// Whether a problem lies in the bytes of a pack, whoever reads it.
@@ -168,15 +223,4 @@ fn distinct_packs(reader: &ChunkReader, removed: &HashSet<PackRef>) -> Vec<PackW
         }
     }
     packs
-}
-
-fn has_other(reader: &ChunkReader, id: &ChunkId, reference: PackRef) -> bool {
-    reader.index.find_all(id).into_iter().any(|place| {
-        let found = reader.index.block(place.block);
-        found.is_some_and(|(run, block)| {
-            run.packs()
-                .get(crate::units::to_usize32(block.pack))
-                .is_some_and(|pack| pack.reference() != reference)
-        })
-    })
 }

@@ -49,7 +49,10 @@ pub fn copy(
     let what = "cannot write to the other repository";
     target.check_makes_snapshots().during(what)?;
     target.check_writable().during(what)?;
-    let choice = choose(source, selectors)?;
+    let mut choice = choose(source, selectors)?;
+    if let Some(count) = options.newest_count.filter(|_count| selectors.is_empty()) {
+        choice.keep_newest(count);
+    }
     let mut present = Present::load(source, target)?;
     let mut report = CopyReport { location: target.location(), ..CopyReport::default() };
     report.findings.extend(choice.findings);

@@ -88,6 +88,20 @@ pub(crate) fn choose(source: &Repository, selectors: &[Selector]) -> Result<Choi
 }
 
 impl Choice {
+    /// Drops all but the newest `count` snapshots of each source.
+    pub(crate) fn keep_newest(&mut self, count: u32) {
+        let mut kept: HashMap<String, u32> = HashMap::new();
+        let mut newest_first: Vec<Chosen> = std::mem::take(&mut self.chosen);
+        newest_first.reverse();
+        newest_first.retain(|chosen| {
+            let of_source = kept.entry(chosen.live.source.clone()).or_default();
+            *of_source += 1;
+            *of_source <= count
+        });
+        newest_first.reverse();
+        self.chosen = newest_first;
+    }
+
     fn add_selected(
         &mut self,
         source: &Repository,

@@ -14,6 +14,8 @@ pub struct CopyOptions {
     pub sudo_user: Option<String>,
     /// Threads that read, compress and seal.
     pub threads: usize,
+    /// If no snapshot is named, only so many of each source, the newest.
+    pub newest_count: Option<u32>,
     /// Seconds after which a long copy commits a checkpoint of what it has stored.
     pub checkpoint_seconds: i64,
 }
@@ -33,7 +35,7 @@ impl CopyOptions {
     pub fn new() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let checkpoint_seconds = crate::ops::snapshot::options::CHECKPOINT_SECONDS;
-        Self { run: Run::Copy, sudo_user: None, threads, checkpoint_seconds }
+        Self { run: Run::Copy, sudo_user: None, threads, newest_count: None, checkpoint_seconds }
     }
 }
 

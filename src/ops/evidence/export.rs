@@ -20,6 +20,7 @@ use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
+use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::gather;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::trust::Trust;
@@ -177,9 +178,9 @@ impl Export<'_> {
             let signed = match gather::manifest(self.repository, live) {
                 Ok(signed) => signed,
                 Err(error) if self.repository.is_damage(&error) => {
-                    let effect = format!("it is left out: {}", chain_words(&error));
-                    let object = format!("snapshot {}", live.snapshot);
-                    self.report.findings.push(Finding::loss("manifest.damaged", object, effect));
+                    let finding =
+                        Finding::damaged_manifest(live.snapshot, "it is left out", &error);
+                    self.report.findings.push(finding);
                     continue;
                 }
                 Err(error) => return Err(error).during("cannot read a manifest"),
@@ -325,7 +326,7 @@ impl Export<'_> {
 }
 
 /// The authority's key with the repository's name.
-fn authority_line(repository: &Repository) -> String {
+pub(crate) fn authority_line(repository: &Repository) -> String {
     AuthorityKey::of(repository).line(&authority_comment(repository.id()))
 }
 
@@ -374,8 +375,6 @@ fn csv_cell(text: &str) -> String {
     text
 }
 
-/// The purpose of signatures on evidence.
-pub(crate) const EVIDENCE_NAMESPACE: &str = "sbf-repo-evidence";
 const IDENTITIES_WHAT: &str = "cannot read who may sign";
 const COLUMNS: [&str; 12] = [
     "snapshot",

@@ -1,7 +1,7 @@
 //! Evidence for auditors: bundles of signed statements that stock tools verify without any secret key.
 //! Spec: format-spec/16-evidence.md.
 
-mod export;
+pub(crate) mod export;
 mod files;
 mod scrub;
 mod signers;

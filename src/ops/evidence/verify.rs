@@ -1,5 +1,6 @@
 //! Verifying a bundle of evidence by the authority's public key alone, without a repository.
 
+use crate::format::envelope::ObjectKind;
 use crate::format::gc::Base;
 use crate::format::identity::Subject;
 use crate::format::inventory::Inventory;
@@ -19,10 +20,10 @@ use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::ops::error::OpError;
 use crate::ops::evidence::AuthorityKey;
-use crate::ops::evidence::export::EVIDENCE_NAMESPACE;
 use crate::ops::evidence::files;
 use crate::ops::finding::Finding;
 use crate::ops::words::parse_time;
+use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::message::sha256_of;
 use crate::repo::proof::trust::Signatory;
@@ -235,7 +236,12 @@ impl Bundle {
         let session = SessionRef::parse_outcome(&key).map_err(|_source| Untrusted::Misplaced)?;
         let by = Signatory::Of(Subject::Client(session.client));
         // The manifest that it names tells the time.
-        self.trust.check(signed, "sbf-repo-outcome", by, self.time_of(session.session.into()))?;
+        self.trust.check(
+            signed,
+            &ObjectKind::Outcome.namespace(),
+            by,
+            self.time_of(session.session.into()),
+        )?;
         let body = signed.body(self.trust.repository(), &place).ok_or(Untrusted::Misplaced)?;
         match Outcome::decode(body) {
             Ok(Outcome::Commit(commit)) => match commit.subject {
@@ -297,12 +303,12 @@ impl Bundle {
         let (namespace, signer, time) = match exporter {
             Some(exporter) => {
                 let exporter = exporter.parse().map_err(|_source| misplaced())?;
-                (EVIDENCE_NAMESPACE, exporter, self.created)
+                (EVIDENCE_NAMESPACE.to_owned(), exporter, self.created)
             }
-            None => ("sbf-repo-manifest", client, time),
+            None => (ObjectKind::Manifest.namespace(), client, time),
         };
         let by = Signatory::Of(Subject::Client(signer));
-        self.trust.check(&message, namespace, by, time).map_err(words)?;
+        self.trust.check(&message, &namespace, by, time).map_err(words)?;
         if accepted.contains(&(client, snapshot, original)) {
             return Ok(());
         }
@@ -331,12 +337,14 @@ impl Bundle {
         let (namespace, by) = match (parts.next(), parts.nth(1)) {
             (Some(layout::RECORDS), Some(client)) => {
                 let client = client.parse().map_err(|_source| Untrusted::Misplaced)?;
-                ("sbf-repo-record", Signatory::Of(Subject::Client(client)))
+                (ObjectKind::Record.namespace(), Signatory::Of(Subject::Client(client)))
             }
-            (Some(layout::FORGET), _) => ("sbf-repo-forget", Signatory::Of(Subject::Maintenance)),
+            (Some(layout::FORGET), _) => {
+                (ObjectKind::Forget.namespace(), Signatory::Of(Subject::Maintenance))
+            }
             _ => return Err(Untrusted::Misplaced),
         };
-        self.trust.check(signed, namespace, by, time)
+        self.trust.check(signed, &namespace, by, time)
     }
 
     /// Checks every record of the audit logs, each chain, and the checkpoint.
@@ -384,7 +392,7 @@ impl Bundle {
         let signed = SignedMessage { message: line.to_vec(), signature };
         let by = Signatory::Of(Subject::Client(client));
         let time = text("time").and_then(parse_time).map(|(seconds, _nanoseconds)| seconds);
-        self.trust.check(&signed, "sbf-repo-audit", by, time).map_err(words)?;
+        self.trust.check(&signed, &ObjectKind::Audit.namespace(), by, time).map_err(words)?;
         let (before, previous) = heads.get(&client).copied().unwrap_or((0, Sha256::new([0; 32])));
         let follows = seq == before + 1 && text("prev") == Some(previous.to_string().as_str());
         heads.insert(client, (seq, sha256_of(line)));
@@ -414,7 +422,7 @@ impl Bundle {
         for name in self.names_in(files::INVENTORY) {
             let checked = self.signed(&name).and_then(|signed| {
                 let by = Signatory::Of(Subject::Maintenance);
-                self.trust.check(&signed, "sbf-repo-inventory", by, None)?;
+                self.trust.check(&signed, &ObjectKind::Inventory.namespace(), by, None)?;
                 let inventory = Inventory::decode(&signed.message);
                 let is_here = inventory.is_ok_and(|inventory| {
                     inventory.repository == self.trust.repository()

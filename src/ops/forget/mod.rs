@@ -232,9 +232,8 @@ fn candidate(
     let manifest = match live.manifest(repository) {
         Ok(manifest) => Some(manifest),
         Err(error) if error.is_damage() => {
-            let object = format!("snapshot {}", live.snapshot);
-            let effect = format!("its manifest cannot be read: {}", chain_words(&error));
-            findings.push(Finding::loss("manifest.damaged", object, effect));
+            let effect = "its manifest cannot be read";
+            findings.push(Finding::damaged_manifest(live.snapshot, effect, &error));
             None
         }
         Err(error) => return Err(error).during("cannot read a manifest"),

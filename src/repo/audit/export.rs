@@ -3,7 +3,7 @@
 
 use crate::crypto::hash::sha256;
 use crate::crypto::sign;
-use crate::format::audit::AuditRecord;
+use crate::format::envelope::ObjectKind;
 use crate::format::identity::Subject;
 use crate::format::sshsig::SshSignature;
 use crate::format::sshsig::public_key_line;
@@ -11,6 +11,7 @@ use crate::id::ClientId;
 use crate::id::Sha256;
 use crate::repo::audit::read::AuditStatement;
 use crate::repo::memory::AuditHead;
+use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::repository::Repository;
 use crate::repo::statement::subtree;
@@ -21,7 +22,7 @@ use std::fmt::Write as _;
 /// The armored signature of a record; `None` if its signer has no certificate any more.
 pub(crate) fn signature_of(repository: &Repository, statement: &AuditStatement) -> Option<String> {
     let public_key = repository.identities.public_key_of(statement.signer)?;
-    let (namespace, signature) = (namespace(AuditRecord::KIND), statement.signature);
+    let (namespace, signature) = (ObjectKind::Audit.namespace(), statement.signature);
     Some(SshSignature { public_key, namespace, signature }.encode())
 }
 
@@ -46,8 +47,7 @@ pub(crate) fn checkpoint(
     }
     let name = format!("{origin}/{}", repository.keys.client);
     let note = sign::signed_note(signer, &name, &text);
-    let word = namespace("evidence");
-    let message = SignedMessage::new(note.clone().into_bytes(), &word, signer);
+    let message = SignedMessage::new(note.clone().into_bytes(), EVIDENCE_NAMESPACE, signer);
     (note, message.signature.encode())
 }
 
@@ -64,8 +64,4 @@ pub(crate) fn allowed_signers(repository: &Repository) -> String {
         .collect();
     lines.sort_unstable();
     lines.concat()
-}
-
-fn namespace(word: &str) -> String {
-    format!("sbf-repo-{word}")
 }

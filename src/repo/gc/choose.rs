@@ -42,7 +42,7 @@ pub(crate) enum Fate {
     Double,
     /// What is needed of it is copied.
     Repacked,
-    /// It is not stored, and nothing in it is needed.
+    /// It is not stored, or not with its length, and nothing in it is needed.
     Absent,
 }
 
@@ -167,8 +167,9 @@ impl Choice {
     pub(crate) fn condemned(&self, census: &Census) -> Vec<PackRef> {
         let packs = census.packs.iter().zip(&self.fates);
         let condemned = packs.filter(|(_pack, fate)| match fate {
-            Fate::Dead | Fate::Double | Fate::Repacked => true,
-            Fate::Kept | Fate::Absent => false,
+            // What is listed and not there, or cut short, is no longer listed then.
+            Fate::Dead | Fate::Double | Fate::Repacked | Fate::Absent => true,
+            Fate::Kept => false,
         });
         condemned.map(|(pack, _fate)| pack.reference).collect()
     }

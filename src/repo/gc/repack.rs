@@ -5,7 +5,6 @@
 use crate::compress::Compressor;
 use crate::crypto::hash::blake3;
 use crate::format::block::BlockEntry;
-use crate::format::block::BlockOrigin;
 use crate::format::index::IndexedPack;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
@@ -22,6 +21,7 @@ use crate::repo::index::Index;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::write::block::BlockDraft;
+use crate::repo::write::foreign::foreign_entry;
 use crate::repo::write::pack::Packer;
 use crate::repo::write::salvage;
 use crate::repo::write::upload::Uploader;
@@ -120,13 +120,7 @@ impl<'a> Repacker<'a> {
         number: u32,
         stored: &[u8],
     ) -> Result<(), RepoError> {
-        let Some(block) = pack.blocks.get(crate::units::to_usize32(number)) else {
-            return Err(RepoError::WorkerLost);
-        };
-        let own =
-            || BlockOrigin { pack_uid: pack.header.pack_uid, number, key: pack.header.key.clone() };
-        let origin = Some(block.origin.clone().unwrap_or_else(own));
-        let entry = BlockEntry { origin, ..block.clone() };
+        let entry = foreign_entry(pack, number).ok_or(RepoError::WorkerLost)?;
         let repository = &self.reader.repository;
         let copier = match kind {
             PackKind::Data => &mut self.data,

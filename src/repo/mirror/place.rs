@@ -5,11 +5,15 @@ use crate::format::envelope::ObjectKind;
 use crate::format::layout;
 use crate::format::mirror::MirrorNote;
 use crate::format::mirror::Receipt;
+use crate::format::pack::PackHeader;
+use crate::format::pack::PackKind;
 use crate::key::ObjectKey;
 use crate::repo::amendments;
 use crate::repo::create::create;
+use crate::repo::create::create_in;
 use crate::repo::error::RepoError;
 use crate::repo::mirror::error::MirrorError;
+use crate::repo::mirror::part::Part;
 use crate::repo::mirror::state::MirrorState;
 use crate::repo::mode::Effort;
 use crate::repo::objects;
@@ -17,6 +21,8 @@ use crate::repo::repository::CONFIG_BYTES_MAX;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
 use crate::repo::rights::Right;
+use crate::store::StorageClass;
+use crate::store::Store;
 use crate::store::StoreErrorKind;
 use crate::units::to_u32;
 use std::collections::BTreeMap;
@@ -101,12 +107,28 @@ pub(crate) fn note_complete(
 
 /// Creates an object of a mirror; a store that refuses conditions is used without.
 pub(crate) fn put(place: &Repository, key: &ObjectKey, bytes: &[u8]) -> Result<(), RepoError> {
-    match create(place.store.as_ref(), key, bytes) {
+    let create = |store: &dyn Store| match class_of(key, bytes) {
+        Some(class) => create_in(store, key, bytes, class),
+        None => create(store, key, bytes),
+    };
+    match create(place.store.as_ref()) {
         Err(RepoError::Store { source }) if source.kind == StoreErrorKind::Unsupported => {
             place.store.give_up_conditions();
-            create(place.store.as_ref(), key, bytes)
+            create(place.store.as_ref())
         }
         created => created,
+    }
+}
+
+/// The storage class of an object, as whoever stored it first chose it.
+fn class_of(key: &ObjectKey, bytes: &[u8]) -> Option<StorageClass> {
+    match Part::of(key) {
+        Some(Part::Pack(_)) => match PackHeader::decode(bytes).ok()?.0.kind {
+            PackKind::Data => Some(StorageClass::Data),
+            PackKind::Tree => Some(StorageClass::Metadata),
+        },
+        Some(Part::Segment(_)) => Some(StorageClass::Metadata),
+        Some(_) | None => None,
     }
 }
 

@@ -128,6 +128,11 @@ impl MirrorState {
     }
 }
 
+/// BLAKE3 of the stored bytes of a mirror's first note, if that is there.
+pub(crate) fn first_note(store: &dyn Store) -> Option<Digest> {
+    read(store, 1).ok().map(|bytes| digest(&bytes))
+}
+
 fn read(store: &dyn Store, number: u32) -> Result<Vec<u8>, RepoError> {
     let length_max = u64::from(ObjectKind::Mirror.raw_bytes_max()) + 131_072;
     Ok(store.read(&layout::mirror_key(number), length_max)?)

@@ -117,7 +117,9 @@ impl Keyless {
         let public = certificate.ok_or("nothing certifies its signer")?.public_key;
         let message: SignedMessage = opened.into_message(self.trust.repository(), public);
         let by = Signatory::Of(Subject::Maintenance);
-        self.trust.check(&message, INVENTORY_NAMESPACE, by, None).map_err(|why| why.to_string())?;
+        self.trust
+            .check(&message, &ObjectKind::Inventory.namespace(), by, None)
+            .map_err(|why| why.to_string())?;
         let inventory = Inventory::decode(&message.message).map_err(|error| words(&error))?;
         let is_here = inventory.repository == self.trust.repository()
             && layout::parse_inventory_key(key) == Some(inventory.number);
@@ -175,5 +177,3 @@ fn repository_of(located: &Located, authority: &[u8; 32]) -> Result<RepoId, Repo
     }
     Ok(config.repository)
 }
-
-const INVENTORY_NAMESPACE: &str = "sbf-repo-inventory";

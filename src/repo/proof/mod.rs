@@ -5,3 +5,6 @@ pub(crate) mod gather;
 pub(crate) mod keyless;
 pub(crate) mod message;
 pub(crate) mod trust;
+
+/// The purpose of signatures on evidence.
+pub(crate) const EVIDENCE_NAMESPACE: &str = "sbf-repo-evidence";

@@ -2,6 +2,7 @@
 //! Spec: format-spec/04-keyslot.md, "Identities".
 
 use crate::crypto::sign::key_id;
+use crate::format::envelope::ObjectKind;
 use crate::format::identity::Certificate;
 use crate::format::identity::Identity;
 use crate::format::identity::Subject;
@@ -53,7 +54,7 @@ impl Trust {
         if signed.signature.public_key != self.authority {
             return Err(Untrusted::NotCertified);
         }
-        signed.check(IDENTITY_NAMESPACE).map_err(|_source| Untrusted::Signature)?;
+        signed.check(&ObjectKind::Identity.namespace()).map_err(|_source| Untrusted::Signature)?;
         let place = layout::identity_key(number);
         let body = signed.body(self.repository, place.as_str()).ok_or(Untrusted::Misplaced)?;
         let identity = Identity::decode(body).map_err(|_source| Untrusted::Misplaced)?;
@@ -126,6 +127,3 @@ impl Signatory {
         }
     }
 }
-
-/// The purpose of certificates and revocations.
-pub(crate) const IDENTITY_NAMESPACE: &str = "sbf-repo-identity";

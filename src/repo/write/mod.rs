@@ -3,6 +3,7 @@
 
 pub(crate) mod block;
 pub(crate) mod checkpoint;
+pub(crate) mod foreign;
 pub(crate) mod pack;
 pub(crate) mod salvage;
 pub(crate) mod upload;

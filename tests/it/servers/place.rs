@@ -42,6 +42,11 @@ impl Place {
         }
     }
 
+    /// Its location.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Tells a program where it is.
     pub(crate) fn tell(&self, command: &mut Command) {
         command.env("SBF_REPO_REPOSITORY", &self.url);

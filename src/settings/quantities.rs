@@ -1,4 +1,4 @@
-//! Sizes, shares and durations on the command line.
+//! Sizes, shares and durations, as people write them on the command line and in the configuration file.
 
 use std::time::Duration;
 
@@ -93,6 +93,11 @@ pub(crate) fn moment(text: &str) -> Result<i64, String> {
     time.map(jiff::Timestamp::as_second).ok_or_else(|| {
         format!("`{text}` is not a time such as `2027-01-31` or `2027-01-31T12:00:00Z`")
     })
+}
+
+/// The same, but a day is its last second.
+pub(crate) fn last_moment(text: &str) -> Result<i64, String> {
+    if text.len() == DAY_LETTERS { moment(&format!("{text}T23:59:59Z")) } else { moment(text) }
 }
 
 /// A number with at most `digits` digits behind the point, times ten for each of them.

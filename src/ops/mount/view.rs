@@ -1,0 +1,319 @@
+//! Snapshots as directories and files, by inode; knows nothing of the kernel.
+
+use crate::format::tree::EntryKind;
+use crate::ops::error::During as _;
+use crate::ops::error::OpError;
+use crate::ops::finding::chain_words;
+use crate::ops::mount::Warn;
+use crate::ops::mount::catalogue::Catalogue;
+use crate::ops::mount::catalogue::Child;
+use crate::ops::mount::file::OpenFile;
+use crate::ops::mount::nodes::Nodes;
+use crate::ops::mount::nodes::Place;
+use crate::ops::mount::nodes::Top;
+use crate::ops::select::Found;
+use crate::ops::select::Selected;
+use crate::ops::words::parse_time;
+use crate::repo::error::RepoError;
+use crate::repo::read::ChunkReader;
+use crate::repo::repository::Repository;
+use crate::repo::rights::Right;
+use crate::repo::tree::reader::Entries;
+use crate::repo::valid::load_valid;
+use crate::units::to_u64;
+use rayon::ThreadPool;
+use rayon::ThreadPoolBuilder;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What is mounted.
+pub(crate) struct View {
+    reader: Arc<ChunkReader>,
+    /// Opens blocks that are likely to be read next.
+    ahead: ThreadPool,
+    pub(crate) nodes: Mutex<Nodes>,
+    listings: Mutex<Listings>,
+    catalogue: Mutex<Listed>,
+    files: Mutex<HashMap<u64, Arc<OpenFile>>>,
+    next_file: AtomicU64,
+    warn: Warn,
+    warned: AtomicU64,
+    /// Bytes of files that were handed out.
+    pub(crate) bytes_read: Arc<AtomicU64>,
+}
+
+/// The snapshots, and when they were listed.
+struct Listed {
+    catalogue: Arc<Catalogue>,
+    seconds: i64,
+}
+
+/// Directories that were listed lately.
+#[derive(Default)]
+struct Listings {
+    kept: HashMap<u64, (Arc<Vec<Child>>, u64)>,
+    entries: usize,
+    clock: u64,
+}
+
+impl View {
+    /// Everything, or what is selected.
+    pub(crate) fn open(
+        repository: &Repository,
+        selected: Option<&Selected>,
+        cache_bytes: usize,
+        warn: Warn,
+    ) -> Result<Self, OpError> {
+        if !Right::ReadContents.roles().contains(&repository.keys.role) {
+            return Err(repository.keys.lacks(Right::ReadContents)).during("cannot mount");
+        }
+        let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
+        let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), cache_bytes);
+        let reader = Arc::new(reader.reloading(history.verdict.number));
+        let (root, catalogue) = match selected {
+            Some(selected) => (root_of(selected, &reader)?, Catalogue::default()),
+            None => (Place::Root, Catalogue::load(repository)?),
+        };
+        if catalogue.damaged > 0 {
+            warn("some snapshots are not shown: run `sbf-repo snapshots`");
+        }
+        let ahead = ThreadPoolBuilder::new()
+            .num_threads(AHEAD_THREADS)
+            .build()
+            .map_err(|error| OpError::Refused { why: error.to_string() })?;
+        let seconds = repository.environment.now().0;
+        Ok(Self {
+            reader,
+            ahead,
+            nodes: Mutex::new(Nodes::new(root)),
+            listings: Mutex::default(),
+            catalogue: Mutex::new(Listed { catalogue: Arc::new(catalogue), seconds }),
+            files: Mutex::default(),
+            next_file: AtomicU64::new(1),
+            warn,
+            warned: AtomicU64::new(0),
+            bytes_read: Arc::default(),
+        })
+    }
+
+    /// What stands at an inode.
+    pub(crate) fn place(&self, number: u64) -> Option<Place> {
+        locked(&self.nodes).place(number)
+    }
+
+    /// The names in a directory; `None` if it is none.
+    pub(crate) fn children(
+        &self,
+        number: u64,
+        place: &Place,
+    ) -> Result<Option<Arc<Vec<Child>>>, RepoError> {
+        match place {
+            Place::Root | Place::Snapshots | Place::Sources | Place::Source(_) => {
+                Ok(Some(Arc::new(self.snapshots().children(place))))
+            }
+            Place::Top(top) => self.listing(number, top, None).map(Some),
+            Place::Entry(entry, top) => match &entry.entry.node {
+                EntryKind::Directory(_) => self.listing(number, top, Some(entry)).map(Some),
+                EntryKind::File(_)
+                | EntryKind::Symlink { .. }
+                | EntryKind::Fifo
+                | EntryKind::Socket
+                | EntryKind::CharacterDevice(_)
+                | EntryKind::BlockDevice(_) => Ok(None),
+            },
+            Place::Link(_) => Ok(None),
+        }
+    }
+
+    /// What a name in a directory stands for.
+    pub(crate) fn find(&self, parent: u64, name: &[u8]) -> Result<Option<Place>, RepoError> {
+        let Some(place) = self.place(parent) else { return Ok(None) };
+        let Some(children) = self.children(parent, &place)? else { return Ok(None) };
+        let found = match &place {
+            Place::Top(_) | Place::Entry(..) => {
+                let at = children.binary_search_by(|child| child.name.as_slice().cmp(name));
+                at.ok().and_then(|at| children.get(at))
+            }
+            Place::Root | Place::Snapshots | Place::Sources | Place::Source(_) | Place::Link(_) => {
+                children.iter().find(|child| child.name == name)
+            }
+        };
+        let found = found.map(|child| child.place.clone());
+        Ok(match (&place, found) {
+            (Place::Snapshots, None) => self.snapshots().by_digits(name),
+            (_, found) => found,
+        })
+    }
+
+    /// Opens a file; `None` if it is none.
+    pub(crate) fn open_file(&self, place: &Place) -> Option<u64> {
+        let Place::Entry(entry, _top) = place else { return None };
+        let EntryKind::File(file) = &entry.entry.node else { return None };
+        let handle = self.next_file.fetch_add(1, Ordering::Relaxed);
+        locked(&self.files).insert(handle, Arc::new(OpenFile::new(file)));
+        Some(handle)
+    }
+
+    /// Reads from an open file; `None` if it is not open.
+    pub(crate) fn read(
+        &self,
+        handle: u64,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, RepoError> {
+        let file = locked(&self.files).get(&handle).cloned();
+        let Some(file) = file else { return Ok(None) };
+        let bytes = file.read(&self.reader, &self.ahead, offset, length)?;
+        self.bytes_read.fetch_add(to_u64(bytes.len()), Ordering::Relaxed);
+        Ok(Some(bytes))
+    }
+
+    /// Closes a file.
+    pub(crate) fn close_file(&self, handle: u64) {
+        locked(&self.files).remove(&handle);
+    }
+
+    /// Forgets an inode that the kernel was told so many times.
+    pub(crate) fn forget(&self, number: u64, times: u64) {
+        if locked(&self.nodes).forget(number, times) {
+            locked(&self.listings).remove(number);
+        }
+    }
+
+    /// Says that something could not be read.
+    pub(crate) fn tell(&self, error: &RepoError) {
+        let count = self.warned.fetch_add(1, Ordering::Relaxed);
+        if count < WARNINGS_COUNT_MAX {
+            (self.warn)(&format!("cannot read what was asked for: {}", chain_words(error)));
+        } else if count == WARNINGS_COUNT_MAX {
+            (self.warn)("more could not be read: run `sbf-repo check`");
+        }
+    }
+
+    /// The snapshots, listed anew if that was a while ago.
+    fn snapshots(&self) -> Arc<Catalogue> {
+        let now = self.reader.repository.environment.now().0;
+        let mut listed = locked(&self.catalogue);
+        if now.saturating_sub(listed.seconds).unsigned_abs() >= LIST_AGAIN.as_secs() {
+            listed.seconds = now;
+            // What was there before is shown if nothing newer can be listed.
+            if let Ok(catalogue) = Catalogue::load(&self.reader.repository)
+                && (listed.catalogue.has_all_of(&catalogue) || self.renewed())
+            {
+                listed.catalogue = Arc::new(catalogue);
+            }
+        }
+        Arc::clone(&listed.catalogue)
+    }
+
+    /// Has the index of new snapshots loaded; says whether that went well.
+    fn renewed(&self) -> bool {
+        let renewed = self.reader.renew();
+        renewed.inspect_err(|error| self.tell(error)).is_ok()
+    }
+
+    fn listing(
+        &self,
+        number: u64,
+        top: &Arc<Top>,
+        entry: Option<&crate::repo::tree::reader::OwnedEntry>,
+    ) -> Result<Arc<Vec<Child>>, RepoError> {
+        if let Some(kept) = locked(&self.listings).find(number) {
+            return Ok(kept);
+        }
+        let entries = match entry.map(|entry| &entry.entry.node) {
+            Some(EntryKind::Directory(directory)) => {
+                Entries::of_listing(&self.reader, &directory.listing)?
+            }
+            Some(_) | None => Entries::of_node(&self.reader, top.node, top.height),
+        };
+        let mut children = Vec::new();
+        let mut is_whole = true;
+        for found in entries {
+            match found {
+                Ok(found) => {
+                    let name = found.entry.name.clone();
+                    let place = Place::Entry(Arc::new(found), Arc::clone(top));
+                    children.push(Child { name, place });
+                }
+                // What lies in other nodes of the directory is shown.
+                Err(error) if !children.is_empty() => {
+                    self.tell(&error);
+                    is_whole = false;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let children = Arc::new(children);
+        if is_whole {
+            locked(&self.listings).keep(number, &children);
+        }
+        Ok(children)
+    }
+}
+
+impl Listings {
+    fn find(&mut self, number: u64) -> Option<Arc<Vec<Child>>> {
+        self.clock += 1;
+        let clock = self.clock;
+        let (children, used) = self.kept.get_mut(&number)?;
+        *used = clock;
+        Some(Arc::clone(children))
+    }
+
+    fn keep(&mut self, number: u64, children: &Arc<Vec<Child>>) {
+        self.clock += 1;
+        self.remove(number);
+        self.entries += children.len() + 1;
+        self.kept.insert(number, (Arc::clone(children), self.clock));
+        while self.entries > LISTED_COUNT_MAX && self.kept.len() > 1 {
+            let oldest = self.kept.iter().min_by_key(|(_number, (_children, used))| *used);
+            let Some((&oldest, _kept)) = oldest else { break };
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some((children, _used)) = self.kept.remove(&number) {
+            self.entries = self.entries.saturating_sub(children.len() + 1);
+        }
+    }
+}
+
+/// The place that a selector means, as a root.
+fn root_of(selected: &Selected, reader: &ChunkReader) -> Result<Place, OpError> {
+    let (node, height) = selected.manifest.root().ok_or_else(|| no_directory(selected))?;
+    let time = parse_time(&selected.manifest.predicate.times.data);
+    let time = time.map_or(0, |(seconds, _nanoseconds)| seconds);
+    let top = Arc::new(Top { snapshot: selected.snapshot(), node, height, time });
+    match selected.find(reader)? {
+        Found::Root { .. } => Ok(Place::Top(top)),
+        Found::Entry(entry) if matches!(entry.entry.node, EntryKind::Directory(_)) => {
+            Ok(Place::Entry(Arc::new(*entry), top))
+        }
+        Found::Entry(_) => Err(no_directory(selected)),
+    }
+}
+
+fn no_directory(selected: &Selected) -> OpError {
+    let why = format!("{} is no directory: use `sbf-repo dump`", selected.path_words());
+    OpError::Usage { why }
+}
+
+/// Locks what no thread leaves half-changed.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const AHEAD_THREADS: usize = 6;
+/// Entries of directories that are kept in memory.
+const LISTED_COUNT_MAX: usize = 65_536;
+/// How old the list of snapshots may be.
+pub(crate) const LIST_AGAIN: Duration = Duration::from_secs(5);
+const WARNINGS_COUNT_MAX: u64 = 20;
