@@ -20,6 +20,8 @@ use crate::cli::commands::mirror::MirrorArguments;
 use crate::cli::commands::mount::MountArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
+#[cfg(feature = "serve")]
+use crate::cli::commands::serve::ServeArguments;
 use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
@@ -144,6 +146,8 @@ pub(crate) enum Command {
     Dump(DumpArguments),
     #[cfg(feature = "mount")]
     Mount(MountArguments),
+    #[cfg(feature = "serve")]
+    Serve(ServeArguments),
     Forget(ForgetArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),

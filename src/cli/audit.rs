@@ -66,6 +66,8 @@ impl Recorded {
             Command::Dump(_) => reads("dump", When::Selected),
             #[cfg(feature = "mount")]
             Command::Mount(_) => reads("mount", When::Opened),
+            #[cfg(feature = "serve")]
+            Command::Serve(_) => reads("serve", When::Opened),
             Command::Forget(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Hold(_) => writes("hold", When::Opened),
             Command::Release(_) => writes("release", When::Opened),

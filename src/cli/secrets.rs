@@ -9,6 +9,8 @@ use crate::cli::failure::Failure;
 use crate::cli::prompt;
 use crate::cli::sourced::Sourced;
 use crate::ops::error::OpError;
+#[cfg(feature = "serve")]
+use crate::ops::serve::Token;
 use crate::repo::error::RepoError;
 use crate::repo::key_file::AuthorityFile;
 use crate::repo::key_file::KeyFile;
@@ -213,6 +215,14 @@ pub(crate) fn read_authority_file(path: &Path) -> Result<AuthorityFile, Failure>
     let bytes = zeroize::Zeroizing::new(read_secret(path)?);
     let text = std::str::from_utf8(&bytes).map_err(|_source| RepoError::AuthorityFile)?;
     Ok(AuthorityFile::parse(text).map_err(|_source| RepoError::AuthorityFile)?)
+}
+
+/// Reads the token of a server from a file.
+#[cfg(feature = "serve")]
+pub(crate) fn read_token(path: &Path) -> Result<Token, Failure> {
+    let bytes = zeroize::Zeroizing::new(read_secret(path)?);
+    let text = std::str::from_utf8(&bytes).map(str::trim_ascii).unwrap_or_default();
+    Token::parse(text).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))
 }
 
 /// Reads somebody's public key from a file.

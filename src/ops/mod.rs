@@ -25,9 +25,13 @@ pub mod progress;
 pub mod prune;
 pub mod restore;
 pub mod select;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod session;
 pub mod snapshot;
 pub mod stats;
 pub mod status;
 pub(crate) mod unreadable;
+#[cfg(any(feature = "mount", feature = "serve"))]
+pub mod view;
 pub(crate) mod words;

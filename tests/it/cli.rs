@@ -48,6 +48,17 @@ impl Desk {
         file.write_all(bytes).unwrap();
     }
 
+    /// Changes a bit in the middle of a pack of more than 4 MiB.
+    pub(crate) fn damage_large_pack(&self) {
+        let is_large = |path: &PathBuf| fs::metadata(path).unwrap().len() > 4 * 1_048_576;
+        let pack = files_below(&self.path("repo/packs")).into_iter().find(is_large).unwrap();
+        let mut bytes = fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::OpenOptions::new().write(true).open(&pack).unwrap().write_all(&bytes).unwrap();
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sbf-repo"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();

@@ -8,7 +8,7 @@ use crate::scratch::LaterEnvironment;
 use crate::scratch::put;
 use crate::support::words;
 use sbf_repo::Credential;
-use sbf_repo::Environment as _;
+use sbf_repo::Environment;
 use sbf_repo::KeyFile;
 use sbf_repo::Location;
 use sbf_repo::RepoError;
@@ -21,6 +21,7 @@ use sbf_repo::ops::key::list;
 use sbf_repo::ops::location::OpenOptions;
 use sbf_repo::ops::location::open;
 use sbf_repo::ops::progress::NoProgress;
+use sbf_repo::ops::progress::Progress;
 use sbf_repo::ops::snapshot::options::FilesSource;
 use sbf_repo::ops::snapshot::options::SnapshotOptions;
 use sbf_repo::ops::snapshot::options::Source;
@@ -32,6 +33,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
@@ -209,6 +212,85 @@ fn what_a_removed_host_committed_counts_and_what_its_thief_commits_does_not() {
     // What a verdict accepted stays, whatever becomes of its time.
     assert_eq!(counting(&desk), BTreeSet::from([before]));
     desk.run("first", &["check", "--read-data"], 0);
+}
+
+/// A clock that goes on only when a test says so.
+#[derive(Debug)]
+struct MovedClock {
+    system: LaterEnvironment,
+    seconds: Arc<AtomicI64>,
+}
+
+impl Environment for MovedClock {
+    fn now(&self) -> (i64, u32) {
+        (self.seconds.load(Ordering::Relaxed), 0)
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) {
+        self.system.fill_random(buffer);
+    }
+}
+
+/// Revokes a key while its holder backs up, which takes so many seconds more.
+#[derive(Debug)]
+struct RevokesMeanwhile<'a> {
+    desk: &'a Desk,
+    slot: &'a str,
+    clock: Arc<AtomicI64>,
+    seconds: i64,
+}
+
+impl Progress for RevokesMeanwhile<'_> {
+    fn begin(&self, phase: &'static str, _files_expected: u64, _bytes_expected: u64) {
+        if phase == "backing up" {
+            self.desk.run("first", &["key", "remove", self.slot, "--reason", "stolen"], 0);
+            self.clock.fetch_add(self.seconds, Ordering::Relaxed);
+        }
+    }
+
+    fn advance(&self, _files: u64, _bytes: u64) {}
+
+    fn warn(&self, _text: &str) {}
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Backs up as a host whose key is revoked so many seconds before the end.
+fn back_up_while_revoked(desk: &Desk, seconds: i64) -> Result<SnapshotReport, OpError> {
+    let slot = desk.add("writer", "host", &[]);
+    let clock = Arc::new(AtomicI64::new(later(0)));
+    let environment = MovedClock { system: LaterEnvironment::new(0), seconds: Arc::clone(&clock) };
+    let place: Location = desk.path("repository").to_str().unwrap().parse().unwrap();
+    let options = OpenOptions::new(place, Arc::new(environment));
+    let text = fs::read_to_string(desk.path("host")).unwrap();
+    let host = open(&options, &Credential::KeyFile(KeyFile::parse(&text).unwrap())).unwrap();
+    let options = SnapshotOptions::new("host".to_owned(), "host".to_owned());
+    let source = Source::Files(FilesSource::new(vec![desk.path("source")]));
+    let revokes = RevokesMeanwhile { desk, slot: &slot, clock, seconds };
+    sbf_repo::ops::snapshot::snapshot(&host, &options, source, &revokes)
+}
+
+#[test]
+fn a_key_that_is_revoked_while_its_holder_works_commits_nothing() {
+    let desk = Desk::new();
+    let refused = back_up_while_revoked(&desk, 60).unwrap_err();
+    assert!(words(&refused).contains("is revoked from"), "{}", words(&refused));
+    assert_eq!(counting(&desk), BTreeSet::new());
+    desk.run("first", &["check", "--read-data"], 0);
+}
+
+#[test]
+fn what_a_key_commits_within_seconds_of_its_revocation_no_reader_takes() {
+    let desk = Desk::new();
+    // The holder has just looked at who may sign, and does not look again.
+    back_up_while_revoked(&desk, 0).unwrap();
+    let outcomes = desk.objects("outcomes");
+    receive(&desk, &outcomes[0], 2);
+    assert_eq!(counting(&desk), BTreeSet::new());
+    let said = damage(&desk);
+    assert!(said.contains("is revoked from"), "{said}");
 }
 
 #[test]

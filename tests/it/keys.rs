@@ -14,6 +14,7 @@ use std::process::Output;
 use tempfile::TempDir;
 
 /// A repository in a directory that the key file `first` opens, and hosts that have one key file each.
+#[derive(Debug)]
 pub(crate) struct Desk {
     folder: TempDir,
 }

@@ -54,6 +54,7 @@ mod rollback_program;
 mod rotation;
 mod scratch;
 mod select;
+mod serve;
 mod servers;
 mod session_program;
 mod sessions;

@@ -284,15 +284,7 @@ fn damage_is_an_error_of_what_it_hit() {
     let desk = Desk::with_repository();
     desk.put("data/large", &bytes_of(3, 9_000_000, 256));
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
-    let mut find = Command::new("find");
-    find.arg(desk.path("repo/packs")).args(["-type", "f", "-size", "+4M"]);
-    let packs = String::from_utf8(find.output().unwrap().stdout).unwrap();
-    let pack = packs.lines().next().unwrap();
-    let mut bytes = fs::read(pack).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::set_permissions(pack, fs::Permissions::from_mode(0o600)).unwrap();
-    File::options().write(true).open(pack).unwrap().write_all_at(&bytes, 0).unwrap();
+    desk.damage_large_pack();
     let inside = format!("docs@latest:{}", desk.path("data").display());
     let Some(mounted) = Mounted::at(&desk, "mnt", &[&inside]) else { return };
     assert_eq!(fs::read(mounted.path("inner/b.txt")).unwrap(), b"second");

@@ -21,6 +21,8 @@ pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod prune;
 pub(crate) mod restore;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod snapshots;
@@ -49,6 +51,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Dump(arguments) => dump::run(context, &arguments),
         #[cfg(feature = "mount")]
         Command::Mount(arguments) => mount::run(context, arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(context, arguments),
         Command::Forget(arguments) => forget::run(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
         Command::Release(arguments) => hold::run_release(context, &arguments),

@@ -8,7 +8,7 @@ use crate::repo::audit::export::checkpoint;
 use crate::repo::audit::export::leaf;
 use crate::repo::audit::export::signature_of;
 use crate::repo::audit::read::audit_numbers;
-use crate::repo::audit::read::read_statement;
+use crate::repo::audit::read::read_statements;
 use crate::repo::memory::AuditHead;
 use crate::repo::repository::Repository;
 use crate::units::to_u64;
@@ -49,8 +49,8 @@ pub fn audit_export(
     let (mut leaves, mut heads, mut signatures) = (Vec::new(), Vec::new(), String::new());
     for (client, numbers) in audit_numbers(repository).during(what)? {
         let mut head: Option<(ClientId, AuditHead)> = None;
-        for seq in numbers {
-            let statement = read_statement(repository, client, seq).during(what)?;
+        for (seq, statement) in read_statements(repository, client, &numbers) {
+            let statement = statement.during(what)?;
             let written = output.write_all(&statement.body).and_then(|()| output.write_all(b"\n"));
             written.map_err(not_written)?;
             let digest = statement.digest();

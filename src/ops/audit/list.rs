@@ -11,7 +11,7 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::words::parse_time;
 use crate::repo::audit::read::audit_numbers;
-use crate::repo::audit::read::read_statement;
+use crate::repo::audit::read::read_statements;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -106,8 +106,8 @@ pub fn audit_list(repository: &Repository, filter: &AuditFilter) -> Result<Audit
             continue;
         }
         let mut begun: HashMap<String, usize> = HashMap::new();
-        for number in numbers {
-            match read_statement(repository, client, number) {
+        for (number, statement) in read_statements(repository, client, &numbers) {
+            match statement {
                 Ok(statement) => add(&mut list.runs, &mut begun, statement.record),
                 Err(error) if repository.is_damage(&error) => {
                     let key = crate::format::layout::audit_key(client, number).to_string();

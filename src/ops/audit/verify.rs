@@ -12,7 +12,7 @@ use crate::ops::finding::chain_words;
 use crate::repo::audit::heads::record_heads;
 use crate::repo::audit::heads::recorded_heads;
 use crate::repo::audit::read::audit_numbers;
-use crate::repo::audit::read::read_statement;
+use crate::repo::audit::read::read_statements;
 use crate::repo::memory::AuditHead;
 use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
@@ -173,14 +173,14 @@ fn verify_chain(
     let mut digests: BTreeMap<u32, Sha256> = BTreeMap::new();
     let mut last_seen = 0;
     let mut before = Some(AuditHead::NONE.digest);
-    for &number in numbers {
+    for (number, statement) in read_statements(repository, client, numbers) {
         if number > last_seen + 1 {
             let effect = format!("records {} to {} are missing", last_seen + 1, number - 1);
             report.note("audit.gap", key(last_seen + 1), effect);
             before = None;
         }
         last_seen = number;
-        before = match read_statement(repository, client, number) {
+        before = match statement {
             Ok(statement) => {
                 let digest = statement.digest();
                 if before.is_some_and(|before| statement.record.prev != before) {

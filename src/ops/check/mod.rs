@@ -44,6 +44,7 @@ use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::history::is_missing;
+use crate::repo::joined::at_once;
 use crate::repo::marks::Marks;
 use crate::repo::policies::AcceptedPolicies;
 use crate::repo::read::ChunkReader;
@@ -251,23 +252,27 @@ fn check_objects(
     progress: &dyn Progress,
 ) -> Result<(), OpError> {
     for folder in FOLDERS {
-        for key in repository.list_keys(folder).during("cannot list the objects")? {
+        let keys = repository.list_keys(folder).during("cannot list the objects")?;
+        for keys in keys.chunks(OBJECTS_AT_ONCE) {
             if progress.is_cancelled() {
                 return Err(OpError::Interrupted);
             }
-            match open_any(repository, &key) {
-                Ok(()) => {}
-                // Swept since it was listed; whatever needs it says so.
-                Err(error) if is_missing(&error) => {}
-                Err(error) if repository.is_damage(&error) => {
-                    let newest = history.verdict.number;
-                    let finding = object_finding(repository, &key, &error, newest)
-                        .during("cannot read the collections")?;
-                    if report.findings.iter().all(|found| found.object != finding.object) {
-                        report.note(finding, progress);
+            let opened = at_once(keys, |key| open_any(repository, key));
+            for (key, opened) in keys.iter().zip(opened) {
+                match opened {
+                    Ok(()) => {}
+                    // Swept since it was listed; whatever needs it says so.
+                    Err(error) if is_missing(&error) => {}
+                    Err(error) if repository.is_damage(&error) => {
+                        let newest = history.verdict.number;
+                        let finding = object_finding(repository, key, &error, newest)
+                            .during("cannot read the collections")?;
+                        if report.findings.iter().all(|found| found.object != finding.object) {
+                            report.note(finding, progress);
+                        }
                     }
+                    Err(error) => return Err(error).during("cannot read an object"),
                 }
-                Err(error) => return Err(error).during("cannot read an object"),
             }
         }
     }
@@ -347,4 +352,6 @@ fn note_unreadable(
 pub const FINDINGS_COUNT_MAX: usize = 1000;
 /// How often collections may end while a check runs that finds damage.
 const ATTEMPTS_COUNT_MAX: u32 = 3;
+/// Objects that are opened before the next look at whether to stop.
+const OBJECTS_AT_ONCE: usize = 256;
 const TREE_CACHE_BYTES: usize = 16 * 1_048_576;

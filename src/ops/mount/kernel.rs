@@ -4,11 +4,15 @@ use crate::format::tree::DeviceNumber;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Timestamp;
 use crate::ops::mount::MountOptions;
-use crate::ops::mount::catalogue::Child;
-use crate::ops::mount::nodes::Place;
-use crate::ops::mount::view::LIST_AGAIN;
-use crate::ops::mount::view::View;
-use crate::ops::mount::view::locked;
+use crate::ops::mount::nodes::Nodes;
+use crate::ops::mount::nodes::Route;
+use crate::ops::view::LIST_AGAIN;
+use crate::ops::view::View;
+use crate::ops::view::catalogue::Child;
+use crate::ops::view::file::OpenFile;
+use crate::ops::view::locked;
+use crate::ops::view::place::Place;
+use crate::ops::view::place::system_time;
 use crate::repo::error::RepoError;
 use crate::repo::tree::reader::OwnedEntry;
 use crate::units::to_u64;
@@ -39,16 +43,23 @@ use fuser::ReplyStatfs;
 use fuser::ReplyXattr;
 use fuser::Request;
 use fuser::SessionACL;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 /// A file system over a view.
 pub(crate) struct Kernel {
     view: View,
+    nodes: Mutex<Nodes>,
+    files: Mutex<HashMap<u64, Arc<OpenFile>>>,
+    next_file: AtomicU64,
+    /// Whether the kernel wants directories opened before it reads them.
+    opens_directories: bool,
     user: u32,
     group: u32,
 }
@@ -83,17 +94,28 @@ impl Kernel {
     pub(crate) fn new(view: View) -> Self {
         let user = rustix::process::geteuid().as_raw();
         let group = rustix::process::getegid().as_raw();
-        Self { view, user, group }
+        let nodes = Mutex::new(Nodes::new(view.root.clone()));
+        let (files, next_file) = (Mutex::default(), AtomicU64::new(1));
+        Self { view, nodes, files, next_file, opens_directories: true, user, group }
     }
 
     /// What stands at an inode, or the error of one that is not there.
     fn place(&self, number: INodeNo) -> Result<Place, Errno> {
-        self.view.place(number.0).ok_or(Errno::ESTALE)
+        let route = locked(&self.nodes).route(number.0).ok_or(Errno::ESTALE)?;
+        let Route { from: mut place, names } = route;
+        if names.is_empty() {
+            return Ok(place);
+        }
+        for name in names.iter().rev() {
+            let child = self.view.child(&place, name).map_err(|error| self.told(&error))?;
+            place = child.ok_or(Errno::ESTALE)?;
+        }
+        locked(&self.nodes).keep(number.0, &place);
+        Ok(place)
     }
 
     fn children(&self, number: INodeNo) -> Result<Arc<Vec<Child>>, Errno> {
-        let place = self.place(number)?;
-        let children = self.view.children(number.0, &place);
+        let children = self.view.children(&self.place(number)?);
         children.map_err(|error| self.told(&error))?.ok_or(Errno::ENOTDIR)
     }
 
@@ -107,11 +129,14 @@ impl Kernel {
             Place::Entry(entry, _top) => of_entry(number, entry),
             Place::Link(target) => {
                 let size = to_u64(target.len());
-                self.of_ours(number, FileType::Symlink, 0o777, (size, 0))
+                self.of_ours(number, FileType::Symlink, 0o777, (size, NO_TIME))
             }
-            Place::Top(top) => self.of_ours(number, FileType::Directory, 0o755, (0, top.time)),
+            Place::Top(top) => {
+                let time = Timestamp { seconds: top.time, nanoseconds: 0 };
+                self.of_ours(number, FileType::Directory, 0o755, (0, time))
+            }
             Place::Root | Place::Snapshots | Place::Sources | Place::Source(_) => {
-                self.of_ours(number, FileType::Directory, 0o555, (0, 0))
+                self.of_ours(number, FileType::Directory, 0o555, (0, self.view.changed()))
             }
         }
     }
@@ -121,9 +146,9 @@ impl Kernel {
         number: u64,
         kind: FileType,
         perm: u16,
-        (size, time): (u64, i64),
+        (size, time): (u64, Timestamp),
     ) -> FileAttr {
-        let time = system_time(Timestamp { seconds: time, nanoseconds: 0 });
+        let time = system_time(time);
         FileAttr {
             ino: INodeNo(number),
             size,
@@ -147,19 +172,28 @@ impl Kernel {
 impl Filesystem for Kernel {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         let wanted = InitFlags::FUSE_DO_READDIRPLUS
+            | InitFlags::FUSE_NO_OPENDIR_SUPPORT
             | InitFlags::FUSE_PARALLEL_DIROPS
-            | InitFlags::FUSE_ASYNC_READ;
+            | InitFlags::FUSE_ASYNC_READ
+            // Lists of snapshots that the kernel keeps are read again when their time changed.
+            | InitFlags::FUSE_AUTO_INVAL_DATA;
         // What an old kernel lacks costs speed only.
-        let _ignored = config.add_capabilities(wanted & config.capabilities());
+        let there = wanted & config.capabilities();
+        let _ignored = config.add_capabilities(there);
+        self.opens_directories = !there.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
         let _ignored = config.set_max_readahead(READAHEAD_BYTES);
         let _ignored = config.set_max_background(64);
         Ok(())
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.view.find(parent.0, name.as_bytes()) {
+        let parent_place = match self.place(parent) {
+            Ok(place) => place,
+            Err(error) => return reply.error(error),
+        };
+        match self.view.child(&parent_place, name.as_bytes()) {
             Ok(Some(place)) => {
-                let number = locked(&self.view.nodes).tell(parent.0, name.as_bytes(), &place);
+                let number = locked(&self.nodes).tell(parent.0, name.as_bytes(), &place);
                 let attributes = self.attributes(number, &place);
                 reply.entry(&lifetime(&place), &attributes, Generation(0));
             }
@@ -169,7 +203,7 @@ impl Filesystem for Kernel {
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, times: u64) {
-        self.view.forget(number.0, times);
+        locked(&self.nodes).forget(number.0, times);
     }
 
     fn getattr(
@@ -203,8 +237,13 @@ impl Filesystem for Kernel {
     }
 
     fn open(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.place(number).map(|place| self.view.open_file(&place)) {
-            Ok(Some(handle)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+        match self.place(number).map(|place| View::open_file(&place)) {
+            Ok(Some(file)) => {
+                let handle = self.next_file.fetch_add(1, Ordering::Relaxed);
+                locked(&self.files).insert(handle, Arc::new(file));
+                let flags = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH;
+                reply.opened(FileHandle(handle), flags);
+            }
             Ok(None) => reply.error(Errno::EISDIR),
             Err(error) => reply.error(error),
         }
@@ -221,9 +260,11 @@ impl Filesystem for Kernel {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.view.read(handle.0, offset, to_usize32(size)) {
-            Ok(Some(bytes)) => reply.data(&bytes),
-            Ok(None) => reply.error(Errno::EBADF),
+        let Some(file) = locked(&self.files).get(&handle.0).cloned() else {
+            return reply.error(Errno::EBADF);
+        };
+        match self.view.read(&file, offset, to_usize32(size)) {
+            Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(self.told(&error)),
         }
     }
@@ -238,11 +279,15 @@ impl Filesystem for Kernel {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.view.close_file(handle.0);
+        locked(&self.files).remove(&handle.0);
         reply.ok();
     }
 
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if !self.opens_directories {
+            // The kernel asks no more, for any directory: two questions less for each.
+            return reply.error(Errno::ENOSYS);
+        }
         match self.children(number) {
             Ok(_listed) => reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR),
             Err(error) => reply.error(error),
@@ -261,7 +306,7 @@ impl Filesystem for Kernel {
             Ok(children) => children,
             Err(error) => return reply.error(error),
         };
-        let own = [(&b"."[..], number.0), (&b".."[..], locked(&self.view.nodes).parent(number.0))];
+        let own = [(&b"."[..], number.0), (&b".."[..], locked(&self.nodes).parent(number.0))];
         for (at, (name, own)) in own.into_iter().enumerate().skip(to_usize(offset)) {
             let kind = FileType::Directory;
             if reply.add(INodeNo(own), to_u64(at) + 1, kind, OsStr::from_bytes(name)) {
@@ -292,7 +337,7 @@ impl Filesystem for Kernel {
                 Ok(found) => found,
                 Err(error) => return reply.error(error),
             };
-        let parent = locked(&self.view.nodes).parent(number.0);
+        let parent = locked(&self.nodes).parent(number.0);
         let own = [(&b"."[..], number.0), (&b".."[..], parent)];
         for (at, (name, own)) in own.into_iter().enumerate().skip(to_usize(offset)) {
             // The kernel takes only the kind of these two, and is not told of them.
@@ -304,12 +349,12 @@ impl Filesystem for Kernel {
         }
         let first = to_usize(offset.saturating_sub(OWN_NAMES));
         for (at, child) in children.iter().enumerate().skip(first) {
-            let told = locked(&self.view.nodes).tell(number.0, &child.name, &child.place);
+            let told = locked(&self.nodes).tell(number.0, &child.name, &child.place);
             let attributes = self.attributes(told, &child.place);
             let (name, next) = (OsStr::from_bytes(&child.name), to_u64(at) + OWN_NAMES + 1);
             let lifetime = lifetime(&child.place);
             if reply.add(INodeNo(told), next, name, &lifetime, &attributes, Generation(0)) {
-                self.view.forget(told, 1);
+                locked(&self.nodes).forget(told, 1);
                 break;
             }
         }
@@ -404,17 +449,6 @@ const fn packed(device: DeviceNumber) -> u32 {
     (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12)
 }
 
-fn system_time(time: Timestamp) -> SystemTime {
-    let nanoseconds = Duration::from_nanos(u64::from(time.nanoseconds));
-    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
-    let whole = if time.seconds < 0 {
-        UNIX_EPOCH.checked_sub(seconds)
-    } else {
-        UNIX_EPOCH.checked_add(seconds)
-    };
-    whole.and_then(|whole| whole.checked_add(nanoseconds)).unwrap_or(UNIX_EPOCH)
-}
-
 /// How long the kernel may remember: what a snapshot holds never changes, the list of them does.
 fn lifetime(place: &Place) -> Duration {
     match place {
@@ -425,6 +459,7 @@ fn lifetime(place: &Place) -> Duration {
     }
 }
 
+const NO_TIME: Timestamp = Timestamp { seconds: 0, nanoseconds: 0 };
 /// `.` and `..`.
 const OWN_NAMES: u64 = 2;
 /// Set in the numbers of names of which the kernel was not told.

@@ -2,17 +2,15 @@
 //!
 //! What is asked for is read when it is asked for; nothing is written to this host's disk.
 
-mod catalogue;
-mod file;
 mod kernel;
 mod nodes;
-mod view;
 
 use crate::ops::error::OpError;
 use crate::ops::mount::kernel::Kernel;
-use crate::ops::mount::view::View;
 use crate::ops::progress::Progress;
 use crate::ops::select::Selected;
+use crate::ops::view::View;
+use crate::ops::view::Warn;
 use crate::repo::repository::Repository;
 use rustix::mount::UnmountFlags;
 use std::io;
@@ -47,9 +45,6 @@ impl MountOptions {
     }
 }
 
-/// Says what is wrong while a file system is mounted.
-pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
-
 /// Mounts all snapshots, or what is `selected`, until the caller asks to stop or somebody unmounts;
 /// `mounted` is called when everything is there. Returns how many bytes of files were read.
 ///
@@ -64,7 +59,7 @@ pub fn mount(
     progress: &dyn Progress,
 ) -> Result<u64, OpError> {
     let target = check_target(repository, &options.target)?;
-    let view = View::open(repository, selected, options.cache_bytes, Arc::clone(warn))?;
+    let view = View::new(repository, selected, options.cache_bytes, Arc::clone(warn))?;
     let bytes_read = Arc::clone(&view.bytes_read);
     let config = kernel::config(options, &repository.location());
     let local = |call| move |source| OpError::Local { call, path: options.target.clone(), source };
@@ -118,7 +113,7 @@ fn no_fuse(error: io::Error) -> io::Error {
     if Path::new("/dev/fuse").exists() {
         return error;
     }
-    io::Error::new(error.kind(), "this system has no /dev/fuse: use `restore` or `dump`")
+    io::Error::new(error.kind(), "this system has no /dev/fuse: use `sbf-repo serve`, `restore` or `dump`")
 }
 
 /// Takes the file system out of the tree though files are open there; this process's end closes them.

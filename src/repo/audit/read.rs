@@ -9,6 +9,7 @@ use crate::id::ClientId;
 use crate::id::KeyId;
 use crate::id::Sha256;
 use crate::repo::error::RepoError;
+use crate::repo::joined::at_once;
 use crate::repo::repository::Repository;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -51,6 +52,20 @@ pub(crate) fn read_statement(
     Ok(AuditStatement { body, signer, signature, record })
 }
 
+/// Reads records of a client, in the order of their numbers; many at once, since each is a request.
+pub(crate) fn read_statements(
+    repository: &Repository,
+    client: ClientId,
+    numbers: &BTreeSet<u32>,
+) -> impl Iterator<Item = (u32, Result<AuditStatement, RepoError>)> {
+    let numbers: Vec<u32> = numbers.iter().copied().collect();
+    let count = numbers.len();
+    (0..count).step_by(STATEMENTS_AT_ONCE).flat_map(move |start| {
+        let batch = numbers.get(start..count.min(start + STATEMENTS_AT_ONCE)).unwrap_or_default();
+        at_once(batch, |number| (*number, read_statement(repository, client, *number)))
+    })
+}
+
 /// The numbers of the stored records of each client.
 pub(crate) fn audit_numbers(
     repository: &Repository,
@@ -63,3 +78,6 @@ pub(crate) fn audit_numbers(
     }
     Ok(numbers)
 }
+
+/// Statements that are in memory at once.
+const STATEMENTS_AT_ONCE: usize = 256;

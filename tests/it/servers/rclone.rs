@@ -7,6 +7,7 @@ use crate::servers::fresh_name;
 use crate::servers::start;
 use crate::servers::wait_for;
 use sbf_repo::testing::signed_s3;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -36,7 +37,7 @@ fn start_server() -> Server {
     let folder = tempfile::tempdir().unwrap();
     let [port] = free_ports();
     start(&[
-        environment().join("bin/rclone").display().to_string(),
+        program().display().to_string(),
         "serve".to_owned(),
         "s3".to_owned(),
         "--config=".to_owned(),
@@ -47,4 +48,9 @@ fn start_server() -> Server {
     ]);
     wait_for("rclone", port, "/");
     Server { port, _folder: folder }
+}
+
+/// The program.
+pub(crate) fn program() -> PathBuf {
+    environment().join("bin/rclone")
 }

@@ -1,11 +1,11 @@
-//! The snapshots that a mount shows, and under which names.
+//! The snapshots that a view shows, and under which names.
 
 use crate::ops::error::OpError;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::SnapshotRow;
 use crate::ops::look::snapshots;
-use crate::ops::mount::nodes::Place;
-use crate::ops::mount::nodes::Top;
+use crate::ops::view::place::Place;
+use crate::ops::view::place::Top;
 use crate::ops::words::parse_time;
 use crate::repo::repository::Repository;
 use std::collections::BTreeMap;
@@ -93,6 +93,11 @@ impl Catalogue {
     pub(crate) fn has_all_of(&self, newer: &Self) -> bool {
         let known: HashSet<&str> = self.by_id.iter().map(|(name, _top)| name.as_str()).collect();
         newer.by_id.iter().all(|(name, _top)| known.contains(name.as_str()))
+    }
+
+    /// Whether another catalogue shows the same snapshots.
+    pub(crate) fn shows_what(&self, other: &Self) -> bool {
+        self.by_id.len() == other.by_id.len() && self.has_all_of(other)
     }
 
     /// The snapshot whose id begins with these digits, if there is only one.

@@ -1,18 +1,26 @@
-//! Snapshots as directories and files, by inode; knows nothing of the kernel.
+//! Snapshots as directories and files that are read when they are asked for: what `mount` and `serve` show.
+//!
+//! Nothing is written to this host's disk.
+
+pub(crate) mod catalogue;
+pub(crate) mod file;
+pub(crate) mod place;
 
 use crate::format::tree::EntryKind;
+use crate::format::tree::Listing;
+use crate::format::tree::Timestamp;
+use crate::id::ChunkId;
+use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::chain_words;
-use crate::ops::mount::Warn;
-use crate::ops::mount::catalogue::Catalogue;
-use crate::ops::mount::catalogue::Child;
-use crate::ops::mount::file::OpenFile;
-use crate::ops::mount::nodes::Nodes;
-use crate::ops::mount::nodes::Place;
-use crate::ops::mount::nodes::Top;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
+use crate::ops::view::catalogue::Catalogue;
+use crate::ops::view::catalogue::Child;
+use crate::ops::view::file::OpenFile;
+use crate::ops::view::place::Place;
+use crate::ops::view::place::Top;
 use crate::ops::words::parse_time;
 use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
@@ -32,16 +40,18 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// What is mounted.
+/// Says what is wrong while something is shown.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What is shown.
 pub(crate) struct View {
     reader: Arc<ChunkReader>,
     /// Opens blocks that are likely to be read next.
     ahead: ThreadPool,
-    pub(crate) nodes: Mutex<Nodes>,
+    /// What everything lies in.
+    pub(crate) root: Place,
     listings: Mutex<Listings>,
     catalogue: Mutex<Listed>,
-    files: Mutex<HashMap<u64, Arc<OpenFile>>>,
-    next_file: AtomicU64,
     warn: Warn,
     warned: AtomicU64,
     /// Bytes of files that were handed out.
@@ -52,26 +62,32 @@ pub(crate) struct View {
 struct Listed {
     catalogue: Arc<Catalogue>,
     seconds: i64,
+    /// When a list differed from the one before; the nanoseconds count how often one did.
+    changed: Timestamp,
 }
+
+/// A directory: what is read of it carries the snapshot along.
+type ListingKey = (SnapshotId, ChunkId);
 
 /// Directories that were listed lately.
 #[derive(Default)]
 struct Listings {
-    kept: HashMap<u64, (Arc<Vec<Child>>, u64)>,
+    kept: HashMap<ListingKey, (Arc<Vec<Child>>, u64)>,
     entries: usize,
     clock: u64,
 }
 
 impl View {
     /// Everything, or what is selected.
-    pub(crate) fn open(
+    pub(crate) fn new(
         repository: &Repository,
         selected: Option<&Selected>,
         cache_bytes: usize,
         warn: Warn,
     ) -> Result<Self, OpError> {
         if !Right::ReadContents.roles().contains(&repository.keys.role) {
-            return Err(repository.keys.lacks(Right::ReadContents)).during("cannot mount");
+            return Err(repository.keys.lacks(Right::ReadContents))
+                .during("cannot show what is stored");
         }
         let (history, loaded) = load_valid(repository).during("cannot read what is valid")?;
         let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), cache_bytes);
@@ -88,38 +104,28 @@ impl View {
             .build()
             .map_err(|error| OpError::Refused { why: error.to_string() })?;
         let seconds = repository.environment.now().0;
+        let changed = Timestamp { seconds, nanoseconds: 0 };
         Ok(Self {
             reader,
             ahead,
-            nodes: Mutex::new(Nodes::new(root)),
+            root,
             listings: Mutex::default(),
-            catalogue: Mutex::new(Listed { catalogue: Arc::new(catalogue), seconds }),
-            files: Mutex::default(),
-            next_file: AtomicU64::new(1),
+            catalogue: Mutex::new(Listed { catalogue: Arc::new(catalogue), seconds, changed }),
             warn,
             warned: AtomicU64::new(0),
             bytes_read: Arc::default(),
         })
     }
 
-    /// What stands at an inode.
-    pub(crate) fn place(&self, number: u64) -> Option<Place> {
-        locked(&self.nodes).place(number)
-    }
-
     /// The names in a directory; `None` if it is none.
-    pub(crate) fn children(
-        &self,
-        number: u64,
-        place: &Place,
-    ) -> Result<Option<Arc<Vec<Child>>>, RepoError> {
+    pub(crate) fn children(&self, place: &Place) -> Result<Option<Arc<Vec<Child>>>, RepoError> {
         match place {
             Place::Root | Place::Snapshots | Place::Sources | Place::Source(_) => {
                 Ok(Some(Arc::new(self.snapshots().children(place))))
             }
-            Place::Top(top) => self.listing(number, top, None).map(Some),
+            Place::Top(top) => self.node_listing(top, top.node, top.height).map(Some),
             Place::Entry(entry, top) => match &entry.entry.node {
-                EntryKind::Directory(_) => self.listing(number, top, Some(entry)).map(Some),
+                EntryKind::Directory(directory) => self.listing(top, &directory.listing).map(Some),
                 EntryKind::File(_)
                 | EntryKind::Symlink { .. }
                 | EntryKind::Fifo
@@ -132,10 +138,9 @@ impl View {
     }
 
     /// What a name in a directory stands for.
-    pub(crate) fn find(&self, parent: u64, name: &[u8]) -> Result<Option<Place>, RepoError> {
-        let Some(place) = self.place(parent) else { return Ok(None) };
-        let Some(children) = self.children(parent, &place)? else { return Ok(None) };
-        let found = match &place {
+    pub(crate) fn child(&self, place: &Place, name: &[u8]) -> Result<Option<Place>, RepoError> {
+        let Some(children) = self.children(place)? else { return Ok(None) };
+        let found = match place {
             Place::Top(_) | Place::Entry(..) => {
                 let at = children.binary_search_by(|child| child.name.as_slice().cmp(name));
                 at.ok().and_then(|at| children.get(at))
@@ -145,45 +150,29 @@ impl View {
             }
         };
         let found = found.map(|child| child.place.clone());
-        Ok(match (&place, found) {
+        Ok(match (place, found) {
             (Place::Snapshots, None) => self.snapshots().by_digits(name),
             (_, found) => found,
         })
     }
 
     /// Opens a file; `None` if it is none.
-    pub(crate) fn open_file(&self, place: &Place) -> Option<u64> {
+    pub(crate) fn open_file(place: &Place) -> Option<OpenFile> {
         let Place::Entry(entry, _top) = place else { return None };
         let EntryKind::File(file) = &entry.entry.node else { return None };
-        let handle = self.next_file.fetch_add(1, Ordering::Relaxed);
-        locked(&self.files).insert(handle, Arc::new(OpenFile::new(file)));
-        Some(handle)
+        Some(OpenFile::new(file))
     }
 
-    /// Reads from an open file; `None` if it is not open.
+    /// Reads from a file; fewer bytes than `length` only at its end.
     pub(crate) fn read(
         &self,
-        handle: u64,
+        file: &OpenFile,
         offset: u64,
         length: usize,
-    ) -> Result<Option<Vec<u8>>, RepoError> {
-        let file = locked(&self.files).get(&handle).cloned();
-        let Some(file) = file else { return Ok(None) };
+    ) -> Result<Vec<u8>, RepoError> {
         let bytes = file.read(&self.reader, &self.ahead, offset, length)?;
         self.bytes_read.fetch_add(to_u64(bytes.len()), Ordering::Relaxed);
-        Ok(Some(bytes))
-    }
-
-    /// Closes a file.
-    pub(crate) fn close_file(&self, handle: u64) {
-        locked(&self.files).remove(&handle);
-    }
-
-    /// Forgets an inode that the kernel was told so many times.
-    pub(crate) fn forget(&self, number: u64, times: u64) {
-        if locked(&self.nodes).forget(number, times) {
-            locked(&self.listings).remove(number);
-        }
+        Ok(bytes)
     }
 
     /// Says that something could not be read.
@@ -198,6 +187,15 @@ impl View {
 
     /// The snapshots, listed anew if that was a while ago.
     fn snapshots(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.listed().catalogue)
+    }
+
+    /// When the list of snapshots changed, as far as it was looked at.
+    pub(crate) fn changed(&self) -> Timestamp {
+        self.listed().changed
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Listed> {
         let now = self.reader.repository.environment.now().0;
         let mut listed = locked(&self.catalogue);
         if now.saturating_sub(listed.seconds).unsigned_abs() >= LIST_AGAIN.as_secs() {
@@ -206,10 +204,14 @@ impl View {
             if let Ok(catalogue) = Catalogue::load(&self.reader.repository)
                 && (listed.catalogue.has_all_of(&catalogue) || self.renewed())
             {
+                if !listed.catalogue.shows_what(&catalogue) {
+                    let nanoseconds = listed.changed.nanoseconds + 1;
+                    listed.changed = Timestamp { seconds: now, nanoseconds };
+                }
                 listed.catalogue = Arc::new(catalogue);
             }
         }
-        Arc::clone(&listed.catalogue)
+        listed
     }
 
     /// Has the index of new snapshots loaded; says whether that went well.
@@ -218,21 +220,36 @@ impl View {
         renewed.inspect_err(|error| self.tell(error)).is_ok()
     }
 
-    fn listing(
+    fn listing(&self, top: &Arc<Top>, listing: &Listing) -> Result<Arc<Vec<Child>>, RepoError> {
+        match listing {
+            Listing::Node { node, height } => self.node_listing(top, *node, *height),
+            Listing::Inline(_) => {
+                let entries = Entries::of_listing(&self.reader, listing)?;
+                Ok(self.gather(top, entries)?.children)
+            }
+        }
+    }
+
+    fn node_listing(
         &self,
-        number: u64,
         top: &Arc<Top>,
-        entry: Option<&crate::repo::tree::reader::OwnedEntry>,
+        node: ChunkId,
+        height: u8,
     ) -> Result<Arc<Vec<Child>>, RepoError> {
-        if let Some(kept) = locked(&self.listings).find(number) {
+        let key = (top.snapshot, node);
+        if let Some(kept) = locked(&self.listings).find(&key) {
             return Ok(kept);
         }
-        let entries = match entry.map(|entry| &entry.entry.node) {
-            Some(EntryKind::Directory(directory)) => {
-                Entries::of_listing(&self.reader, &directory.listing)?
-            }
-            Some(_) | None => Entries::of_node(&self.reader, top.node, top.height),
-        };
+        let entries = Entries::of_node(&self.reader, node, height);
+        let Gathered { children, is_whole } = self.gather(top, entries)?;
+        if is_whole {
+            locked(&self.listings).keep(key, &children);
+        }
+        Ok(children)
+    }
+
+    /// Reads a directory; what lies in damaged nodes of it is left out and told, unless nothing else is there.
+    fn gather(&self, top: &Arc<Top>, entries: Entries<'_>) -> Result<Gathered, RepoError> {
         let mut children = Vec::new();
         let mut is_whole = true;
         for found in entries {
@@ -242,7 +259,6 @@ impl View {
                     let place = Place::Entry(Arc::new(found), Arc::clone(top));
                     children.push(Child { name, place });
                 }
-                // What lies in other nodes of the directory is shown.
                 Err(error) if !children.is_empty() => {
                     self.tell(&error);
                     is_whole = false;
@@ -250,37 +266,39 @@ impl View {
                 Err(error) => return Err(error),
             }
         }
-        let children = Arc::new(children);
-        if is_whole {
-            locked(&self.listings).keep(number, &children);
-        }
-        Ok(children)
+        Ok(Gathered { children: Arc::new(children), is_whole })
     }
 }
 
+/// What a directory has, as far as it can be read.
+struct Gathered {
+    children: Arc<Vec<Child>>,
+    is_whole: bool,
+}
+
 impl Listings {
-    fn find(&mut self, number: u64) -> Option<Arc<Vec<Child>>> {
+    fn find(&mut self, key: &ListingKey) -> Option<Arc<Vec<Child>>> {
         self.clock += 1;
         let clock = self.clock;
-        let (children, used) = self.kept.get_mut(&number)?;
+        let (children, used) = self.kept.get_mut(key)?;
         *used = clock;
         Some(Arc::clone(children))
     }
 
-    fn keep(&mut self, number: u64, children: &Arc<Vec<Child>>) {
+    fn keep(&mut self, key: ListingKey, children: &Arc<Vec<Child>>) {
         self.clock += 1;
-        self.remove(number);
+        self.remove(&key);
         self.entries += children.len() + 1;
-        self.kept.insert(number, (Arc::clone(children), self.clock));
+        self.kept.insert(key, (Arc::clone(children), self.clock));
         while self.entries > LISTED_COUNT_MAX && self.kept.len() > 1 {
-            let oldest = self.kept.iter().min_by_key(|(_number, (_children, used))| *used);
+            let oldest = self.kept.iter().min_by_key(|(_key, (_children, used))| *used);
             let Some((&oldest, _kept)) = oldest else { break };
-            self.remove(oldest);
+            self.remove(&oldest);
         }
     }
 
-    fn remove(&mut self, number: u64) {
-        if let Some((children, _used)) = self.kept.remove(&number) {
+    fn remove(&mut self, key: &ListingKey) {
+        if let Some((children, _used)) = self.kept.remove(key) {
             self.entries = self.entries.saturating_sub(children.len() + 1);
         }
     }
@@ -313,7 +331,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 const AHEAD_THREADS: usize = 6;
 /// Entries of directories that are kept in memory.
-const LISTED_COUNT_MAX: usize = 65_536;
+const LISTED_COUNT_MAX: usize = 32_768;
 /// How old the list of snapshots may be.
 pub(crate) const LIST_AGAIN: Duration = Duration::from_secs(5);
 const WARNINGS_COUNT_MAX: u64 = 20;
