@@ -71,7 +71,7 @@ impl Decompressor {
         output: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
         output.clear();
-        output.reserve(length);
+        output.reserve_exact(length);
         let decoded = self.context.decompress(output, frame);
         finish(decoded, length, output)
     }
@@ -86,7 +86,7 @@ impl Decompressor {
         output: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
         output.clear();
-        output.reserve(length);
+        output.reserve_exact(length);
         let mut context = DCtx::create();
         context.ref_prefix(prefix).map_err(|_code| DecompressError { expected_bytes: length })?;
         let decoded = context.decompress(output, frame);

@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 
-from sbfreader import chunking, crypto, envelope, keyslot, pack, records, statement, tree
+from sbfreader import chunking, crypto, envelope, keyslot, pack, parity, records, statement, tree
 from sbfreader.codec import encode_varint
 from sbfreader.example import (
     AUTHORITY, CLIENT, CLIENT_KEY, CONFIG, CREATED, DATA_KEY, DATA_SEED, EMPTY_TOTALS, GEAR_KEY, ID_KEY, INDEX_KEY, LATER_SESSION,
@@ -64,7 +64,7 @@ class Vectors:
 def make_vectors():
     vectors = Vectors()
     for make in (encoding, layout, envelopes, config, keyslots, packs, blocks, index, trees, content, manifests, sessions, outcomes,
-                 signed_records, collections, mirrors, inventories, crypto_functions, chunks):
+                 signed_records, collections, mirrors, inventories, sidecars, crypto_functions, chunks):
         make(vectors.add)
     return vectors.files
 
@@ -955,6 +955,28 @@ def inventories(add):
     inventory("upper_case", [line(0)[:64].upper() + line(0)[64:]], "a hash in upper case", rule)
     inventory("other_key", [line(0).replace("packs/", "index/")], "the key of a segment", rule)
     inventory("id_differs", [line(0)[:65] + fixed("other").hex() + line(0)[129:]], "a PackId that the key does not end in", rule)
+
+
+# 17-parity.md
+
+def sidecars(add):
+    def encoded(pack, shard_bytes, count):
+        shard = pack + bytes(shard_bytes - len(pack))
+        hashes = [parity.shard_hash(shard)] * (1 + count)
+        return parity.encode_sidecar(parity.PARITY_HEADER(len(pack), shard_bytes, hashes), shard * count)
+
+    one = encoded(NOISE[:100], 128, 2)
+    add("parity/one_shard", "parity", one, "a pack of 100 bytes, two parity shards")
+    add("parity/zeros", "parity", parity.encode_sidecar(parity.PARITY_HEADER(200, 64, [parity.shard_hash(bytes(64))] * 5), bytes(64)),
+        "a pack of 200 zero bytes in four shards, one parity shard")
+    add("parity/shard_of_63", "parity", encoded(bytes(63), 63, 1), "shards of 63 bytes", "PARITY-1")
+    add("parity/no_parity", "parity", encoded(bytes(64), 64, 0), "a data shard alone", "PARITY-1")
+    middle = len(one) // 2
+    add("parity/too_long", "parity", one[:middle] + b"x" + one[middle:], "a byte between the shards", "PARITY-1")
+    add("parity/other_magic", "parity", flipped(one, -1), "another last byte", "PARITY-2")
+    place = 8 + int.from_bytes(one[4:8], "little") - 1
+    add("parity/headers_differ", "parity", flipped(one, place), "the last hash of the first header differs", "PARITY-2")
+    add("parity/header_past_end", "parity", replaced(one, 4, (1 << 20).to_bytes(4, "little")), "a header of 1 MiB", "PARITY-2")
 
 
 # 13-crypto.md

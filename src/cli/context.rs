@@ -201,6 +201,13 @@ impl Context {
         for note in opened.notes() {
             self.output.warn(&note);
         }
+        let computed = opened.repository.computed_packs();
+        if computed > 0 {
+            let packs = words::count(computed, "damaged pack");
+            self.output.warn(&format!(
+                "{packs} had to be computed from parity: run `sbf-repo check --read-data --heal`"
+            ));
+        }
         for CopyUse { location, reads, .. } in opened.used() {
             let count = if reads == 1 {
                 "one read was served".to_owned()

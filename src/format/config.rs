@@ -6,6 +6,7 @@ use crate::format::codec::Decode;
 use crate::format::codec::Encode;
 use crate::format::codec::decode;
 use crate::format::codec::encode;
+use crate::format::parity::PARITY_PER_MILLE_MAX;
 use crate::id::Digest;
 use crate::id::HistoryId;
 use crate::id::RepoId;
@@ -74,6 +75,8 @@ pub struct Limits {
     pub tree_pack_bytes: u32,
     /// Level of zstd, -7 to 19.
     pub compression_level: i32,
+    /// Bytes of a sidecar in thousandths of its pack, 0 to 500; packs have none if it is 0.
+    pub parity_per_mille: u16,
 }
 
 /// What the store was found to do when the repository was made.
@@ -198,7 +201,8 @@ impl Limits {
             && blocks.contains(&self.tree_block_bytes)
             && packs.contains(&self.data_pack_bytes)
             && packs.contains(&self.tree_pack_bytes)
-            && (-7..=19).contains(&self.compression_level);
+            && (-7..=19).contains(&self.compression_level)
+            && self.parity_per_mille <= PARITY_PER_MILLE_MAX;
         if valid { Ok(()) } else { Err(Rule::RecordRange) }
     }
 }

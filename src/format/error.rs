@@ -89,6 +89,8 @@ rules! {
     ManifestPlace = "MANIFEST-2" "a manifest names the repository, client and snapshot of its key",
     OutcomeBody = "OUTCOME-1" "an outcome names the segments and manifest its kind asks for",
     RecordJson = "STATEMENT-1" "a record is a JSON statement of the form its page gives",
+    ParityShards = "PARITY-1" "a sidecar's shards fit the pack that it is for",
+    ParityEnds = "PARITY-2" "a sidecar begins and ends with its magic and the same header",
     InventoryForm = "INVENTORY-1" "an inventory is sorted text in the form its page gives",
     GcNumber = "GC-1" "a register names the number of its key",
 }

@@ -129,6 +129,18 @@ impl PackRef {
         key(format!("{}-{}", self.place(), self.id))
     }
 
+    /// The key of the pack's sidecar.
+    pub fn parity_key(&self) -> ObjectKey {
+        let SessionRef { client, epoch, session } = &self.session;
+        key(format!("{PARITY}/{client}/{epoch:012}/{session}/{:06}-{}", self.sequence, self.id))
+    }
+
+    /// Parses the key of a pack's sidecar.
+    pub fn parse_parity(key: &ObjectKey) -> Result<Self, FormatError> {
+        let (session, sequence, id) = parse_numbered(PARITY, key)?;
+        Ok(Self { session, sequence, id })
+    }
+
     /// The key without the hash of the content: the part that is known before the pack is complete.
     pub fn place(&self) -> String {
         format!("{}/{:06}", self.session.packs_prefix(), self.sequence)
@@ -348,6 +360,8 @@ pub const SESSIONS: &str = "sessions";
 pub const HEARTBEATS: &str = "heartbeats";
 /// Folder of packs.
 pub const PACKS: &str = "packs";
+/// Sidecars of packs.
+pub const PARITY: &str = "parity";
 /// Folder of index segments.
 pub const INDEX: &str = "index";
 /// Folder of manifests.

@@ -21,6 +21,7 @@ pub mod mark;
 pub mod mirror;
 pub mod outcome;
 pub mod pack;
+pub mod parity;
 pub mod record;
 pub mod redacted;
 pub mod session;

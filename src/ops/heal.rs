@@ -14,9 +14,11 @@ use crate::ops::location::OpenOptions;
 use crate::ops::progress::Progress;
 use crate::repo::heal;
 use crate::repo::heal::Healed;
+use crate::repo::parity::renew_sidecar;
 use crate::repo::repository::Repository;
 use crate::units::to_u64;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What was stored again.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -30,6 +32,8 @@ pub struct HealReport {
     pub healed_bytes: u64,
     /// Missing objects that were created again, by key.
     pub recreated: Vec<String>,
+    /// Packs whose parity was made again.
+    pub renewed_sidecars: u64,
     /// Those of the packs that no copy has whole, by key.
     pub not_healed: Vec<String>,
 }
@@ -37,7 +41,7 @@ pub struct HealReport {
 impl HealReport {
     /// Whether anything was stored.
     pub const fn did_anything(&self) -> bool {
-        self.healed_packs > 0 || !self.recreated.is_empty()
+        self.healed_packs > 0 || !self.recreated.is_empty() || self.renewed_sidecars > 0
     }
 }
 
@@ -55,7 +59,8 @@ pub fn heal_from(
     let what = "cannot store again what was lost";
     repository.check_makes_snapshots().during(what)?;
     repository.check_writable().during(what)?;
-    let places = located_copies(repository, copies)?;
+    let mut places = located_copies(repository, copies)?;
+    places.extend(repository.computed_from_parity());
     let mut healed = Healed::default();
     heal::recreate_foundation(repository, &places, &mut healed).during(what)?;
     let broken = found.broken.clone();
@@ -64,6 +69,8 @@ pub fn heal_from(
         let watch = Watched(progress);
         heal::heal(repository, &places, &broken, &watch, &mut healed).during(what)?;
     }
+    let without_parity = std::mem::take(&mut found.without_parity);
+    let renewed_sidecars = renew_sidecars(repository, &without_parity, progress)?;
     let not_healed: Vec<PackRef> =
         broken.iter().filter(|pack| !healed.packs.contains(pack)).copied().collect();
     let report = HealReport {
@@ -71,12 +78,30 @@ pub fn heal_from(
         healed_packs: to_u64(healed.packs.len()),
         healed_bytes: healed.pack_bytes,
         recreated: healed.objects.iter().map(ToString::to_string).collect(),
+        renewed_sidecars,
         not_healed: not_healed.iter().map(|pack| pack.key().to_string()).collect(),
     };
     if report.did_anything() && not_healed.is_empty() {
         *found = look_again(repository, found, options, progress)?;
     }
     Ok(report)
+}
+
+/// Makes the sidecars of whole packs again; returns how many.
+fn renew_sidecars(
+    repository: &Repository,
+    packs: &BTreeSet<PackRef>,
+    progress: &dyn Progress,
+) -> Result<u64, OpError> {
+    let mut renewed = 0;
+    for pack in packs {
+        if progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        let done = renew_sidecar(repository, pack).during("cannot store parity again")?;
+        renewed += u64::from(done);
+    }
+    Ok(renewed)
 }
 
 /// Checks the structure; what was read before and stored again need not be read a second time.

@@ -28,7 +28,8 @@ pub fn hold(
     reason: &str,
     until: Option<String>,
 ) -> Result<BTreeMap<SnapshotId, Kept>, OpError> {
-    let (_history, named) = select_live(repository, selectors)?;
+    let (history, named) = select_live(repository, selectors)?;
+    history.check_not_back().during("cannot change what counts")?;
     let snapshots: Vec<SnapshotId> = named.into_keys().collect();
     let hold = Hold {
         snapshots: snapshots.clone(),
@@ -49,7 +50,8 @@ pub fn release(
     selectors: &[Selector],
     reason: Option<String>,
 ) -> Result<BTreeMap<SnapshotId, usize>, OpError> {
-    let (_history, named) = select_live(repository, selectors)?;
+    let (history, named) = select_live(repository, selectors)?;
+    history.check_not_back().during("cannot change what counts")?;
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
     let mut released = BTreeMap::new();
     let mut holds = BTreeSet::new();

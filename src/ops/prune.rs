@@ -26,7 +26,10 @@ use crate::repo::history::History;
 use crate::repo::locks::OldVersions;
 use crate::repo::locks::extend_locks;
 use crate::repo::locks::old_versions;
+use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
+use crate::repo::roster::MissingCommit;
+use crate::repo::roster::missing_commits;
 use serde::Serialize;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -43,6 +46,8 @@ pub struct PruneOptions {
     pub fence: FenceLimit,
     /// Objects that cannot be read and that are gone on without: outcomes, registers of collections.
     pub give_up: Vec<ObjectKey>,
+    /// Go on though a commit is missing that another one saw.
+    pub accept_missing: bool,
 }
 
 /// How many unused bytes may stay.
@@ -73,6 +78,7 @@ impl PruneOptions {
             repack_bytes_max: u64::MAX,
             fence: FenceLimit::Idle(FENCE_AFTER),
             give_up: Vec::new(),
+            accept_missing: false,
         }
     }
 
@@ -217,6 +223,22 @@ pub struct WaitingSession {
     pub idle_seconds: Option<u64>,
 }
 
+/// Checks that nothing is missing that this host has seen, nor a commit that a later one saw: a collection would make that look as if
+/// it had never been.
+fn check_nothing_hidden(repository: &Repository, options: &PruneOptions) -> Result<(), RepoError> {
+    let history = History::load_readable(repository)?;
+    history.check_not_back()?;
+    let missing = missing_commits(repository, &history)?;
+    match missing.first().filter(|_missing| !options.accept_missing) {
+        Some(MissingCommit { head, named_by }) => {
+            let known = format!("the commit of session {}", head.session);
+            let found = format!("only that session {} saw it", named_by.session);
+            Err(RepoError::WentBack { source: WentBack { known, found } })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Deletes what no snapshot needs.
 ///
 /// Finishes the collection that another process began, if there is one, then makes one of its own.
@@ -226,8 +248,7 @@ pub fn prune(
     options: &PruneOptions,
     progress: &dyn Progress,
 ) -> Result<PruneReport, OpError> {
-    let seen = History::load_readable(repository).and_then(|history| history.check_not_back());
-    seen.during("cannot prune")?;
+    check_nothing_hidden(repository, options).during("cannot prune")?;
     let signals = Signals(progress);
     let (phase, warn, is_cancelled) = signals.calls();
     let watch = Watch { phase: &phase, warn: &warn, is_cancelled: &is_cancelled };

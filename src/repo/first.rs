@@ -48,6 +48,8 @@ pub struct InitOptions {
     pub chunk_average_bytes: u32,
     /// Average chunk of streams in bytes, a power of two.
     pub stream_chunk_average_bytes: u32,
+    /// Bytes of a sidecar in thousandths of its pack; packs have none if it is 0.
+    pub parity_per_mille: u16,
     /// Words that `key list` shows for the first slot.
     pub label: String,
 }
@@ -59,6 +61,7 @@ impl InitOptions {
             compression_level: COMPRESSION_LEVEL,
             chunk_average_bytes: FILE_CHUNK_AVERAGE_BYTES,
             stream_chunk_average_bytes: STREAM_CHUNK_AVERAGE_BYTES,
+            parity_per_mille: 0,
             label: String::new(),
         }
     }
@@ -236,6 +239,7 @@ pub(crate) fn first_config(plan: &InitPlan, created: i64, authority: [u8; 32]) -
             data_pack_bytes: DATA_PACK_BYTES,
             tree_pack_bytes: TREE_PACK_BYTES,
             compression_level: plan.options.compression_level,
+            parity_per_mille: plan.options.parity_per_mille,
         },
         store: plan.store,
     }

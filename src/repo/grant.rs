@@ -134,7 +134,10 @@ impl Repository {
         let key = layout::identity_key(number);
         let (kind, body) = (ObjectKind::Identity, identity.encode());
         let bytes = objects::sign_clear(kind, self.id(), key.as_str(), &body, &authority);
-        create(self.store.as_ref(), &key, &bytes)
+        create(self.store.as_ref(), &key, &bytes)?;
+        // It is stored, whether this host can remember that or not.
+        let _ignored = self.remember(|memory| memory.identities = memory.identities.max(number));
+        Ok(())
     }
 
     /// The same repository with the authority's key out of a file.

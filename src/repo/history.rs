@@ -310,6 +310,11 @@ impl History {
 }
 
 impl History {
+    /// Checks the same of a repository whose history is not needed.
+    pub(crate) fn check_as_known(repository: &Repository) -> Result<(), RepoError> {
+        Self::load_readable(repository)?.check_not_back()
+    }
+
     /// Checks that nothing is missing that this host has seen: else nothing is written.
     pub(crate) fn check_not_back(&self) -> Result<(), RepoError> {
         match &self.went_back {

@@ -265,15 +265,24 @@ impl Repository {
     /// Checks before a commit that the client's signatures count still: its certificate may have
     /// ended, or been revoked, while it worked.
     ///
-    /// What was listed seconds ago is not listed again: a commit that is on its way may take as
-    /// long, and readers go by when the store received it.
-    pub(crate) fn check_may_sign_still(&self) -> Result<(), RepoError> {
+    /// What was listed seconds ago is not listed again: then it is time to look after the commit, which
+    /// readers judge by when the store received it.
+    pub(crate) fn check_may_sign_still(&self) -> Result<Looked, RepoError> {
         let age = self.environment.now().0.checked_sub(self.identities.listed);
         if age.is_some_and(|age| (0..FRESH_SECONDS).contains(&age)) {
-            return self.check_may_sign();
+            return self.check_may_sign().map(|()| Looked::Earlier);
         }
-        self.with_newest_identities()?.check_may_sign()
+        self.with_newest_identities()?.check_may_sign().map(|()| Looked::Now)
     }
+}
+
+/// When it was last looked at who may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// Just now.
+    Now,
+    /// Some seconds ago.
+    Earlier,
 }
 
 /// For how long identities count as just listed.

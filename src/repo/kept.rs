@@ -191,7 +191,7 @@ impl Repository {
 
     /// The same repository for whoever is to see what the store has, and nothing else.
     pub(crate) fn without_kept(&self) -> Self {
-        Self { kept: None, ..self.clone() }
+        Self { kept: None, parity: None, ..self.clone() }
     }
 
     /// The same keys over another store, of which nothing is kept: what is kept of this one says

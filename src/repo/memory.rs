@@ -3,6 +3,7 @@
 //!
 //! Only what is durable is remembered, so that a loss of power is not taken for a rollback.
 
+use crate::crypto::hash::sha256;
 use crate::format::gc::Verdict;
 use crate::format::layout;
 use crate::format::layout::GcObject;
@@ -22,6 +23,7 @@ use crate::repo::repository::Repository;
 use crate::units::to_u64;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -45,6 +47,8 @@ pub(crate) struct Memory {
     pub(crate) audit: BTreeMap<ClientId, AuditHead>,
     /// How many statements of the authority there were: the last ones may be revocations.
     pub(crate) identities: u32,
+    /// Where this host has found the repository itself, no mirror of it: SHA-256 of each location.
+    pub(crate) places: BTreeSet<Sha256>,
 }
 
 /// What was seen of a repository and is not there any more.
@@ -108,6 +112,7 @@ impl Memory {
                 let head = AuditHead { seq: seq.parse().ok()?, digest: digest.parse().ok()? };
                 self.audit.insert(client.parse().ok()?, head);
             }
+            ["place", location] => drop(self.places.insert(location.parse().ok()?)),
             ["identities", count] => self.identities = count.parse().ok()?,
             _other => {}
         }
@@ -116,7 +121,7 @@ impl Memory {
 
     /// The lines of its file.
     pub(crate) fn lines(&self) -> String {
-        let Self { verdict, commits, audit, identities } = self;
+        let Self { verdict, commits, audit, identities, places } = self;
         let mut text = String::new();
         // Writing into a string does not fail.
         let mut line = |words: fmt::Arguments<'_>| {
@@ -134,6 +139,9 @@ impl Memory {
         if *identities > 0 {
             line(format_args!("identities {identities}"));
         }
+        for place in places {
+            line(format_args!("place {place}"));
+        }
         text
     }
 }
@@ -143,6 +151,21 @@ impl Repository {
     pub(crate) fn memory(&self) -> Memory {
         let state = self.state.as_ref().filter(|_state| !self.is_mirror());
         state.map(|state| Memory::parse(&state.memory())).unwrap_or_default()
+    }
+
+    /// Whether this host has found the repository itself where notes call it a mirror now: whoever put them there wants it to be
+    /// believed though it lags behind.
+    pub(crate) fn is_disguised(&self) -> bool {
+        self.is_mirror() && self.known_places().contains(&self.place_digest())
+    }
+
+    fn known_places(&self) -> BTreeSet<Sha256> {
+        let memory = self.state.as_ref().map(|state| Memory::parse(&state.memory()));
+        memory.map(|memory| memory.places).unwrap_or_default()
+    }
+
+    fn place_digest(&self) -> Sha256 {
+        sha256(self.location().as_bytes())
     }
 
     /// Changes what this host remembers.
@@ -171,6 +194,12 @@ pub(crate) fn compare(
 ) -> Result<Option<WentBack>, RepoError> {
     if repository.state.is_none() || repository.is_mirror() {
         return Ok(None);
+    }
+    if repository.has_false_notes {
+        return Ok(Some(WentBack {
+            known: "the repository itself in this place".to_owned(),
+            found: "notes that call it a mirror".to_owned(),
+        }));
     }
     if let Some(back) = compare_identities(repository, memory.identities)? {
         return Ok(Some(back));
@@ -201,17 +230,19 @@ pub(crate) fn compare(
     }
     let seen = history.verdict;
     let is_newer = seen.number > memory.verdict.number;
+    let place = repository.place_digest();
     if is_newer {
         // Another process may have written it, and a loss of power may still take it away.
         repository.store.settle(&layout::gc_key(seen.number, GcObject::Verdict))?;
     }
-    if is_newer || !folded.is_empty() {
+    if is_newer || !folded.is_empty() || !memory.places.contains(&place) {
         // Who cannot write on this host may read all the same.
         let _ignored = repository.remember(|memory| {
             if seen.number > memory.verdict.number {
                 memory.verdict = seen;
             }
             memory.commits.retain(|session, _digest| !folded.contains(session));
+            memory.places.insert(place);
         });
     }
     Ok(None)
@@ -259,11 +290,12 @@ fn is_there(
 
 /// What became of a commit that the newest base may have folded.
 enum Fate {
-    /// A signed verdict folded it, or closed its epoch without it: a person gave it up.
+    /// A signed verdict folded it.
     Closed,
     /// The verdict that tells it cannot be read.
     Unknown,
-    /// A verdict folded another outcome of the session.
+    /// The verdict that closed its epoch folded another outcome of the session, or none: somebody removed it before, or gave it
+    /// up.
     Another,
 }
 
@@ -281,8 +313,8 @@ fn fate_of(
     match load_verdict(repository, number) {
         Ok((Verdict { folded, .. }, _digest)) => {
             let found = folded.iter().find(|found| found.session == session.session);
-            let is_another = found.is_some_and(|found| found.digest != digest);
-            Ok(if is_another { Fate::Another } else { Fate::Closed })
+            let is_it = found.is_some_and(|found| found.digest == digest);
+            Ok(if is_it { Fate::Closed } else { Fate::Another })
         }
         Err(error) if error.is_damage() => Ok(Fate::Unknown),
         Err(error) => Err(error),

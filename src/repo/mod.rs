@@ -42,6 +42,7 @@ pub(crate) mod mode;
 pub(crate) mod objects;
 pub(crate) mod open_sessions;
 pub(crate) mod packkey;
+pub(crate) mod parity;
 pub(crate) mod past;
 pub(crate) mod policies;
 pub(crate) mod proof;

@@ -27,6 +27,7 @@ use crate::store::Store;
 use crate::units::to_u64;
 use crate::units::to_usize;
 use crate::units::to_usize32;
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -132,7 +133,21 @@ impl ChunkReader {
         kind: PackKind,
         at: BlockHandle,
     ) -> Result<OpenBlock, RepoError> {
-        self.open_block_given(kind, at, None)
+        self.open_block_into(kind, at, Vec::new())
+    }
+
+    /// As [`Self::open_block`], into memory that is free again.
+    fn open_block_into(
+        &self,
+        kind: PackKind,
+        at: BlockHandle,
+        memory: Vec<u8>,
+    ) -> Result<OpenBlock, RepoError> {
+        // Whichever store is asked first takes it.
+        let memory = Cell::new(memory);
+        self.repository.read_or_copy(|store| {
+            self.open_from(Source { store, given: None }, kind, at, memory.take())
+        })
     }
 
     /// As [`Self::open_block`], from stored bytes that were read already if any are `given`.
@@ -142,17 +157,23 @@ impl ChunkReader {
         at: BlockHandle,
         given: Option<&[u8]>,
     ) -> Result<OpenBlock, RepoError> {
-        let (run, block) = self.index.block(at).ok_or(RepoError::WorkerLost)?;
-        let open = |store: &dyn Store, given: Option<&[u8]>| {
-            let mut plaintext = Vec::new();
-            let from = Source { store, given };
-            let pack = self.open_into(from, kind, &run, &block, &mut plaintext)?;
-            Ok(OpenBlock { pack, plaintext: Arc::new(plaintext) })
-        };
-        match given {
-            Some(_) => open(self.repository.store.as_ref(), given),
-            None => self.repository.read_or_copy(|store| open(store, None)),
+        if given.is_none() {
+            return self.open_block(kind, at);
         }
+        let store = self.repository.store.as_ref();
+        self.open_from(Source { store, given }, kind, at, Vec::new())
+    }
+
+    fn open_from(
+        &self,
+        from: Source<'_>,
+        kind: PackKind,
+        at: BlockHandle,
+        mut plaintext: Vec<u8>,
+    ) -> Result<OpenBlock, RepoError> {
+        let (run, block) = self.index.block(at).ok_or(RepoError::WorkerLost)?;
+        let pack = self.open_into(from, kind, &run, &block, &mut plaintext)?;
+        Ok(OpenBlock { pack, plaintext: Arc::new(plaintext) })
     }
 
     /// A chunk of an open block, verified.
@@ -181,6 +202,15 @@ impl ChunkReader {
         Ok(self.chunk_of(kind, id, place, &block)?.to_vec())
     }
 
+    /// Has a block in the cache if it lies in the same pack as another one.
+    pub(crate) fn open_beside(&self, kind: PackKind, at: BlockHandle, next: BlockHandle) {
+        let pack = |handle| self.index.block(handle).map(|(_run, block)| block.pack);
+        if pack(next).is_some_and(|next| pack(at) == Some(next)) {
+            // Whoever asks for it sees the error.
+            let _ignored = self.cached_block(kind, next);
+        }
+    }
+
     /// A block from the cache, or opened and kept there.
     fn cached_block(&self, kind: PackKind, handle: BlockHandle) -> Result<OpenBlock, RepoError> {
         let find = || self.lock_blocks().find(handle);
@@ -194,7 +224,8 @@ impl ChunkReader {
         if let Some(block) = find() {
             return Ok(block);
         }
-        let block = self.open_block(kind, handle)?;
+        let memory = self.lock_blocks().spare.pop().unwrap_or_default();
+        let block = self.open_block_into(kind, handle, memory)?;
         self.lock_blocks().keep(handle, &block);
         Ok(block)
     }
@@ -364,6 +395,9 @@ struct BlockCache {
     held_bytes: usize,
     blocks: HashMap<BlockHandle, OpenBlock>,
     order: VecDeque<BlockHandle>,
+    /// Memory of blocks that were dropped: given back to the allocator by whichever thread drops it and taken by another, it would
+    /// lie about in pieces.
+    spare: Vec<Vec<u8>>,
 }
 
 impl BlockCache {
@@ -373,13 +407,17 @@ impl BlockCache {
 
     fn keep(&mut self, handle: BlockHandle, block: &OpenBlock) {
         if self.blocks.insert(handle, block.clone()).is_none() {
-            self.held_bytes += block.plaintext.len();
+            self.held_bytes += block.plaintext.capacity();
             self.order.push_back(handle);
         }
         while self.held_bytes > self.budget_bytes {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(dropped) = self.blocks.remove(&oldest) {
-                self.held_bytes -= dropped.plaintext.len();
+                self.held_bytes -= dropped.plaintext.capacity();
+                let is_usual = dropped.plaintext.capacity() <= SPARE_BYTES_MAX;
+                if is_usual && self.spare.len() < SPARE_COUNT_MAX {
+                    self.spare.extend(Arc::into_inner(dropped.plaintext));
+                }
             }
         }
     }
@@ -389,6 +427,8 @@ thread_local! {
     static SCRATCH: RefCell<Option<(Vec<u8>, Decompressor)>> = const { RefCell::new(None) };
 }
 
+const SPARE_COUNT_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 4 * 1_048_576;
 const PACK_KEYS_COUNT_MAX: usize = 65_536;
 /// Blocks that are opened at the same time at most, give or take chance.
 const OPENING_COUNT: usize = 64;

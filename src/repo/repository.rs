@@ -32,6 +32,7 @@ use crate::repo::keyring::KeyRing;
 use crate::repo::mirror::state::MirrorState;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
+use crate::repo::parity::ParityStore;
 use crate::repo::signed_at::Receipts;
 use crate::repo::slots;
 use crate::repo::slots::Credential;
@@ -61,10 +62,14 @@ pub struct Repository {
     pub(crate) state: Option<StateDirectory>,
     /// What this host keeps of a store that is asked over a network.
     pub(crate) kept: Option<Arc<Kept>>,
+    /// Computes damaged packs from their sidecars, if the repository has any.
+    pub(crate) parity: Option<Arc<ParityStore>>,
     /// The verdict as of which it is read, if that is not the newest.
     pub(crate) at_verdict: Option<u64>,
     /// What the notes of a mirror say, if this is one or was one.
     pub(crate) mirror: Option<Arc<MirrorState>>,
+    /// Notes call it a mirror though this host knows better.
+    pub(crate) has_false_notes: bool,
     /// What must be durable before anything is committed.
     pub(crate) gate: Option<Arc<Gate>>,
     /// When objects were received, as far as that was asked for.
@@ -219,8 +224,10 @@ impl Located {
             cache,
             state: state.map(|state| state.for_repository(remembered)),
             kept,
+            parity: None,
             at_verdict: None,
             mirror: None,
+            has_false_notes: false,
             gate: None,
             receipts: Arc::default(),
         };
@@ -230,7 +237,11 @@ impl Located {
         let mirror = MirrorState::load(store, &opened.keys, &identities, &amended)?;
         opened.identities = Arc::new(identities);
         opened.mirror = mirror.map(Arc::new);
-        Ok(opened)
+        if opened.is_disguised() {
+            opened.mirror = None;
+            opened.has_false_notes = true;
+        }
+        Ok(opened.with_parity())
     }
 
     /// The config as the repository claims it: it says itself who may have signed it.
@@ -405,13 +416,18 @@ impl Repository {
         self.read_or_copy(open)
     }
 
-    /// Reads from the store, or from the first copy that has it undamaged; the error is that of
-    /// the store.
+    /// Reads from the store, or from the first copy that has it undamaged, or what is computed from a
+    /// sidecar; the error is that of the store.
     pub(crate) fn read_or_copy<T>(
         &self,
         read: impl Fn(&dyn Store) -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
-        read_or_copy(self.store.as_ref(), read)
+        let error = match read_or_copy(self.store.as_ref(), &read) {
+            Err(error) if error.is_damage() => error,
+            read => return read,
+        };
+        let computed = self.parity.as_ref().and_then(|parity| read(parity.as_ref()).ok());
+        computed.ok_or(error)
     }
 
     /// Opens the bytes of a sealed object that this client must have signed.

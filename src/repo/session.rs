@@ -27,6 +27,7 @@ use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::load_verdict;
 use crate::repo::history::open_outcome;
+use crate::repo::identities::Looked;
 use crate::repo::index::load::LoadedIndex;
 use crate::repo::index::load::load_without;
 use crate::repo::leftovers::Leftovers;
@@ -180,7 +181,7 @@ impl WriterSession {
         durable: AllDurable,
     ) -> Result<Committed, RepoError> {
         let repository = &self.repository;
-        repository.check_may_sign_still()?;
+        let looked = repository.check_may_sign_still()?;
         let AllDurable { segments } = durable;
         let names: BTreeSet<_> = segments.into_iter().map(Into::into).collect();
         let commit = Commit {
@@ -204,6 +205,10 @@ impl WriterSession {
             // The snapshot is committed, whether this host can remember that or not.
             let _ignored =
                 repository.remember(|memory| memory.add_commit(self.reference, &heads, stored));
+        }
+        if looked == Looked::Earlier {
+            // Whoever revoked the key in these seconds has made this commit count for nothing.
+            repository.with_newest_identities()?.check_may_sign()?;
         }
         Ok(if counts { Committed::Yes } else { Committed::Fenced })
     }

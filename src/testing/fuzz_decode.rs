@@ -37,6 +37,7 @@ use crate::format::outcome::Outcome;
 use crate::format::pack::PackDirectory;
 use crate::format::pack::PackHeader;
 use crate::format::pack::PackTrailer;
+use crate::format::parity::ParityHeader;
 use crate::format::record::PREDICATE_PREFIX;
 use crate::format::record::Record;
 use crate::format::session::Announcement;
@@ -74,6 +75,7 @@ pub enum Input {
     PackHeader,
     PackDirectory,
     PackTrailer,
+    Parity,
     Segment,
     TreeNode,
     ListNode,
@@ -107,6 +109,7 @@ impl Input {
         (Self::PackHeader, "pack-header"),
         (Self::PackDirectory, "pack-directory"),
         (Self::PackTrailer, "pack-trailer"),
+        (Self::Parity, "parity"),
         (Self::Segment, "segment"),
         (Self::TreeNode, "tree-node"),
         (Self::ListNode, "list-node"),
@@ -164,6 +167,9 @@ pub fn decode(input: Input, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
         Input::PackHeader => decode_pack_header(bytes),
         Input::PackDirectory => PackDirectory::decode(bytes).map(|record| record.encode()),
         Input::PackTrailer => decode_pack_trailer(bytes),
+        Input::Parity => {
+            ParityHeader::decode(bytes).map(|(header, shards)| header.encode_with(shards))
+        }
         Input::Segment => Segment::decode(bytes).map(|record| record.encode()),
         Input::TreeNode => TreeNode::decode(bytes).map(|record| record.encode()),
         Input::ListNode => ListNode::decode(bytes).map(|record| record.encode()),

@@ -23,7 +23,8 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    fn new() -> Self {
+    /// What is backed up, and no repository yet.
+    pub(crate) fn without_repository() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("data/inner")).unwrap();
         let place = Place::fresh(&folder.path().join("repo"));
@@ -34,7 +35,7 @@ impl Desk {
     }
 
     pub(crate) fn with_repository() -> Self {
-        let desk = Self::new();
+        let desk = Self::without_repository();
         check(&desk.run(&["init"]), 0);
         desk
     }
@@ -46,17 +47,6 @@ impl Desk {
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         let mut file = fs::File::create(self.path(name)).unwrap();
         file.write_all(bytes).unwrap();
-    }
-
-    /// Changes a bit in the middle of a pack of more than 4 MiB.
-    pub(crate) fn damage_large_pack(&self) {
-        let is_large = |path: &PathBuf| fs::metadata(path).unwrap().len() > 4 * 1_048_576;
-        let pack = files_below(&self.path("repo/packs")).into_iter().find(is_large).unwrap();
-        let mut bytes = fs::read(&pack).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::OpenOptions::new().write(true).open(&pack).unwrap().write_all(&bytes).unwrap();
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -165,7 +155,7 @@ fn exit_codes_tell_what_is_wrong_with_the_call() {
 
 #[test]
 fn a_wrong_passphrase_is_no_damage() {
-    let desk = Desk::new();
+    let desk = Desk::without_repository();
     let init = ["init", "--argon2-memory", "65536"];
     check(&desk.run_with_passphrase("right", &init), 0);
     check(&desk.run_with_passphrase("right", &["snapshots"]), 0);
@@ -287,7 +277,7 @@ fn a_path_that_cannot_name_its_source_is_met_with_the_way_to_name_it() {
 
 #[test]
 fn quiet_commands_say_nothing_when_all_goes_well() {
-    let desk = Desk::new();
+    let desk = Desk::without_repository();
     for arguments in [
         ["init", "-q"].as_slice(),
         &["snapshot", "data", "-q"],
@@ -456,7 +446,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_label_that_no_slot_can_hold_is_refused_before_anything_is_made() {
     // It was stored, reported as added, and its key opened nothing.
-    let (desk, label) = (Desk::new(), "x".repeat(256));
+    let (desk, label) = (Desk::without_repository(), "x".repeat(256));
     check(&desk.run(&["init", "--label", &label]), 2);
     assert!(!desk.path("key").exists());
     check(&desk.run(&["init", "--label", &label[..255]]), 0);

@@ -16,6 +16,7 @@ use sbf_repo::format::layout;
 use sbf_repo::format::manifest;
 use sbf_repo::format::outcome;
 use sbf_repo::format::pack;
+use sbf_repo::format::parity;
 use sbf_repo::format::record;
 use sbf_repo::format::tree;
 use sbf_repo::key;
@@ -132,6 +133,12 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("PREDICATE_PREFIX", text(record::PREDICATE_PREFIX)),
         ("SOURCE_BYTES_MAX", number(outcome::SOURCE_BYTES_MAX)),
         ("INVENTORY_TITLE", text(inventory::INVENTORY_TITLE)),
+        ("PARITY", text(layout::PARITY)),
+        ("PARITY_MAGIC", ascii(parity::PARITY_MAGIC)),
+        ("PARITY_SHARDS_MAX", number(parity::PARITY_SHARDS_MAX)),
+        ("SHARD_BYTES_UNIT", number(parity::SHARD_BYTES_UNIT)),
+        ("SHARD_BYTES_MAX", number(parity::SHARD_BYTES_MAX)),
+        ("PARITY_PER_MILLE_MAX", number(parity::PARITY_PER_MILLE_MAX)),
         ("GEAR_TABLE_BYTES", number(fuzz_decode::gear_table(&[0; 32]).len())),
     ]
 }

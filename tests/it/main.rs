@@ -39,6 +39,7 @@ mod mirror;
 mod mirror_program;
 mod mount;
 mod mutations;
+mod parity;
 mod prune;
 mod prune_cli;
 mod prune_desk;

@@ -8,6 +8,7 @@ use crate::cli::err;
 use crate::servers::gcs;
 use crate::servers::weed;
 use crate::support::bytes_of;
+use crate::support::damage_large_pack;
 use std::fs;
 use std::fs::File;
 use std::io::BufRead as _;
@@ -284,7 +285,7 @@ fn damage_is_an_error_of_what_it_hit() {
     let desk = Desk::with_repository();
     desk.put("data/large", &bytes_of(3, 9_000_000, 256));
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
-    desk.damage_large_pack();
+    damage_large_pack(&desk.path("repo/packs"));
     let inside = format!("docs@latest:{}", desk.path("data").display());
     let Some(mounted) = Mounted::at(&desk, "mnt", &[&inside]) else { return };
     assert_eq!(fs::read(mounted.path("inner/b.txt")).unwrap(), b"second");

@@ -107,6 +107,7 @@ fn memory_max(input: Input) -> usize {
         | Input::Heartbeat
         | Input::PackHeader
         | Input::PackTrailer
+        | Input::Parity
         | Input::Envelope
         | Input::Clear
         | Input::SignedBody

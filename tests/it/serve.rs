@@ -7,6 +7,7 @@ use crate::cli::check;
 use crate::cli::err;
 use crate::servers::rclone;
 use crate::support::bytes_of;
+use crate::support::damage_large_pack;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::io::Read as _;
@@ -223,7 +224,7 @@ fn damage_cuts_an_answer_off_and_sends_no_zeros() {
     let large = bytes_of(3, 9_000_000, 256);
     desk.put("data/large", &large);
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
-    desk.damage_large_pack();
+    damage_large_pack(&desk.path("repo/packs"));
     let serving = Serving::of(&desk, &[&format!("docs@latest:{}", desk.path("data").display())]);
     assert_eq!(serving.ask("GET", "/inner/b.txt", "").body, b"second");
     let cut = serving.ask("GET", "/large", "");

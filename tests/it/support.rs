@@ -45,6 +45,24 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 /// How many pairs of crashes of one kind are drawn: `usual`, or what `tools/crashpairs` asks for.
+/// Changes a bit in the middle of a pack of more than 4 MiB below a folder.
+pub(crate) fn damage_large_pack(packs: &Path) {
+    let mut open = vec![packs.to_owned()];
+    while let Some(path) = open.pop() {
+        let status = fs::metadata(&path).unwrap();
+        if status.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if status.len() > 4 * 1_048_576 {
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::remove_file(&path).unwrap();
+            return fs::write(&path, bytes).unwrap();
+        }
+    }
+    panic!("no large pack below {}", packs.display());
+}
+
 pub(crate) fn pairs_count(usual: u64) -> u64 {
     let asked = std::env::var("SBF_REPO_CRASH_PAIRS").ok();
     asked.and_then(|count| count.parse().ok()).unwrap_or(usual)

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from . import crypto, keyslot, pack, records, statement
+from . import crypto, keyslot, pack, parity, records, statement
 from .codec import decode_record, require
 from .errors import AuthError, Missing, NoKey, ReadError
 from .layout import pack_key, parse_key, register_key
@@ -10,7 +10,7 @@ from .restore import Visitor
 from .tree import FILE, decode_list_node
 
 TOP_LEVEL = ("amendments", "keys", "ids", "sessions", "heartbeats", "packs", "index", "manifests", "outcomes", "forget", "audit",
-             "records", "inventory", "gc")
+             "records", "inventory", "gc", "parity")
 
 
 class ContentOnce(Visitor):
@@ -48,6 +48,7 @@ class Check:
         self.each("sessions", "session", self.announcement)
         self.each("heartbeats", "heartbeat", self.heartbeat)
         self.each("inventory", "inventory", self.inventory)
+        self.each("parity", "parity", self.sidecar)
         self.each("forget", "forget", lambda key: repository.read_statement("forget", key))
         self.each("records", "record", lambda key: repository.read_statement("record", key))
         self.audit()
@@ -56,6 +57,11 @@ class Check:
         for indexed in repository.packs:
             self.guard(pack_key(indexed), lambda: self.pack(indexed))
         self.snapshots()
+
+    def sidecar(self, key):
+        """Nobody needs a sidecar as long as its pack is whole."""
+        if not parity.is_sound(self.repository.store.read(key)):
+            self.repository.note(f"{key}: damaged parity")
 
     def guard(self, key, check):
         try:

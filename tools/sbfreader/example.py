@@ -34,7 +34,7 @@ INDEX_KEY, MANIFEST_KEY, TREE_KEY, DATA_KEY = (fixed(f"{name} key") for name in 
 TREE_SEED, DATA_SEED = fixed("tree seed"), fixed("data seed")
 COST = records.PASSPHRASE_COST(65536, 3, 1)
 PROFILE = records.PROFILE("default", 1, 16384, 65536, 262144, 0x524A494929240000, 0x4924922492480000)
-LIMITS = records.LIMITS(1 << 20, 1 << 18, 32 << 20, 8 << 20, 3)
+LIMITS = records.LIMITS(1 << 20, 1 << 18, 32 << 20, 8 << 20, 3, 0)
 NO_FEATURES = records.FEATURES([], [], [])
 CONFIG = records.CONFIG(1, REPOSITORY, CREATED, crypto.public_key_of(AUTHORITY), NO_FEATURES, [PROFILE], LIMITS,
                         records.STORE_MODE.Registers)

@@ -16,6 +16,7 @@ FORMS = {
     "session": ["sessions", ("client", "hex", 32), ("epoch", "number", 12, 64), ("session", "hex", 32)],
     "heartbeat": ["heartbeats", ("client", "hex", 32), ("session", "hex", 32), ("number", "from1", 8, 32)],
     "pack": ["packs", ("client", "hex", 32), ("epoch", "number", 12, 64), ("session", "hex", 32), ("sequence", "named", 6, 32)],
+    "parity": ["parity", ("client", "hex", 32), ("epoch", "number", 12, 64), ("session", "hex", 32), ("sequence", "named", 6, 32)],
     "segment": ["index", ("client", "hex", 32), ("epoch", "number", 12, 64), ("session", "hex", 32), ("sequence", "named", 6, 32)],
     "manifest": ["manifests", ("client", "hex", 32), ("snapshot", "hex", 32)],
     "outcome": ["outcomes", ("client", "hex", 32), ("epoch", "number", 12, 64), ("session", "hex", 32)],

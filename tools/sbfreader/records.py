@@ -1,6 +1,6 @@
 """The binary records and their rules. Spec: format-spec/03, 04, 05, 06, 09, 11."""
 
-from .codec import BYTES, I32, I64, ID16, ID32, TEXT, U8, U32, U64
+from .codec import BYTES, I32, I64, ID16, ID32, TEXT, U8, U16, U32, U64
 from .codec import Checked, Cursor, Enum, Fixed, List, Option, Struct
 from .codec import decode_record, in_range, of_length, require, require_sorted, sorted_list
 from .crypto import TAG_LEN, XWING_ENCAPSULATED_LEN, XWING_PUBLIC_LEN
@@ -36,7 +36,8 @@ LIMITS = Struct("Limits",
                 tree_block_bytes=in_range(U32, 4096, BLOCK_TARGET_BYTES_MAX),
                 data_pack_bytes=in_range(U32, 65536, PACK_TARGET_BYTES_MAX),
                 tree_pack_bytes=in_range(U32, 65536, PACK_TARGET_BYTES_MAX),
-                compression_level=in_range(I32, -7, 19))
+                compression_level=in_range(I32, -7, 19),
+                parity_per_mille=in_range(U16, 0, 500))
 STORE_MODE = Enum(Registers=None, NoRegisters=None)
 FORMAT = Checked(U32, lambda version: require(version == FORMAT_VERSION, "CONFIG-1", f"format {version} is not known"))
 CONFIG = Checked(Struct("Config", format=FORMAT, repository=ID16, created=I64, authority=ID32, features=FEATURES,

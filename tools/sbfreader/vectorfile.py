@@ -5,7 +5,7 @@ from collections import namedtuple
 
 from blake3 import blake3
 
-from . import chunking, crypto, envelope, keyslot, pack, records, statement, tree
+from . import chunking, crypto, envelope, keyslot, pack, parity, records, statement, tree
 from .codec import decode_record
 from .errors import AuthError, FormatError
 from .layout import parse_key
@@ -110,6 +110,10 @@ def _inventory(body, repository, place):
     statement.decode_inventory(body, repository, parse_key(place)[1]["number"])
 
 
+def _parity(body):
+    return parity.encode_sidecar(*parity.decode_sidecar(body))
+
+
 def _pack_header(body):
     header, length = pack.decode_header(body)
     return pack.header_bytes(header) + body[length:]
@@ -160,7 +164,7 @@ DECODED = {
     "record": _statement, "inventory": _inventory, "register": _register, "plan": _numbered(records.PLAN, "GC-1"),
     "verdict": _numbered(records.VERDICT, "GC-1"), "base": _numbered(records.BASE, "GC-1"),
     "mirror-note": _numbered(records.MIRROR_NOTE, "RECORD-3"), "pack-header": _pack_header,
-    "pack-directory": _record(records.PACK_DIRECTORY), "pack-trailer": _pack_trailer, "segment": _record(records.SEGMENT),
+    "pack-directory": _record(records.PACK_DIRECTORY), "pack-trailer": _pack_trailer, "parity": _parity, "segment": _record(records.SEGMENT),
     "tree-node": _tree_node, "list-node": _list_node, "envelope": _envelope, "clear": _clear, "signed-body": _signed_body,
     "object-key": _object_key, "key-file": _key_file, "digest": _digest,
 }

@@ -88,17 +88,17 @@ pub(crate) fn run(context: &Context, arguments: &CheckArguments) -> Result<Exit,
     let is_healing = arguments.heals();
     let named = [&arguments.heal_from[..], &arguments.from_copy].concat();
     let copies = context.copies(&named)?;
-    if is_healing && copies.places.is_empty() {
-        let why = "there is no mirror to heal from".to_owned();
-        let hint = "name it with `--heal-from`, or as a `[[copy]]` with `mode = \"mirror\"` beside the \
-             repository's `url` in the configuration file";
-        return Err(Failure::usage(why).with_hint(hint));
-    }
     let repository = match context.open_beside(&copies)?.own() {
         Some(own) => own,
         // A copy stands for it: what is wrong with the repository itself is to be said.
         None => context.open()?,
     };
+    if is_healing && copies.places.is_empty() && !repository.has_parity() {
+        let why = "there is no mirror to heal from".to_owned();
+        let hint = "name it with `--heal-from`, or as a `[[copy]]` with `mode = \"mirror\"` beside the \
+             repository's `url` in the configuration file";
+        return Err(Failure::usage(why).with_hint(hint));
+    }
     let progress = Reported(&context.progress);
     let mut report = check(&repository, &options, &progress)?;
     let mut healed = None;
@@ -137,6 +137,10 @@ fn tell_healed(context: &Context, healed: &HealReport) {
     }
     for pack in &healed.not_healed {
         context.output.warn(&format!("{pack}: no copy has it whole: it was not healed"));
+    }
+    if healed.renewed_sidecars > 0 {
+        let packs = words::count(healed.renewed_sidecars, "pack");
+        context.output.note(format_args!("made the parity of {packs} again"));
     }
     context.output.note(format_args!(
         "healed {} of {} ({}), and created {} again",

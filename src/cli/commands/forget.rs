@@ -208,7 +208,9 @@ fn pruned(
     if !arguments.prune {
         return Ok(None);
     }
-    let report = prune(repository, &PruneOptions::new(), &Reported(&context.progress))?;
+    let mut options = PruneOptions::new();
+    options.accept_missing = context.global.accept_rollback;
+    let report = prune(repository, &options, &Reported(&context.progress))?;
     context.progress.end();
     tell_prune(context, &report);
     Ok(Some(report))

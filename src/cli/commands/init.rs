@@ -9,10 +9,12 @@ use crate::cli::secrets::SecretSource;
 use crate::format::keyslot::PASSPHRASE_MEMORY_KIB_MAX;
 use crate::format::keyslot::PASSPHRASE_MEMORY_KIB_MIN;
 use crate::format::keyslot::PassphraseCost;
+use crate::format::parity::PARITY_PER_MILLE_MAX;
 use crate::ops::init::FirstSecret;
 use crate::ops::init::init;
 use crate::ops::init::init_apart;
 use crate::repo::first::InitOptions;
+use crate::settings::quantities;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -36,6 +38,10 @@ pub(crate) struct InitArguments {
     /// Average length of a chunk of streams in KiB, a power of two from 4 to 2048
     #[arg(long, value_name = "KIB", value_parser = chunk_average)]
     stream_chunk_average: Option<u32>,
+    /// Store so much more with every pack that damage of up to this share of it can be undone, as `3%`; for disks, since clouds do
+    /// that themselves
+    #[arg(long, value_name = "PERCENT", value_parser = parity_per_mille)]
+    parity: Option<u16>,
     #[command(flatten)]
     cost: CostArguments,
 }
@@ -69,6 +75,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<Exit, 
     new.chunk_average_bytes = arguments.chunk_average.unwrap_or(new.chunk_average_bytes);
     let stream_average = arguments.stream_chunk_average;
     new.stream_chunk_average_bytes = stream_average.unwrap_or(new.stream_chunk_average_bytes);
+    new.parity_per_mille = arguments.parity.unwrap_or(new.parity_per_mille);
     let source = context.secret()?;
     let (secret, file) = new_secret(&source, arguments.cost)?;
     let mut keep = |key: &_| match &file {
@@ -146,3 +153,10 @@ const MEMORY_RANGE: (i64, i64) =
     (PASSPHRASE_MEMORY_KIB_MIN as i64, PASSPHRASE_MEMORY_KIB_MAX as i64);
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
+
+fn parity_per_mille(text: &str) -> Result<u16, String> {
+    let wrong = || format!("`{text}` is not a share from 0.1% to 50%");
+    let hundredths = quantities::hundredths(text.strip_suffix('%').unwrap_or(text))?;
+    let parts = u16::try_from(hundredths.div_ceil(10)).map_err(|_source| wrong())?;
+    if (1..=PARITY_PER_MILLE_MAX).contains(&parts) { Ok(parts) } else { Err(wrong()) }
+}

@@ -36,7 +36,7 @@ pub(crate) struct MountArguments {
     /// Let programs be run from there
     #[arg(long)]
     exec: bool,
-    /// Memory for what was read lately [default: 96M]
+    /// Memory for what was read lately [default: 48M]
     #[arg(long, value_name = "SIZE", value_parser = quantities::bytes)]
     memory: Option<u64>,
     #[command(flatten)]

@@ -66,6 +66,7 @@ pub(crate) fn run(context: &Context, arguments: &PruneArguments) -> Result<Exit,
         options.fence = FenceLimit::Now;
     }
     options.give_up.clone_from(&arguments.give_up);
+    options.accept_missing = context.global.accept_rollback;
     let repository = context.open()?;
     let progress = Reported(&context.progress);
     let report = if arguments.dry_run {

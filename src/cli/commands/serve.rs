@@ -37,7 +37,7 @@ pub(crate) struct ServeArguments {
     /// Take the token from this file instead of making one and showing it
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Memory for what was read lately [default: 96M]
+    /// Memory for what was read lately [default: 48M]
     #[arg(long, value_name = "SIZE", value_parser = quantities::bytes)]
     memory: Option<u64>,
     #[command(flatten)]

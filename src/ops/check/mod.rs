@@ -4,6 +4,7 @@ pub mod coverage;
 mod foundation;
 mod packs;
 mod sessions;
+mod sidecars;
 mod trees;
 
 use crate::format::layout::PackRef;
@@ -24,6 +25,7 @@ use crate::ops::check::packs::read_packs;
 use crate::ops::check::sessions::check_collections;
 use crate::ops::check::sessions::check_identities;
 use crate::ops::check::sessions::check_sessions;
+use crate::ops::check::sidecars::check_sidecars;
 use crate::ops::check::trees::TreeCheck;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
@@ -112,6 +114,9 @@ pub struct CheckReport {
     /// Packs that are damaged or missing, and hold something that no other pack has.
     #[serde(skip)]
     pub(crate) broken: BTreeSet<PackRef>,
+    /// Packs whose sidecar is missing or damaged.
+    #[serde(skip)]
+    pub(crate) without_parity: BTreeSet<PackRef>,
 }
 
 impl CheckReport {
@@ -218,6 +223,8 @@ fn check_once(
         (read, damaged) = read_packs(&reader, &known, options, &mut report, &mut broken, progress)?;
         note_for_writers(repository, &damaged, &mut report, progress);
     }
+    let packs: Vec<PackRef> = live.iter().map(|(pack, _bytes)| *pack).collect();
+    check_sidecars(repository, &packs, options.depth, &mut report, progress)?;
     let bad = note_broken(&reader, &broken, &mut report, progress);
     progress.begin("checking trees", 0, 0);
     TreeCheck::new(&reader, &bad, progress).run(&history, &mut report)?;

@@ -25,6 +25,16 @@ hex() {
   od -An -v -tx1 "$1" | tr -d ' \n'
 }
 
+# bytes HEX: what the digits stand for. printf knows octal numbers everywhere.
+bytes() {
+  digits=$1
+  while [ -n "$digits" ]; do
+    others=${digits#??}
+    printf "\\$(printf '%03o' "0x${digits%"$others"}")"
+    digits=$others
+  done
+}
+
 # verify NAME PRINCIPAL NAMESPACE [TIME]: the signature of a file, at a time as in 20260131020000Z.
 verify() {
   [ -f "$1.sig" ] || return 1
@@ -43,7 +53,8 @@ stamp() {
 # 1. Every file is there and unchanged, and nothing was added.
 sha256sum --check --strict --quiet SHA256SUMS >/dev/null 2>&1 || fail "SHA256SUMS: a file is missing or changed"
 cut -c67- SHA256SUMS | sort >"$work/listed"
-find . -type f ! -name SHA256SUMS ! -name SHA256SUMS.sig | sed 's|^\./||' | sort >"$work/present"
+find . ! -type d ! -path ./SHA256SUMS ! -path ./SHA256SUMS.sig | sed 's|^\./||' | sort >"$work/present"
+[ -z "$(find . ! -type d ! -type f)" ] || fail "a link or something else that is no file is here"
 cmp -s "$work/listed" "$work/present" || fail "SHA256SUMS: it does not list exactly the files that are here"
 
 # 2. The authority signed who may sign; from that, the signers are made again.
@@ -78,7 +89,7 @@ while read -r text; do
       esac
       public=$(echo "$rest" | cut -c1-64)
       rest=$(echo "$rest" | cut -c65-)
-      name=$(printf "$(echo "$public" | sed 's/../\\x&/g')" | sha256sum | cut -c1-32)
+      name=$(bytes "$public" | sha256sum | cut -c1-32)
       echo "certificate $principal $public $name $rest"
       ;;
     01*) echo "revocation $(echo "$text" | cut -c3-34) $(echo "$text" | cut -c35-)" ;;

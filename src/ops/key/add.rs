@@ -13,6 +13,7 @@ use crate::repo::grant::Grant;
 use crate::repo::grant::Holder;
 use crate::repo::grant::NewClient;
 use crate::repo::grant::signs;
+use crate::repo::history::History;
 use crate::repo::key_file::KeyFile;
 use crate::repo::repository::Repository;
 use crate::repo::slots::NewSecret;
@@ -70,6 +71,7 @@ pub fn add(
     check_label(label)?;
     check_end(repository, *role, *valid_until)?;
     repository.check_certifies().during(what)?;
+    History::check_as_known(repository).during(what)?;
     let client = NewClient { role: *role, valid_until: *valid_until, authority: *authority };
     let slot = match secret {
         SlotSecret::Sealed(public) => public.slot,

@@ -9,6 +9,7 @@ use crate::ops::error::OpError;
 use crate::ops::key::name;
 use crate::ops::words::time_words;
 use crate::repo::error::RepoError;
+use crate::repo::history::History;
 use crate::repo::repository::Repository;
 use crate::repo::repository::StoredSlot;
 use crate::repo::revoke::Revoked;
@@ -71,6 +72,7 @@ pub fn remove(repository: &Repository, options: &RemoveOptions) -> Result<Remove
     if repository.role() != Role::Admin {
         return Err(repository.keys.lacks(Right::RemoveSlots)).during(what);
     }
+    History::check_as_known(repository).during(what)?;
     let slots = repository.located().slots().during("cannot read the key slots")?;
     let (key, slot) = find(&slots, &options.slot)?;
     if options.guard == Guard::On {

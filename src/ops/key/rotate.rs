@@ -4,6 +4,7 @@ use crate::id::ClientId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::key::name;
+use crate::repo::history::History;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 
@@ -21,7 +22,9 @@ pub struct RotateReport {
 
 /// Begins a new generation of keys for every slot but those of revoked clients.
 pub fn rotate(repository: &Repository) -> Result<RotateReport, OpError> {
-    let rotation = repository.rotate().during("cannot begin a new generation of keys")?;
+    let what = "cannot begin a new generation of keys";
+    History::check_as_known(repository).during(what)?;
+    let rotation = repository.rotate().during(what)?;
     let mut report =
         RotateReport { generation: rotation.generation, renewed: Vec::new(), left_out: Vec::new() };
     let has_keys = |client: &ClientId| rotation.renewed.contains(client);

@@ -113,7 +113,10 @@ fn no_fuse(error: io::Error) -> io::Error {
     if Path::new("/dev/fuse").exists() {
         return error;
     }
-    io::Error::new(error.kind(), "this system has no /dev/fuse: use `sbf-repo serve`, `restore` or `dump`")
+    io::Error::new(
+        error.kind(),
+        "this system has no /dev/fuse: use `sbf-repo serve`, `restore` or `dump`",
+    )
 }
 
 /// Takes the file system out of the tree though files are open there; this process's end closes them.
@@ -133,4 +136,4 @@ const NOT_CONNECTED: i32 = 107;
 /// `EBUSY`.
 const BUSY: i32 = 16;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-const CACHE_BYTES: usize = 96 * 1_048_576;
+const CACHE_BYTES: usize = 48 * 1_048_576;

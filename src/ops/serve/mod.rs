@@ -182,4 +182,4 @@ const READ_BYTES: usize = 262_144;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const CLOSING: Duration = Duration::from_secs(2);
-const CACHE_BYTES: usize = 96 * 1_048_576;
+const CACHE_BYTES: usize = 48 * 1_048_576;

@@ -7,13 +7,13 @@ use crate::format::pack::PackKind;
 use crate::format::tree::FileEntry;
 use crate::id::ChunkId;
 use crate::ops::restore::window::wrong_size;
+use crate::ops::view::ahead::Ahead;
 use crate::repo::error::RepoError;
 use crate::repo::index::BlockHandle;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::content::read_list_node;
 use crate::units::to_u64;
 use crate::units::to_usize;
-use rayon::ThreadPool;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -79,7 +79,7 @@ impl OpenFile {
     pub(crate) fn read(
         &self,
         reader: &Arc<ChunkReader>,
-        ahead: &ThreadPool,
+        ahead: &Ahead,
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, RepoError> {
@@ -101,7 +101,7 @@ impl OpenFile {
             match extent {
                 Extent::Hole { .. } => bytes.resize(bytes.len() + (until - from), 0),
                 Extent::Chunk { id, .. } => {
-                    let chunk = self.chunk(reader, &id)?;
+                    let chunk = self.chunk(reader, ahead, &id)?;
                     bytes.extend_from_slice(chunk.get(from..until).ok_or_else(|| self.wrong())?);
                 }
             }
@@ -114,12 +114,20 @@ impl OpenFile {
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn chunk(&self, reader: &ChunkReader, id: &ChunkId) -> Result<Arc<Vec<u8>>, RepoError> {
+    fn chunk(
+        &self,
+        reader: &Arc<ChunkReader>,
+        ahead: &Ahead,
+        id: &ChunkId,
+    ) -> Result<Arc<Vec<u8>>, RepoError> {
         let last = self.cursor().chunk.clone();
         if let Some((last, bytes)) = last
             && last == *id
         {
             return Ok(bytes);
+        }
+        if let Some(place) = reader.index.find(id) {
+            ahead.note(reader, place.block);
         }
         let bytes = Arc::new(reader.read(PackKind::Data, id)?);
         self.cursor().chunk = Some((*id, Arc::clone(&bytes)));
@@ -174,7 +182,7 @@ impl OpenFile {
     }
 
     /// Has the blocks opened that are likely to be read next.
-    fn fetch_ahead(&self, reader: &Arc<ChunkReader>, ahead: &ThreadPool, piece: &Piece, at: u64) {
+    fn fetch_ahead(&self, reader: &Arc<ChunkReader>, ahead: &Ahead, piece: &Piece, at: u64) {
         let near = piece.from(at).iter().take_while(|(start, _extent)| *start < at + AHEAD_BYTES);
         let mut last = self.cursor().fetched;
         let mut is_behind = last.is_none();
@@ -189,9 +197,7 @@ impl OpenFile {
                 continue;
             }
             last = Some(place.block);
-            let reader = Arc::clone(reader);
-            // Whoever reads it next sees the error, if there is one.
-            ahead.spawn(move || drop(reader.read(PackKind::Data, &id)));
+            ahead.fetch(reader, id);
         }
         // What was fetched last is not near: the file was read elsewhere meanwhile.
         self.cursor().fetched = if is_behind { last } else { None };

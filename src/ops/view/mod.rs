@@ -2,6 +2,7 @@
 //!
 //! Nothing is written to this host's disk.
 
+pub(crate) mod ahead;
 pub(crate) mod catalogue;
 pub(crate) mod file;
 pub(crate) mod place;
@@ -16,6 +17,7 @@ use crate::ops::error::OpError;
 use crate::ops::finding::chain_words;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
+use crate::ops::view::ahead::Ahead;
 use crate::ops::view::catalogue::Catalogue;
 use crate::ops::view::catalogue::Child;
 use crate::ops::view::file::OpenFile;
@@ -29,8 +31,6 @@ use crate::repo::rights::Right;
 use crate::repo::tree::reader::Entries;
 use crate::repo::valid::load_valid;
 use crate::units::to_u64;
-use rayon::ThreadPool;
-use rayon::ThreadPoolBuilder;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -47,7 +47,7 @@ pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 pub(crate) struct View {
     reader: Arc<ChunkReader>,
     /// Opens blocks that are likely to be read next.
-    ahead: ThreadPool,
+    ahead: Ahead,
     /// What everything lies in.
     pub(crate) root: Place,
     listings: Mutex<Listings>,
@@ -99,10 +99,7 @@ impl View {
         if catalogue.damaged > 0 {
             warn("some snapshots are not shown: run `sbf-repo snapshots`");
         }
-        let ahead = ThreadPoolBuilder::new()
-            .num_threads(AHEAD_THREADS)
-            .build()
-            .map_err(|error| OpError::Refused { why: error.to_string() })?;
+        let ahead = Ahead::new().map_err(|error| OpError::Refused { why: error.to_string() })?;
         let seconds = repository.environment.now().0;
         let changed = Timestamp { seconds, nanoseconds: 0 };
         Ok(Self {
@@ -170,7 +167,8 @@ impl View {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, RepoError> {
-        let bytes = file.read(&self.reader, &self.ahead, offset, length)?;
+        let read = || file.read(&self.reader, &self.ahead, offset, length);
+        let bytes = self.ahead.run(read)?;
         self.bytes_read.fetch_add(to_u64(bytes.len()), Ordering::Relaxed);
         Ok(bytes)
     }
@@ -241,7 +239,7 @@ impl View {
             return Ok(kept);
         }
         let entries = Entries::of_node(&self.reader, node, height);
-        let Gathered { children, is_whole } = self.gather(top, entries)?;
+        let Gathered { children, is_whole } = self.ahead.run(|| self.gather(top, entries))?;
         if is_whole {
             locked(&self.listings).keep(key, &children);
         }
@@ -329,7 +327,6 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const AHEAD_THREADS: usize = 6;
 /// Entries of directories that are kept in memory.
 const LISTED_COUNT_MAX: usize = 32_768;
 /// How old the list of snapshots may be.

@@ -22,6 +22,10 @@ pub(crate) fn obstacle(repository: &Repository) -> Option<&'static str> {
     if repository.is_mirror() {
         return Some("only `mirror` writes to a mirror");
     }
+    if repository.check_may_sign().is_err() {
+        // A record that does not count would stand in the way of those that do.
+        return Some("the key in use signs no more");
+    }
     let is_certified = repository.identities.certify(repository.keys.signer.id());
     (!is_certified).then_some("the key in use has no certificate to sign with")
 }

@@ -55,6 +55,7 @@ impl Collector<'_> {
         if !store_inventory(self.repository, &self.maintenance, &sweep.base, pulse)? {
             self.warn("there are too many packs for an inventory".to_owned());
         }
+        self.sweep_sidecars(&sweep)?;
         self.sweep_packs(&sweep)?;
         self.sweep_segments(&sweep)?;
         self.sweep_sessions(&sweep)?;
@@ -63,6 +64,24 @@ impl Collector<'_> {
         self.summary.forgotten += to_u64(sweep.verdict.forgotten.len());
         let zeros = Digest::new([0; 32]);
         self.maintenance.decide(number, Step::Done, zeros).map(|_won| ())
+    }
+
+    /// Sidecars of packs that go, and of packs that are gone: a pack is stored before its sidecar, and
+    /// the packs are listed after the sidecars.
+    fn sweep_sidecars(&self, sweep: &Sweep) -> Result<(), RepoError> {
+        if !self.repository.has_parity() {
+            return Ok(());
+        }
+        let sidecars = self.repository.list_sidecars()?;
+        let stored: HashSet<PackRef> =
+            self.repository.list_packs()?.into_iter().map(|(pack, _length)| pack).collect();
+        let removed = sweep.verdict.removed.iter().map(|&name| PackRef::from(name));
+        let removed: HashSet<PackRef> = removed.collect();
+        for pack in sidecars.iter().filter(|pack| removed.contains(pack) || !stored.contains(pack))
+        {
+            self.delete(&pack.parity_key())?;
+        }
+        Ok(())
     }
 
     fn sweep_packs(&mut self, sweep: &Sweep) -> Result<(), RepoError> {

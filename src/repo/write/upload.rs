@@ -13,6 +13,7 @@ use crate::repo::error::RepoError;
 use crate::repo::index::Index;
 use crate::repo::index::load::session_run;
 use crate::repo::index::run::Run;
+use crate::repo::parity::store_sidecar;
 use crate::repo::repository::Repository;
 use crate::repo::session::HEARTBEAT_SECONDS;
 use crate::repo::session::store_heartbeat;
@@ -173,6 +174,7 @@ impl Shared {
             PackKind::Tree => StorageClass::Metadata,
         };
         let stored = create_in(self.repository.store.as_ref(), &reference.key(), &bytes, class);
+        let stored = stored.and_then(|()| store_sidecar(&self.repository, &reference, &bytes));
         if stored.is_ok() && header.kind == PackKind::Tree {
             // The next run compares with it.
             self.repository.keep_tree(id, &bytes);
