@@ -26,6 +26,12 @@ fn site() -> Scratch {
     scratch.run(&["prune"], 0);
     put(scratch.source().join("third"), b"three");
     snapshot(&scratch, "2026-02-05T02:00:00Z");
+    // Statements of the authority of every kind.
+    scratch.run(&["key", "add", "--role", "reader", "--new-key-file", "other"], 0);
+    let slots = json(&scratch, &["key", "list"])["slots"].clone();
+    let is_reader = |row: &&Value| row["header"]["role"] == "reader";
+    let slot = slots.as_array().unwrap().iter().find(is_reader).unwrap()["slot"].clone();
+    scratch.run(&["key", "remove", slot.as_str().unwrap()], 0);
     let line = scratch.run(&["evidence", "public-key"], 0).stdout;
     put(scratch.path("auth.pub"), line);
     scratch

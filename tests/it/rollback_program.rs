@@ -133,18 +133,22 @@ fn a_host_without_memory_sees_nothing_and_says_so_when_asked() {
     check(&run(&["snapshot", "data", "--source", "docs"]), 0);
 }
 
+/// One of the outcomes.
+fn outcome(desk: &Desk) -> String {
+    let mut find = Command::new("find");
+    find.arg(desk.path("repo/outcomes")).args(["-type", "f"]);
+    out(&find.output().unwrap()).lines().next().unwrap().to_owned()
+}
+
+/// Runs a command on a host that knows nothing of the repository.
+fn elsewhere(desk: &Desk, arguments: &[&str]) -> std::process::Output {
+    desk.command(arguments).env("SBF_REPO_STATE_DIR", desk.path("none")).output().unwrap()
+}
+
 #[test]
 fn a_snapshot_that_was_hidden_is_missed_by_its_host_and_by_who_sees_the_next() {
     let desk = Desk::with_repository();
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
-    let outcome = |desk: &Desk| {
-        let listed = Command::new("find")
-            .arg(desk.path("repo/outcomes"))
-            .args(["-type", "f"])
-            .output()
-            .unwrap();
-        out(&listed).lines().next().unwrap().to_owned()
-    };
     let first = outcome(&desk);
     let hidden = fs::read(&first).unwrap();
     fs::remove_file(&first).unwrap();
@@ -158,4 +162,66 @@ fn a_snapshot_that_was_hidden_is_missed_by_its_host_and_by_who_sees_the_next() {
     let output = stranger.env("SBF_REPO_STATE_DIR", desk.path("none")).output().unwrap();
     check(&output, 5);
     assert!(err(&output).contains("saw that it was committed"), "{}", err(&output));
+}
+
+#[test]
+fn a_collection_does_not_make_a_hidden_snapshot_one_that_never_was() {
+    let desk = Desk::with_repository();
+    let snapshot = ["snapshot", "data", "--source", "docs"];
+    check(&desk.run(&snapshot), 0);
+    let first = outcome(&desk);
+    // Nobody else knows of it: a collection of another host goes on, and the one who made it misses it.
+    let kept = fs::read(&first).unwrap();
+    fs::remove_file(&first).unwrap();
+    desk.put("data/more", &[7; 100_000]);
+    check(&elsewhere(&desk, &snapshot), 0);
+    check(&elsewhere(&desk, &["prune", "--max-unused", "0"]), 0);
+    let refused = desk.run(&snapshot);
+    check(&refused, 5);
+    assert!(err(&refused).contains("the commit of session"), "{}", err(&refused));
+    drop(kept);
+}
+
+#[test]
+fn a_prune_refuses_while_a_commit_is_missing_that_another_one_saw() {
+    let desk = Desk::with_repository();
+    let snapshot = ["snapshot", "data", "--source", "docs"];
+    check(&desk.run(&snapshot), 0);
+    let first = outcome(&desk);
+    check(&desk.run(&snapshot), 0);
+    fs::remove_file(first).unwrap();
+    let refused = elsewhere(&desk, &["prune"]);
+    check(&refused, 5);
+    assert!(err(&refused).contains("saw it"), "{}", err(&refused));
+    check(&elsewhere(&desk, &["prune", "--accept-rollback"]), 0);
+}
+
+#[test]
+fn what_a_host_did_itself_it_remembers() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["key", "add", "--role", "reader", "--new-key-file", "reader.key"]), 0);
+    let rows = desk.json(&["key", "list"], 0);
+    let row =
+        rows["slots"].as_array().unwrap().iter().find(|row| row["header"]["role"] == "reader");
+    let slot = row.unwrap()["slot"].as_str().unwrap().to_owned();
+    copy_folder(&desk.path("repo/ids"), &desk.path("ids-before"));
+    check(&desk.run(&["key", "remove", &slot]), 0);
+    fs::remove_dir_all(desk.path("repo/ids")).unwrap();
+    copy_folder(&desk.path("ids-before"), &desk.path("repo/ids"));
+    let refused = desk.run(&["key", "rotate"]);
+    check(&refused, 5);
+    assert!(err(&refused).contains("about keys"), "{}", err(&refused));
+}
+
+#[test]
+fn a_repository_does_not_become_a_mirror_for_whoever_knows_it() {
+    let desk = put_back(false);
+    fs::create_dir_all(desk.path("repo/amendments/mirror")).unwrap();
+    desk.put("repo/amendments/mirror/00000001", b"junk");
+    for command in [&["check"][..], &["snapshots"], &["audit", "verify"], &["prune"]] {
+        let output = desk.run(command);
+        check(&output, 5);
+        assert!(err(&output).contains("went back in time"), "{}", err(&output));
+    }
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 5);
 }
