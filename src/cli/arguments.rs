@@ -8,6 +8,7 @@ use crate::cli::commands::copy::CopyCommandArguments;
 use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
 use crate::cli::commands::evidence::EvidenceArguments;
+use crate::cli::commands::find::FindArguments;
 use crate::cli::commands::forget::ForgetArguments;
 use crate::cli::commands::hold::HoldArguments;
 use crate::cli::commands::hold::ReleaseArguments;
@@ -140,6 +141,7 @@ pub(crate) enum Command {
     Snapshot(SnapshotArguments),
     Snapshots(SnapshotsArguments),
     Ls(LsArguments),
+    Find(FindArguments),
     Restore(RestoreArguments),
     Dump(DumpArguments),
     #[cfg(feature = "mount")]

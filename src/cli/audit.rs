@@ -87,6 +87,7 @@ impl Recorded {
             Command::Key(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Snapshots(_)
             | Command::Ls(_)
+            | Command::Find(_)
             | Command::Stats
             | Command::Status(_)
             | Command::Cache(_)

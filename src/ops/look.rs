@@ -5,6 +5,7 @@ use crate::format::tree::EntryKind;
 use crate::format::tree::Metadata;
 use crate::format::tree::Owner;
 use crate::id::ClientId;
+use crate::id::Digest;
 use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
@@ -22,6 +23,7 @@ use crate::ops::unreadable::history_finding;
 use crate::ops::unreadable::missing_finding;
 use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::path_words;
+use crate::repo::content_digest::content_name;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
@@ -213,6 +215,26 @@ pub struct ListedEntry<'a> {
     pub owner: Owner,
 }
 
+impl ListedEntry<'_> {
+    /// The name of a file's content in this repository: files of one name hold the same.
+    pub fn content(&self) -> Option<Digest> {
+        content_of(self.kind)
+    }
+}
+
+/// The name of the content of a file.
+pub(crate) fn content_of(kind: &EntryKind) -> Option<Digest> {
+    match kind {
+        EntryKind::File(file) => Some(content_name(&file.content)),
+        EntryKind::Directory(_)
+        | EntryKind::Symlink { .. }
+        | EntryKind::Fifo
+        | EntryKind::Socket
+        | EntryKind::CharacterDevice(_)
+        | EntryKind::BlockDevice(_) => None,
+    }
+}
+
 /// What a listing came to.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -291,7 +313,7 @@ fn show_entry(
     show(ListedEntry { path, kind, metadata, owner: entry.owner() })
 }
 
-fn push_name(path: &mut Vec<u8>, name: &[u8]) {
+pub(crate) fn push_name(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');
     }

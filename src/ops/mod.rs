@@ -8,6 +8,7 @@ pub mod copy;
 pub mod doctor;
 pub mod error;
 pub mod evidence;
+pub mod find;
 pub mod finding;
 pub mod forget;
 pub mod heal;

@@ -18,6 +18,7 @@ mod crash;
 mod credentials;
 mod damage;
 mod evidence;
+mod find_program;
 mod forged;
 mod forget;
 mod forget_crash;

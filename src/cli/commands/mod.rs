@@ -9,6 +9,7 @@ pub(crate) mod copy;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod evidence;
+pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod hold;
 pub(crate) mod init;
@@ -37,7 +38,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
     if context.global.at_verdict.is_some()
         && !(context.global.first_version && reads_the_past(&command))
     {
-        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `stats`, `restore`, `dump` and `copy`";
+        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `find`, `stats`, `restore`, `dump` and `copy`";
         return Err(Failure::usage(why.to_owned()));
     }
     match command {
@@ -45,6 +46,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Snapshot(arguments) => snapshot::run(context, arguments),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
         Command::Ls(arguments) => ls::run(context, &arguments),
+        Command::Find(arguments) => find::run(context, &arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, &arguments),
         #[cfg(feature = "mount")]
@@ -75,6 +77,7 @@ const fn reads_the_past(command: &Command) -> bool {
         command,
         Command::Snapshots(_)
             | Command::Ls(_)
+            | Command::Find(_)
             | Command::Stats
             | Command::Restore(_)
             | Command::Dump(_)
