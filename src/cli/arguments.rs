@@ -5,6 +5,7 @@ use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
 use crate::cli::commands::config::ConfigArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
+use crate::cli::commands::diff::DiffArguments;
 use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
 use crate::cli::commands::evidence::EvidenceArguments;
@@ -142,6 +143,7 @@ pub(crate) enum Command {
     Snapshots(SnapshotsArguments),
     Ls(LsArguments),
     Find(FindArguments),
+    Diff(DiffArguments),
     Restore(RestoreArguments),
     Dump(DumpArguments),
     #[cfg(feature = "mount")]

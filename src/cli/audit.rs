@@ -88,6 +88,7 @@ impl Recorded {
             Command::Snapshots(_)
             | Command::Ls(_)
             | Command::Find(_)
+            | Command::Diff(_)
             | Command::Stats
             | Command::Status(_)
             | Command::Cache(_)

@@ -5,6 +5,7 @@ pub mod check;
 pub(crate) mod commit;
 pub mod copies;
 pub mod copy;
+pub mod diff;
 pub mod doctor;
 pub mod error;
 pub mod evidence;

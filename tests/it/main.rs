@@ -17,6 +17,7 @@ mod coverage_program;
 mod crash;
 mod credentials;
 mod damage;
+mod diff_program;
 mod evidence;
 mod find_program;
 mod forged;

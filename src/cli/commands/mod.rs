@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod checkpoints;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod evidence;
@@ -38,7 +39,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
     if context.global.at_verdict.is_some()
         && !(context.global.first_version && reads_the_past(&command))
     {
-        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `find`, `stats`, `restore`, `dump` and `copy`";
+        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `find`, `diff`, `stats`, `restore`, `dump` and `copy`";
         return Err(Failure::usage(why.to_owned()));
     }
     match command {
@@ -47,6 +48,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
         Command::Ls(arguments) => ls::run(context, &arguments),
         Command::Find(arguments) => find::run(context, &arguments),
+        Command::Diff(arguments) => diff::run(context, &arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, &arguments),
         #[cfg(feature = "mount")]
@@ -78,6 +80,7 @@ const fn reads_the_past(command: &Command) -> bool {
         Command::Snapshots(_)
             | Command::Ls(_)
             | Command::Find(_)
+            | Command::Diff(_)
             | Command::Stats
             | Command::Restore(_)
             | Command::Dump(_)
