@@ -1,5 +1,6 @@
 //! Commands as functions: each plans, then executes, and returns a report.
 
+pub mod archive;
 pub mod audit;
 pub mod check;
 pub(crate) mod commit;

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod architecture;
+mod archive_program;
 mod audit_program;
 mod buckets;
 mod checkpoints;
