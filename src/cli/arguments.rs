@@ -26,6 +26,8 @@ use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
 use crate::cli::commands::status::StatusArguments;
+use crate::cli::commands::tag::NoteArguments;
+use crate::cli::commands::tag::TagArguments;
 use crate::settings::quantities;
 use clap::Args;
 use clap::Parser;
@@ -149,6 +151,8 @@ pub(crate) enum Command {
     #[cfg(feature = "mount")]
     Mount(MountArguments),
     Forget(ForgetArguments),
+    Tag(TagArguments),
+    Note(NoteArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),
     /// Show what is stored, and how much room it takes

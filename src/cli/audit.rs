@@ -67,6 +67,9 @@ impl Recorded {
             #[cfg(feature = "mount")]
             Command::Mount(_) => reads("mount", When::Opened),
             Command::Forget(arguments) => writes(arguments.operation()?, When::Opened),
+            Command::Tag(_) => writes("tag", When::Opened),
+            Command::Note(_) => writes("note", When::Opened),
+            Command::Hold(arguments) if arguments.is_list() => None,
             Command::Hold(_) => writes("hold", When::Opened),
             Command::Release(_) => writes("release", When::Opened),
             Command::Check(arguments) if arguments.heals() => writes("check", When::Opened),

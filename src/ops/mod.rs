@@ -32,5 +32,6 @@ pub mod session;
 pub mod snapshot;
 pub mod stats;
 pub mod status;
+pub mod tag;
 pub(crate) mod unreadable;
 pub(crate) mod words;

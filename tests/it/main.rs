@@ -67,6 +67,7 @@ mod store_conformance;
 mod store_posix;
 mod store_power_loss;
 mod support;
+mod tag_program;
 mod unreadable;
 mod vector_file;
 mod vectors;

@@ -28,6 +28,7 @@ pub(crate) mod snapshot;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod status;
+pub(crate) mod tag;
 
 use crate::cli::arguments::Command;
 use crate::cli::context::Context;
@@ -54,6 +55,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         #[cfg(feature = "mount")]
         Command::Mount(arguments) => mount::run(context, arguments),
         Command::Forget(arguments) => forget::run(context, &arguments),
+        Command::Tag(arguments) => tag::run_tag(context, &arguments),
+        Command::Note(arguments) => tag::run_note(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
         Command::Release(arguments) => hold::run_release(context, &arguments),
         Command::Prune(arguments) => prune::run(context, &arguments),
