@@ -22,6 +22,7 @@ use crate::cli::commands::mirror::MirrorArguments;
 use crate::cli::commands::mount::MountArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
+use crate::cli::commands::rewrite::RewriteArguments;
 use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
@@ -151,6 +152,7 @@ pub(crate) enum Command {
     #[cfg(feature = "mount")]
     Mount(MountArguments),
     Forget(ForgetArguments),
+    Rewrite(RewriteArguments),
     Tag(TagArguments),
     Note(NoteArguments),
     Hold(HoldArguments),

@@ -67,6 +67,8 @@ impl Recorded {
             #[cfg(feature = "mount")]
             Command::Mount(_) => reads("mount", When::Opened),
             Command::Forget(arguments) => writes(arguments.operation()?, When::Opened),
+            Command::Rewrite(arguments) if arguments.is_dry() => None,
+            Command::Rewrite(_) => writes("rewrite", When::Opened),
             Command::Tag(_) => writes("tag", When::Opened),
             Command::Note(_) => writes("note", When::Opened),
             Command::Hold(arguments) if arguments.is_list() => None,

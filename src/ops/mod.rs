@@ -27,6 +27,7 @@ pub(crate) mod moved;
 pub mod progress;
 pub mod prune;
 pub mod restore;
+pub mod rewrite;
 pub mod select;
 pub mod session;
 pub mod snapshot;

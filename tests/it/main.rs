@@ -51,6 +51,7 @@ mod races;
 mod reader;
 mod restore;
 mod retention;
+mod rewrite_program;
 mod role_hosts;
 mod roles;
 mod rollback_program;

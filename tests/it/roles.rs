@@ -50,6 +50,7 @@ const MATRIX: &[(&str, [bool; 5])] = &[
     ("copy --to {other}", [true, false, true, false, false]),
     // Snapshots of its own.
     ("snapshot {source}", [true, true, false, false, false]),
+    ("rewrite latest --exclude file", [true, false, false, false, false]),
     // Records.
     ("hold latest --reason x", [true, true, false, true, false]),
     ("tag latest --add x", [true, true, false, true, false]),

@@ -23,6 +23,7 @@ pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod prune;
 pub(crate) mod restore;
+pub(crate) mod rewrite;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod snapshots;
@@ -55,6 +56,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         #[cfg(feature = "mount")]
         Command::Mount(arguments) => mount::run(context, arguments),
         Command::Forget(arguments) => forget::run(context, &arguments),
+        Command::Rewrite(arguments) => rewrite::run(context, &arguments),
         Command::Tag(arguments) => tag::run_tag(context, &arguments),
         Command::Note(arguments) => tag::run_note(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
