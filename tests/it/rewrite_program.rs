@@ -172,6 +172,7 @@ fn paths_that_were_backed_up_by_name_go_with_their_names() {
     let folder = desk.path("").file_name().unwrap().to_str().unwrap().to_owned();
     let report = desk.json(&["rewrite", id, "--exclude", &folder], 1);
     assert_eq!(report["snapshots"][0]["state"], "unchanged", "{report}");
+    assert_eq!(report["still"].as_array().unwrap().len(), 0, "{report}");
 }
 
 #[test]

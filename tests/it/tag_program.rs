@@ -42,6 +42,10 @@ fn tags_change_and_manifests_do_not() {
     check(&desk.run(&["tag", &second, "--set", "b", "--set", "c"]), 0);
     check_tags(&desk, &[&["new"], &["b", "c"]]);
     assert_eq!(rows(&desk, &["--tag", "c"]).len(), 1);
+    let found = desk.json(&["find", "a.txt", "--tag", "c"], 0);
+    assert_eq!(found["snapshots_searched"], 1);
+    assert_eq!(found["entries"][0]["first"]["snapshot"], second.as_str());
+    check(&desk.run(&["find", "a.txt", "--tag", "stated"]), 1);
     assert_eq!(rows(&desk, &["--tag", "stated"]).len(), 0);
     let same = desk.json(&["tag", &second, "--set", "b", "--set", "c"], 0);
     assert_eq!(same["snapshots"][0]["added"], serde_json::json!([]));

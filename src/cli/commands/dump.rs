@@ -14,6 +14,8 @@ use crate::ops::select::Selector;
 use clap::Args;
 use clap::ValueEnum;
 use std::ffi::OsString;
+use std::io;
+use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Write one file of a snapshot, or an archive, to standard output
@@ -65,6 +67,10 @@ pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<Exit, 
     if context.output.form() == Form::Json {
         let why = "`dump` writes to standard output, where `--json` has no room";
         return Err(Failure::usage(why.to_owned()).with_hint("use `sbf-repo restore --json`"));
+    }
+    if arguments.archive.is_some() && io::stdout().is_terminal() {
+        let why = "an archive is not for a terminal: send it into a file or a program";
+        return Err(Failure::usage(why.to_owned()));
     }
     let selector = Selector::parse(arguments.selector.as_bytes())?;
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;

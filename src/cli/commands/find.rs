@@ -59,6 +59,9 @@ pub(crate) struct FindArguments {
     /// Only in snapshots of this source; may be repeated
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
+    /// Only in snapshots with this tag; may be repeated, and all must be there
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
     /// Only in this snapshot; see `sbf-repo restore --help`; may be repeated
     #[arg(long, value_name = "SNAPSHOT")]
     snapshot: Vec<OsString>,
@@ -139,6 +142,7 @@ fn options_of(arguments: &FindArguments) -> Result<FindOptions, Failure> {
     options.types = arguments.types.iter().map(|letter| letter.entry_type()).collect();
     options.content.clone_from(&arguments.content);
     options.sources.clone_from(&arguments.source);
+    options.tags.clone_from(&arguments.tag);
     options.selectors = selectors(&arguments.snapshot)?;
     Ok(options)
 }

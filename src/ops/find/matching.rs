@@ -64,8 +64,17 @@ impl EntryType {
 
 /// Whether an entry is what is looked for; `path` is its own, without a slash at the beginning.
 pub(crate) fn is_meant(options: &FindOptions, path: &[u8], entry: &TreeEntry) -> bool {
-    let FindOptions { filter, newer, older, sizes, types, content, sources: _, selectors: _ } =
-        options;
+    let FindOptions {
+        filter,
+        newer,
+        older,
+        sizes,
+        types,
+        content,
+        sources: _,
+        tags: _,
+        selectors: _,
+    } = options;
     let modified = entry.metadata.modified.seconds;
     if !types.is_empty() && !types.contains(&EntryType::of(&entry.node))
         || newer.is_some_and(|since| modified < since)

@@ -13,6 +13,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::find::search::Search;
 use crate::ops::finding::Finding;
+use crate::ops::forget::record_finding;
 use crate::ops::moved::is_missing_there;
 use crate::ops::moved::unless_moved;
 use crate::ops::progress::Progress;
@@ -24,6 +25,7 @@ use crate::ops::unreadable::history_finding;
 use crate::ops::unreadable::rollback_finding;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
+use crate::repo::labels::Labels;
 use crate::repo::repository::Repository;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,6 +48,8 @@ pub struct FindOptions {
     pub content: Option<String>,
     /// In snapshots of these sources; of all if there are none.
     pub sources: Vec<String>,
+    /// In snapshots that have all of these tags.
+    pub tags: Vec<String>,
     /// In these snapshots; in all that count if there are none.
     pub selectors: Vec<Selector>,
 }
@@ -75,6 +79,7 @@ pub struct SearchedSnapshot {
     pub time: String,
     age: (i64, u32),
     live: LiveSnapshot,
+    stated_tags: Vec<String>,
     root: Option<(crate::id::ChunkId, u8)>,
 }
 
@@ -116,10 +121,11 @@ fn find_once(
     let mut report = FindReport::default();
     report.snapshots = choose(repository, options, &mut report.findings)?;
     if report.snapshots.is_empty() && report.findings.is_empty() {
-        let selector = match options.sources.as_slice() {
-            [] => "latest".to_owned(),
-            sources => format!("--source {}", sources.join(" --source ")),
+        let named = |option: &str, values: &[String]| {
+            values.iter().map(|value| format!("{option} {value}")).collect::<Vec<_>>()
         };
+        let words = [named("--source", &options.sources), named("--tag", &options.tags)].concat();
+        let selector = if words.is_empty() { "latest".to_owned() } else { words.join(" ") };
         return Err(OpError::NoSnapshot { selector });
     }
     let reader = open_reader(repository)?;
@@ -178,6 +184,14 @@ fn choose(
     }
     let mut chosen: Vec<SearchedSnapshot> = chosen.into_values().collect();
     chosen.retain(|one| is_wanted(options, &one.source));
+    if !options.tags.is_empty() {
+        let labels = Labels::load(repository).during("cannot read the tags")?;
+        findings.extend(labels.unreadable.iter().map(record_finding));
+        chosen.retain(|one| {
+            let tags = labels.tag_words_of(one.snapshot, one.live.client, &one.stated_tags);
+            options.tags.iter().all(|tag| tags.contains(tag))
+        });
+    }
     chosen.sort_by(|left, right| {
         let key = |one: &SearchedSnapshot| (one.age, one.live.received, one.snapshot);
         left.source.cmp(&right.source).then_with(|| key(left).cmp(&key(right)))
@@ -201,6 +215,7 @@ fn searched(live: LiveSnapshot, manifest: &crate::format::manifest::Manifest) ->
         source: live.source.clone(),
         time: manifest.predicate.times.data.clone(),
         age: data_time(&live, manifest),
+        stated_tags: manifest.predicate.tags.clone(),
         root: manifest.root(),
         live,
     }

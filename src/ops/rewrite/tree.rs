@@ -142,8 +142,12 @@ impl<'a> TreeRewrite<'a> {
         if !(self.exclude)(&shown, is_directory) {
             return false;
         }
-        let above = format!("{}/", path_words(&shown));
-        !(is_directory && self.roots.iter().any(|root| root.starts_with(&above)))
+        !(is_directory && self.leads_to_root(path))
+    }
+
+    fn leads_to_root(&self, path: &[u8]) -> bool {
+        let above = format!("/{}/", path_words(path));
+        self.roots.iter().any(|root| root.starts_with(&above))
     }
 
     fn leave_out(&mut self, path: &[u8], node: &EntryKind) {
@@ -222,6 +226,8 @@ impl<'a> TreeRewrite<'a> {
         } else if let EntryKind::Directory(directory) = &entry.node
             && let Some(key) = key_of(path, directory)
             && self.unchanged.0.len() < UNCHANGED_COUNT_MAX
+            // What stays for the paths of this snapshot may go in another one.
+            && !self.leads_to_root(path)
         {
             self.unchanged.0.insert(key);
         }
