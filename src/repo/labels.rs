@@ -162,3 +162,72 @@ pub(crate) fn store_rewrite(
 ) -> Result<ObjectKey, RepoError> {
     store_record(repository, Rewrite::KIND, |record| rewrite.write(record))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::layout;
+
+    const SNAPSHOT: SnapshotId = SnapshotId::new([1; 16]);
+    const OWNER: ClientId = ClientId::new([2; 16]);
+    const OTHER: ClientId = ClientId::new([3; 16]);
+
+    /// The record `number` of a client: `+a` adds, `-a` removes, `@1` names a record of the owner.
+    fn said(client: ClientId, role: Role, number: u32, words: &[&str]) -> Stored<Tag> {
+        let of = |sign: char| words.iter().filter_map(move |word| word.strip_prefix(sign));
+        let record = |number: &str| {
+            layout::record_key(Tag::KIND, OWNER, number.parse().unwrap()).to_string()
+        };
+        let mark = Tag {
+            snapshots: vec![SNAPSHOT],
+            add: of('+').map(str::to_owned).collect(),
+            remove: of('-').map(str::to_owned).collect(),
+            records: of('@').map(record).collect(),
+            ..Tag::default()
+        };
+        let key = layout::record_key(Tag::KIND, client, number);
+        Stored { key, client, role: Some(role), mark }
+    }
+
+    #[track_caller]
+    fn check(tags: Vec<Stored<Tag>>, stated: &[&str], expected: &[&str]) {
+        let labels = Labels { tags, ..Labels::default() };
+        let stated: Vec<String> = stated.iter().map(|tag| (*tag).to_owned()).collect();
+        assert_eq!(labels.tag_words_of(SNAPSHOT, OWNER, &stated), expected);
+    }
+
+    #[test]
+    fn a_removal_ends_what_it_has_seen_in_whatever_order_records_are_read() {
+        let writer = Role::Writer;
+        let records = || {
+            vec![
+                said(OWNER, writer, 1, &["+a", "+b"]),
+                said(OWNER, writer, 2, &["-a", "@1"]),
+                // Nobody who removed it had seen this one.
+                said(OWNER, writer, 3, &["+a"]),
+            ]
+        };
+        check(records(), &[], &["a", "b"]);
+        check(records().into_iter().rev().collect(), &[], &["a", "b"]);
+        check(records().into_iter().take(2).collect(), &[], &["b"]);
+    }
+
+    #[test]
+    fn a_tag_of_the_manifest_that_was_removed_comes_back_by_a_record_only() {
+        let writer = Role::Writer;
+        check(vec![said(OWNER, writer, 1, &["-a"])], &["b", "a"], &["b"]);
+        let again = vec![said(OWNER, writer, 1, &["-a"]), said(OWNER, writer, 2, &["+a"])];
+        check(again, &["b", "a"], &["b", "a"]);
+    }
+
+    #[test]
+    fn a_writer_removes_nothing_of_others_and_who_may_forget_does() {
+        let added = || said(OWNER, Role::Writer, 1, &["+a"]);
+        for (role, expected) in
+            [(Role::Writer, &["s", "a"][..]), (Role::Pruner, &[]), (Role::Admin, &[])]
+        {
+            let removal = said(OTHER, role, 1, &["-a", "-s", "@1"]);
+            check(vec![added(), removal], &["s"], expected);
+        }
+    }
+}

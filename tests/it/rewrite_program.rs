@@ -97,6 +97,13 @@ fn what_is_left_out_is_gone_after_a_forget_and_a_prune() {
     let still: Vec<&Value> =
         report["still"].as_array().unwrap().iter().map(|one| &one["snapshot"]).collect();
     assert_eq!(still.len(), 2, "{report}");
+    let words = err(&desk.run(&["rewrite", &first, "--exclude", "jane*"]));
+    let steps = format!(
+        "run `sbf-repo rewrite {}` without it, too, then `sbf-repo forget {}`, then `sbf-repo prune`",
+        &second[..8],
+        &first[..8]
+    );
+    assert!(words.contains(&steps), "{words}");
     // Once more makes nothing new.
     let again = desk.json(&["rewrite", &first, "--exclude", "jane*"], 0);
     assert_eq!(again["snapshots"][0]["state"], "present");

@@ -137,7 +137,9 @@ fn tell_still(context: &Context, report: &RewriteReport, arguments: &RewriteArgu
     if arguments.dry_run {
         context.output.note(format_args!("dry run: nothing was changed"));
     }
-    let mut live = Vec::new();
+    let has_new =
+        |id: &String| report.snapshots.iter().any(|one| one.snapshot == *id && one.new.is_some());
+    let (mut replaced, mut others) = (Vec::new(), Vec::new());
     for one in &report.still {
         let id = context.id(&one.snapshot);
         let (source, time) = (one.source.escape_debug(), short_time(&one.time));
@@ -146,19 +148,23 @@ fn tell_still(context: &Context, report: &RewriteReport, arguments: &RewriteArgu
             .output
             .note(format_args!("snapshot {id} of {source} at {time} still has it{until}"));
         if !one.is_forgotten {
-            live.push(id);
+            let list = if has_new(&one.snapshot) { &mut replaced } else { &mut others };
+            list.push(id);
         }
     }
     if report.still.is_empty() {
         return;
     }
     let count = words::count(to_u64(report.still.len()), "snapshot");
-    let forget = if live.is_empty() {
-        String::new()
-    } else {
-        format!("`sbf-repo forget {}`, then ", live.join(" "))
-    };
+    let mut steps = Vec::new();
+    if !others.is_empty() {
+        steps.push(format!("`sbf-repo rewrite {}` without it, too", others.join(" ")));
+    }
+    if !replaced.is_empty() {
+        steps.push(format!("`sbf-repo forget {}`", replaced.join(" ")));
+    }
+    steps.push("`sbf-repo prune`".to_owned());
     context
         .output
-        .note(format_args!("the data is there until {count} went: run {forget}`sbf-repo prune`"));
+        .note(format_args!("the data is there until {count} went: run {}", steps.join(", then ")));
 }
