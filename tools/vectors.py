@@ -765,7 +765,7 @@ def signed_records(add):
     hold_key = f"records/hold/{CLIENT.hex()}/00000001"
     forget_key = f"forget/{fixed('forget', 16).hex()}"
     audit_key = f"audit/{CLIENT.hex()}/00000002"
-    note_key = f"records/note/{CLIENT.hex()}/00000003"
+    later_key = f"records/later-kind/{CLIENT.hex()}/00000003"
     snapshots = sorted([SESSION.hex(), LATER_SESSION.hex()])
 
     def record(name, key, value, note, rule=None):
@@ -797,6 +797,9 @@ def signed_records(add):
     audit("audit_other_version", "version 2", "STATEMENT-1", version=2)
     audit("audit_snapshots_unsorted", "snapshots in descending order", "STATEMENT-1", snapshots=snapshots[::-1])
     record("hold", hold_key, record_statement("hold", hold_key, snapshots=snapshots), "two snapshots")
+    origin = f"{fixed('other repository', 16).hex()}/{hold_key}"
+    record("hold_of_copy", hold_key, record_statement("hold", hold_key, snapshots=snapshots[:1], origin=origin), "the hold of a copy")
+    labels(record, snapshots)
     undo_key = f"records/undo/{CLIENT.hex()}/00000001"
     record("undo", undo_key, record_statement("undo", undo_key, forget=fixed("forget", 16).hex()), "a forget that no longer holds")
     some = record_statement("undo", undo_key, forget=fixed("forget", 16).hex(), snapshots=snapshots[:1])
@@ -816,14 +819,14 @@ def signed_records(add):
     packs = sorted([fixed("pack one").hex(), fixed("pack two").hex()])
     record("damage", damage_key, record_statement("damage", damage_key, packs=packs), "two packs that were found damaged")
     record("damage_none", damage_key, record_statement("damage", damage_key, packs=[]), "no packs", "STATEMENT-1")
-    nested = record_statement("note", note_key, text="ü", list=[1, -1, True, {"a": "", "b": []}], object={"A": 1, "a": (1 << 64) - 1})
+    nested = record_statement("later-kind", later_key, text="ü", list=[1, -1, True, {"a": "", "b": []}], object={"A": 1, "a": (1 << 64) - 1})
     nested["subject"] = [{"name": "x", "digest": {"sha256": fixed("subject").hex()}}]
-    record("kind_unknown", note_key, nested, "a kind that this page does not describe")
+    record("kind_unknown", later_key, nested, "a kind that this page does not describe")
     unsorted = record_statement("hold", hold_key, snapshots=snapshots)
     unsorted["predicate"] = dict(reversed(unsorted["predicate"].items()))
     record("members_unsorted", hold_key, unsorted, "members in descending order", "STATEMENT-1")
-    inner = record_statement("note", note_key, object={"b": 1, "a": 1})
-    record("members_unsorted_inside", note_key, inner, "an object inside with members in descending order", "STATEMENT-1")
+    inner = record_statement("later-kind", later_key, object={"b": 1, "a": 1})
+    record("members_unsorted_inside", later_key, inner, "an object inside with members in descending order", "STATEMENT-1")
     missing = record_statement("forget", forget_key, snapshots=snapshots)
     del missing["predicate"]["place"]
     record("place_missing", forget_key, missing, "no `place`", "STATEMENT-1")
@@ -835,7 +838,7 @@ def signed_records(add):
     record("prefix_differs", forget_key, prefix, "another predicate", "STATEMENT-1")
     record("kind_differs", hold_key, record_statement("release", hold_key, snapshots=snapshots), "a release under a hold's key", "STATEMENT-1")
     record("white_space", forget_key, data.replace(b",", b", ", 1), "a space after a comma", "STATEMENT-1")
-    record("number_fraction", note_key, record_statement_with(note_key, b"1.5"), "1.5", "STATEMENT-1")
+    record("number_fraction", later_key, record_statement_with(later_key, b"1.5"), "1.5", "STATEMENT-1")
     record("snapshots_unsorted", forget_key, record_statement("forget", forget_key, snapshots=snapshots[::-1]), "descending", "STATEMENT-1")
     record("snapshots_none", forget_key, record_statement("forget", forget_key, snapshots=[]), "no snapshot", "STATEMENT-1")
     record("forget_nothing", forget_key, record_statement("forget", forget_key), "neither `snapshots` nor `checkpoints`", "STATEMENT-1")
@@ -866,8 +869,44 @@ def signed_records(add):
     audit("audit_other_seq", "`seq` 3 under number 2", "STATEMENT-1", seq=3)
 
 
+def labels(record, snapshots):
+    key = f"records/tag/{CLIENT.hex()}/00000001"
+
+    def tag(name, note, rule=None, **members):
+        members = dict(dict(snapshots=snapshots), **members)
+        record(name, key, record_statement("tag", key, **{member: value for member, value in members.items() if value is not None}), note, rule)
+
+    tag("tag", "two tags are added", add=["keep", "\u00fc" * 128], reason="audit", time="2023-11-15T22:13:20Z")
+    tag("tag_removed", "one tag is added, and one of the record before is removed", add=["new"], remove=["keep"], records=[key])
+    tag("tag_nothing", "neither `add` nor `remove`", "STATEMENT-1")
+    tag("tag_both", "the same tag in both", "STATEMENT-1", add=["keep"], remove=["keep", "new"])
+    tag("tag_empty", "a tag without bytes", "STATEMENT-1", add=[""])
+    tag("tag_long", "a tag of 257 bytes", "STATEMENT-1", add=["a" + "\u00fc" * 128])
+    tag("tag_unsorted", "descending", "STATEMENT-1", add=["b", "a"])
+    tag("tag_without_snapshots", "no `snapshots`", "STATEMENT-1", add=["a"], snapshots=None)
+    key_of_note = f"records/note/{CLIENT.hex()}/00000001"
+
+    def note(name, words, rule=None, **members):
+        record(name, key_of_note, record_statement("note", key_of_note, snapshots=snapshots[:1], **members), words, rule)
+
+    note("note", "a line of text", text="before the migration\n", time="2023-11-15T22:13:20Z")
+    note("note_of_copy", "of a copy", text="x", origin=f"{fixed('other repository', 16).hex()}/{key_of_note}")
+    note("note_empty", "no text", "STATEMENT-1", text="")
+    note("note_long", "2049 bytes", "STATEMENT-1", text="a" * 2049)
+    note("note_without_text", "no member `text`", "STATEMENT-1")
+    key_of_rewrite = f"records/rewrite/{CLIENT.hex()}/00000001"
+
+    def rewrite(name, words, rule=None, **members):
+        record(name, key_of_rewrite, record_statement("rewrite", key_of_rewrite, **members), words, rule)
+
+    pair = dict(snapshot=snapshots[0], replaces=snapshots[1])
+    rewrite("rewrite", "two files less", **pair, entries=2, bytes=(1 << 64) - 1, reason="erasure", time="2023-11-15T22:13:20Z")
+    rewrite("rewrite_of_itself", "a snapshot that replaces itself", "STATEMENT-1", snapshot=snapshots[0], replaces=snapshots[0], entries=2, bytes=1)
+    rewrite("rewrite_without_bytes", "no `bytes`", "STATEMENT-1", **pair, entries=2)
+
+
 def record_statement_with(key, number):
-    return statement.encode_json(record_statement("note", key, number=7)).replace(b'"number":7', b'"number":' + number)
+    return statement.encode_json(record_statement("later-kind", key, number=7)).replace(b'"number":7', b'"number":' + number)
 
 
 # 11-gc.md

@@ -5,9 +5,11 @@ use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
 use crate::cli::commands::config::ConfigArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
+use crate::cli::commands::diff::DiffArguments;
 use crate::cli::commands::doctor::DoctorArguments;
 use crate::cli::commands::dump::DumpArguments;
 use crate::cli::commands::evidence::EvidenceArguments;
+use crate::cli::commands::find::FindArguments;
 use crate::cli::commands::forget::ForgetArguments;
 use crate::cli::commands::hold::HoldArguments;
 use crate::cli::commands::hold::ReleaseArguments;
@@ -20,12 +22,15 @@ use crate::cli::commands::mirror::MirrorArguments;
 use crate::cli::commands::mount::MountArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::restore::RestoreArguments;
+use crate::cli::commands::rewrite::RewriteArguments;
 #[cfg(feature = "serve")]
 use crate::cli::commands::serve::ServeArguments;
 use crate::cli::commands::session::SessionArguments;
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::commands::snapshots::SnapshotsArguments;
 use crate::cli::commands::status::StatusArguments;
+use crate::cli::commands::tag::NoteArguments;
+use crate::cli::commands::tag::TagArguments;
 use crate::settings::quantities;
 use clap::Args;
 use clap::Parser;
@@ -142,6 +147,8 @@ pub(crate) enum Command {
     Snapshot(SnapshotArguments),
     Snapshots(SnapshotsArguments),
     Ls(LsArguments),
+    Find(FindArguments),
+    Diff(DiffArguments),
     Restore(RestoreArguments),
     Dump(DumpArguments),
     #[cfg(feature = "mount")]
@@ -149,6 +156,9 @@ pub(crate) enum Command {
     #[cfg(feature = "serve")]
     Serve(ServeArguments),
     Forget(ForgetArguments),
+    Rewrite(RewriteArguments),
+    Tag(TagArguments),
+    Note(NoteArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),
     /// Show what is stored, and how much room it takes

@@ -69,6 +69,11 @@ impl Recorded {
             #[cfg(feature = "serve")]
             Command::Serve(_) => reads("serve", When::Opened),
             Command::Forget(arguments) => writes(arguments.operation()?, When::Opened),
+            Command::Rewrite(arguments) if arguments.is_dry() => None,
+            Command::Rewrite(_) => writes("rewrite", When::Opened),
+            Command::Tag(_) => writes("tag", When::Opened),
+            Command::Note(_) => writes("note", When::Opened),
+            Command::Hold(arguments) if arguments.is_list() => None,
             Command::Hold(_) => writes("hold", When::Opened),
             Command::Release(_) => writes("release", When::Opened),
             Command::Check(arguments) if arguments.heals() => writes("check", When::Opened),
@@ -89,6 +94,8 @@ impl Recorded {
             Command::Key(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Snapshots(_)
             | Command::Ls(_)
+            | Command::Find(_)
+            | Command::Diff(_)
             | Command::Stats
             | Command::Status(_)
             | Command::Cache(_)

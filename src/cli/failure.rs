@@ -200,6 +200,12 @@ fn judge(error: &OpError) -> Judgement {
             let goes_on = source.is_damage() || source.is_read_failure();
             (exit, code, if goes_on { hint(go_on) } else { first })
         }
+        OpError::Rewrite { source, .. } => {
+            let (exit, code, first) = judge_repo(source);
+            let heal = "restore what is missing from a copy with `sbf-repo check --heal-from`, or \
+                        leave it out, too";
+            (exit, code, if source.is_damage() { hint(heal) } else { first })
+        }
         OpError::Local { .. } => (Exit::Failure, "local", None),
         OpError::Interrupted => (
             Exit::Interrupted,

@@ -6,6 +6,9 @@ use crate::format::Rule;
 use crate::format::audit::AuditHeads;
 use crate::format::audit::AuditRecord;
 use crate::format::coverage::CheckRecord;
+use crate::format::label::Note;
+use crate::format::label::Rewrite;
+use crate::format::label::Tag;
 use crate::format::record::Record;
 use crate::id::PackId;
 use crate::id::RecordId;
@@ -56,6 +59,8 @@ pub struct Hold {
     pub time: Option<String>,
     /// When it may be released, RFC 3339 in UTC; until then and after it the hold counts.
     pub until: Option<String>,
+    /// Repository and key of the record of which this is a copy.
+    pub origin: Option<String>,
 }
 
 /// Holds end.
@@ -170,11 +175,12 @@ impl Hold {
 
     /// Adds what it says to a statement.
     pub fn write(&self, record: &mut Record) {
-        let Self { snapshots, reason, time, until } = self;
+        let Self { snapshots, reason, time, until, origin } = self;
         insert_snapshots(record, snapshots);
         insert_text(record, "reason", reason.as_deref());
         insert_text(record, "time", time.as_deref());
         insert_text(record, "until", until.as_deref());
+        insert_text(record, "origin", origin.as_deref());
     }
 
     /// Takes a statement apart.
@@ -184,6 +190,7 @@ impl Hold {
             reason: text(record, "reason")?,
             time: text(record, "time")?,
             until: text(record, "until")?,
+            origin: text(record, "origin")?,
         })
     }
 }
@@ -263,6 +270,9 @@ pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
         Hold::KIND => Hold::read(record).map(|_valid| ()),
         Release::KIND => Release::read(record).map(|_valid| ()),
         Policy::KIND => Policy::read(record).map(|_valid| ()),
+        Tag::KIND => Tag::read(record).map(|_valid| ()),
+        Note::KIND => Note::read(record).map(|_valid| ()),
+        Rewrite::KIND => Rewrite::read(record).map(|_valid| ()),
         Damage::KIND => Damage::read(record).map(|_valid| ()),
         CheckRecord::KIND => CheckRecord::read(record).map(|_valid| ()),
         AuditHeads::KIND => AuditHeads::read(record).map(|_valid| ()),
@@ -271,13 +281,13 @@ pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
     }
 }
 
-fn insert_text(record: &mut Record, name: &str, value: Option<&str>) {
+pub(super) fn insert_text(record: &mut Record, name: &str, value: Option<&str>) {
     if let Some(value) = value {
         record.predicate.insert(name.to_owned(), Value::from(value));
     }
 }
 
-fn insert_snapshots(record: &mut Record, snapshots: &[SnapshotId]) {
+pub(super) fn insert_snapshots(record: &mut Record, snapshots: &[SnapshotId]) {
     insert_names(record, SNAPSHOTS, snapshots);
 }
 
@@ -286,7 +296,7 @@ fn insert_names(record: &mut Record, name: &str, ids: &[impl fmt::Display]) {
     record.predicate.insert(name.to_owned(), Value::Array(names));
 }
 
-fn text(record: &Record, name: &str) -> Result<Option<String>, FormatError> {
+pub(super) fn text(record: &Record, name: &str) -> Result<Option<String>, FormatError> {
     match record.predicate.get(name) {
         None => Ok(None),
         Some(Value::String(value)) => Ok(Some(value.clone())),
@@ -295,7 +305,7 @@ fn text(record: &Record, name: &str) -> Result<Option<String>, FormatError> {
 }
 
 /// A list of texts: sorted, each once, at least one.
-fn texts(record: &Record, name: &str) -> Result<Vec<String>, FormatError> {
+pub(super) fn texts(record: &Record, name: &str) -> Result<Vec<String>, FormatError> {
     let list = record.predicate.get(name).and_then(Value::as_array).ok_or_else(wrong)?;
     let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
     let texts: Vec<String> = list.iter().map(text).collect::<Result<_, _>>()?;
@@ -309,7 +319,7 @@ fn names<T: FromStr>(record: &Record, name: &str) -> Result<Vec<T>, FormatError>
     names.iter().map(|name| name.parse().map_err(|_source| wrong())).collect()
 }
 
-fn snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
+pub(super) fn snapshots(record: &Record) -> Result<Vec<SnapshotId>, FormatError> {
     names(record, SNAPSHOTS)
 }
 
@@ -332,7 +342,7 @@ fn object(record: &Record, name: &str) -> Result<Option<Map<String, Value>>, For
     }
 }
 
-fn wrong() -> FormatError {
+pub(super) fn wrong() -> FormatError {
     FormatError::new("record", Rule::RecordJson, 2)
 }
 

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod index;
 pub mod inventory;
 pub mod keyslot;
+pub mod label;
 pub mod layout;
 pub mod manifest;
 pub mod mark;

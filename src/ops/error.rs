@@ -35,6 +35,14 @@ pub enum OpError {
         /// Why.
         source: Box<RepoError>,
     },
+    /// A snapshot cannot be made anew, since something in it cannot be taken over.
+    #[error("cannot take over `{path}`")]
+    Rewrite {
+        /// The entry's path in the snapshot.
+        path: String,
+        /// Why.
+        source: Box<RepoError>,
+    },
     /// The caller asked to stop; what was stored is used by the next run.
     #[error("interrupted")]
     Interrupted,

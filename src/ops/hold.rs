@@ -16,6 +16,7 @@ use crate::repo::mark_writer::store_release;
 use crate::repo::marks::HeldBy;
 use crate::repo::marks::Marks;
 use crate::repo::repository::Repository;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -36,9 +37,57 @@ pub fn hold(
         reason: Some(reason.to_owned()),
         time: Some(time_words(repository.environment.now().0, 0)),
         until,
+        origin: None,
     };
     store_hold(repository, &hold).during("cannot store the hold")?;
     kept_in_time(repository, &snapshots)
+}
+
+/// A hold of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SnapshotHold {
+    /// Why.
+    pub reason: Option<String>,
+    /// When it was placed, RFC 3339 in UTC, by the clock of whoever did.
+    pub time: Option<String>,
+    /// When a forget may end it; until then and after it, it holds.
+    pub until: Option<String>,
+    /// Whether that time is over. The hold goes on until a release or a forget ends it.
+    pub is_over: bool,
+    /// Who placed it.
+    pub client: String,
+    /// The record that says it.
+    pub record: String,
+}
+
+impl SnapshotHold {
+    /// `held until 2026-12-31T23:59:59Z: lawsuit (by 1a2b3c4d)`.
+    pub fn words(&self) -> String {
+        let until = self.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+        let over = if self.is_over { ", which is over: it holds until it is released" } else { "" };
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let by: String = self.client.chars().take(SHORT_DIGITS).collect();
+        format!("held{until}{over}{reason} (by {by})")
+    }
+}
+
+/// What holds a snapshot.
+pub(crate) fn holds_of(
+    repository: &Repository,
+    marks: &Marks,
+    snapshot: SnapshotId,
+) -> Vec<SnapshotHold> {
+    let now = repository.environment.now().0;
+    let hold = |held: &HeldBy| SnapshotHold {
+        reason: held.hold.reason.clone(),
+        time: held.hold.time.clone(),
+        until: held.hold.until.clone(),
+        is_over: is_over(&held.hold, now),
+        client: held.client.to_string(),
+        record: held.place.clone(),
+    };
+    marks.held_by(&snapshot).iter().map(hold).collect()
 }
 
 /// Ends every hold of the snapshots that selectors name.
@@ -117,3 +166,6 @@ pub(crate) fn release_over(
     store_release(repository, &release).during("cannot store the release")?;
     Ok(())
 }
+
+/// Digits of an id for people.
+const SHORT_DIGITS: usize = 8;

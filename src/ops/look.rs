@@ -5,13 +5,16 @@ use crate::format::tree::EntryKind;
 use crate::format::tree::Metadata;
 use crate::format::tree::Owner;
 use crate::id::ClientId;
+use crate::id::Digest;
 use crate::id::SnapshotId;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::forget::record_finding;
+use crate::ops::hold::SnapshotHold;
 use crate::ops::hold::held_words;
+use crate::ops::hold::holds_of;
 use crate::ops::moved::unless_moved;
 use crate::ops::progress::Progress;
 use crate::ops::restore::open_reader;
@@ -22,14 +25,18 @@ use crate::ops::unreadable::history_finding;
 use crate::ops::unreadable::missing_finding;
 use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::path_words;
+use crate::repo::content_digest::content_name;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
+use crate::repo::labels::Labels;
+use crate::repo::labels::NoteOf;
 use crate::repo::marks::Marks;
 use crate::repo::repository::Repository;
 use crate::repo::roster::missing_commits;
 use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
+use serde::Serialize;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -71,7 +78,7 @@ impl SnapshotFilter {
         let Some(manifest) = &row.manifest else { return true };
         let stated = &manifest.predicate;
         self.host.as_ref().is_none_or(|host| stated.host == *host)
-            && self.tags.iter().all(|tag| stated.tags.contains(tag))
+            && self.tags.iter().all(|tag| row.tags.contains(tag))
     }
 }
 
@@ -99,9 +106,29 @@ pub struct SnapshotRow {
     pub received: i64,
     /// Its manifest, unless that is damaged.
     pub manifest: Option<Manifest>,
+    /// Its tags, as its manifest and records say.
+    pub tags: Vec<String>,
+    /// What was said of it afterwards, oldest first.
+    pub notes: Vec<SnapshotNote>,
+    /// What holds it.
+    pub holds: Vec<SnapshotHold>,
+    /// The snapshot for which it stands, of which something was left out.
+    pub replaces: Option<SnapshotId>,
     /// Why it must be kept, or why it was forgotten.
     pub marks: Vec<String>,
     time: (i64, u32),
+}
+
+/// Something that was said of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SnapshotNote {
+    /// What.
+    pub text: String,
+    /// When, RFC 3339 in UTC, by the clock of whoever said it.
+    pub time: Option<String>,
+    /// Who.
+    pub client: String,
 }
 
 impl SnapshotRow {
@@ -132,6 +159,8 @@ fn snapshots_once(
     list.findings.extend(marks.unreadable.iter().map(record_finding));
     list.findings.extend(history.unreadable.iter().map(history_finding));
     list.findings.extend(history.went_back.iter().map(rollback_finding));
+    let labels = Labels::load(repository).during("cannot read tags and notes")?;
+    list.findings.extend(labels.unreadable.iter().map(record_finding));
     let missing = missing_commits(repository, &history).during("cannot read what is valid")?;
     list.findings.extend(missing.iter().map(missing_finding));
     let lives = match filter.state {
@@ -143,8 +172,9 @@ fn snapshots_once(
         if filter.source.as_ref().is_some_and(|source| live.source != *source) {
             continue;
         }
-        let mut row = row(repository, live, &mut list.findings)?;
+        let mut row = row(repository, live, &labels, &mut list.findings)?;
         row.marks = mark_words(&marks, live.snapshot);
+        row.holds = holds_of(repository, &marks, live.snapshot);
         if filter.wants(&row) {
             list.rows.push(row);
         }
@@ -159,6 +189,7 @@ fn snapshots_once(
 fn row(
     repository: &Repository,
     live: &LiveSnapshot,
+    labels: &Labels,
     findings: &mut Vec<Finding>,
 ) -> Result<SnapshotRow, OpError> {
     let manifest = match live.manifest(repository) {
@@ -173,7 +204,29 @@ fn row(
     let time = manifest.as_ref().map_or((live.received, 0), |manifest| data_time(live, manifest));
     let LiveSnapshot { client, snapshot, manifest: _, source, received, is_in_base: _ } =
         live.clone();
-    Ok(SnapshotRow { snapshot, client, source, received, manifest, marks: Vec::new(), time })
+    let stated = manifest.as_ref().map(|manifest| manifest.predicate.tags.as_slice());
+    let tags = labels.tag_words_of(snapshot, client, stated.unwrap_or_default());
+    let note = |NoteOf { client, note, .. }: NoteOf<'_>| SnapshotNote {
+        text: note.text.clone(),
+        time: note.time.clone(),
+        client: client.to_string(),
+    };
+    let notes = labels.notes_of(snapshot).map(note).collect();
+    let replaces = labels.replaced_by(snapshot);
+    let (holds, marks) = (Vec::new(), Vec::new());
+    Ok(SnapshotRow {
+        snapshot,
+        client,
+        source,
+        received,
+        manifest,
+        tags,
+        notes,
+        holds,
+        replaces,
+        marks,
+        time,
+    })
 }
 
 /// What holds a snapshot, then what forgets it.
@@ -211,6 +264,26 @@ pub struct ListedEntry<'a> {
     pub metadata: &'a Metadata,
     /// Whose it is.
     pub owner: Owner,
+}
+
+impl ListedEntry<'_> {
+    /// The name of a file's content in this repository: files of one name hold the same.
+    pub fn content(&self) -> Option<Digest> {
+        content_of(self.kind)
+    }
+}
+
+/// The name of the content of a file.
+pub(crate) fn content_of(kind: &EntryKind) -> Option<Digest> {
+    match kind {
+        EntryKind::File(file) => Some(content_name(&file.content)),
+        EntryKind::Directory(_)
+        | EntryKind::Symlink { .. }
+        | EntryKind::Fifo
+        | EntryKind::Socket
+        | EntryKind::CharacterDevice(_)
+        | EntryKind::BlockDevice(_) => None,
+    }
 }
 
 /// What a listing came to.
@@ -291,7 +364,7 @@ fn show_entry(
     show(ListedEntry { path, kind, metadata, owner: entry.owner() })
 }
 
-fn push_name(path: &mut Vec<u8>, name: &[u8]) {
+pub(crate) fn push_name(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');
     }

@@ -1,13 +1,16 @@
 //! Commands as functions: each plans, then executes, and returns a report.
 
+pub mod archive;
 pub mod audit;
 pub mod check;
 pub(crate) mod commit;
 pub mod copies;
 pub mod copy;
+pub mod diff;
 pub mod doctor;
 pub mod error;
 pub mod evidence;
+pub mod find;
 pub mod finding;
 pub mod forget;
 pub mod heal;
@@ -24,6 +27,7 @@ pub(crate) mod moved;
 pub mod progress;
 pub mod prune;
 pub mod restore;
+pub mod rewrite;
 pub mod select;
 #[cfg(feature = "serve")]
 pub mod serve;
@@ -31,6 +35,7 @@ pub mod session;
 pub mod snapshot;
 pub mod stats;
 pub mod status;
+pub mod tag;
 pub(crate) mod unreadable;
 #[cfg(any(feature = "mount", feature = "serve"))]
 pub mod view;

@@ -46,6 +46,10 @@ pub struct Status {
     pub coverage: Option<CoverageReport>,
     /// Runs that have not ended, or of which that is not known.
     pub open_sessions: u64,
+    /// Holds of snapshots.
+    pub holds: u64,
+    /// Those of them whose time is over: they hold until they are released.
+    pub holds_over: u64,
     /// What was expected and is not so, in words.
     pub missed: Vec<String>,
     /// What cannot be read; it may hide snapshots.
@@ -82,6 +86,8 @@ pub fn status(repository: &Repository, options: &StatusOptions) -> Result<Status
         if !options.sources.is_empty() && !options.sources.contains(&row.source) {
             continue;
         }
+        status.holds += to_u64(row.holds.len());
+        status.holds_over += to_u64(row.holds.iter().filter(|hold| hold.is_over).count());
         add(status.sources.entry(row.source.clone()).or_default(), row, now);
     }
     status.coverage = coverage(repository)?;

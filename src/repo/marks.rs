@@ -252,7 +252,7 @@ pub(crate) fn read_mark<T>(
 
 /// Whether a record that was not accepted may be one that counts: damaged, removed, or of a client
 /// that was certified after this process began. One of a key that is known not to sign it is not.
-fn may_count(repository: &Repository, error: &RepoError) -> bool {
+pub(crate) fn may_count(repository: &Repository, error: &RepoError) -> bool {
     let is_known = |signer| repository.identities.certify(signer);
     !matches!(error, RepoError::Signature { signer, .. } if is_known(*signer))
 }
@@ -283,7 +283,7 @@ fn numbers_of(repository: &Repository, kind: &str) -> Result<BTreeSet<(ClientId,
 }
 
 /// Whether a client may end another's hold: only those that may forget, or its own.
-fn may_release(by: ClientId, role: Option<Role>, of: ClientId) -> bool {
+pub(crate) fn may_release(by: ClientId, role: Option<Role>, of: ClientId) -> bool {
     by == of || matches!(role, Some(Role::Admin | Role::Pruner))
 }
 

@@ -32,6 +32,7 @@ pub(crate) mod joined;
 pub(crate) mod kept;
 pub(crate) mod key_file;
 pub(crate) mod keyring;
+pub(crate) mod labels;
 pub(crate) mod leftovers;
 pub(crate) mod locks;
 pub(crate) mod mark_writer;

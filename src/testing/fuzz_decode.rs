@@ -26,6 +26,9 @@ use crate::format::index::Segment;
 use crate::format::inventory::Inventory;
 use crate::format::keyslot::Slot;
 use crate::format::keyslot::SlotKeys;
+use crate::format::label::Note;
+use crate::format::label::Rewrite;
+use crate::format::label::Tag;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
@@ -321,6 +324,21 @@ fn take_apart(record: &Record) {
             read.write(&mut again);
         }
         assert_eq!(AuditRecord::read(&again), read, "an audit record reads back");
+    }
+    if let Ok(read) = Tag::read(record) {
+        let mut again = record.clone();
+        read.write(&mut again);
+        assert_eq!(Tag::read(&again), Ok(read), "a record of tags reads back");
+    }
+    if let Ok(read) = Note::read(record) {
+        let mut again = record.clone();
+        read.write(&mut again);
+        assert_eq!(Note::read(&again), Ok(read), "a note reads back");
+    }
+    if let Ok(read) = Rewrite::read(record) {
+        let mut again = record.clone();
+        read.write(&mut again);
+        assert_eq!(Rewrite::read(&again), Ok(read), "a record of a rewrite reads back");
     }
     if let Ok(read) = CheckRecord::read(record) {
         let mut again = record.clone();

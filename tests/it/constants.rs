@@ -12,6 +12,7 @@ use sbf_repo::format::envelope;
 use sbf_repo::format::index;
 use sbf_repo::format::inventory;
 use sbf_repo::format::keyslot;
+use sbf_repo::format::label;
 use sbf_repo::format::layout;
 use sbf_repo::format::manifest;
 use sbf_repo::format::outcome;
@@ -131,6 +132,8 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("CHECK_SNAPSHOTS_MAX", number(coverage::SNAPSHOTS_COUNT_MAX)),
         ("AUDIT_VERSION", number(audit::AUDIT_VERSION)),
         ("PREDICATE_PREFIX", text(record::PREDICATE_PREFIX)),
+        ("TAG_BYTES_MAX", label::TAG_BYTES_MAX.to_string()),
+        ("NOTE_BYTES_MAX", label::NOTE_BYTES_MAX.to_string()),
         ("SOURCE_BYTES_MAX", number(outcome::SOURCE_BYTES_MAX)),
         ("INVENTORY_TITLE", text(inventory::INVENTORY_TITLE)),
         ("PARITY", text(layout::PARITY)),

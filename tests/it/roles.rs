@@ -40,6 +40,8 @@ const MATRIX: &[(&str, [bool; 5])] = &[
     ("stats", [true, true, true, true, false]),
     // Trees.
     ("ls latest", [true, false, true, true, false]),
+    ("find", [true, false, true, true, false]),
+    ("diff latest:{file} latest:{file}", [true, false, true, true, false]),
     // Contents.
     ("restore latest --target {target}", [true, false, true, false, false]),
     ("dump latest:{file}", [true, false, true, false, false]),
@@ -48,8 +50,11 @@ const MATRIX: &[(&str, [bool; 5])] = &[
     ("copy --to {other}", [true, false, true, false, false]),
     // Snapshots of its own.
     ("snapshot {source}", [true, true, false, false, false]),
+    ("rewrite latest --exclude file", [true, false, false, false, false]),
     // Records.
     ("hold latest --reason x", [true, true, false, true, false]),
+    ("tag latest --add x", [true, true, false, true, false]),
+    ("note latest x", [true, true, false, true, false]),
     ("release {held}", [true, false, false, true, false]),
     ("evidence export {target}", [true, true, true, true, true]),
     // Maintenance.

@@ -16,6 +16,8 @@ SNAPSHOT_PREDICATE = PREDICATE_PREFIX + "snapshot/v1"
 SKIPPED_COUNT_MAX = 1000
 INVENTORY_TITLE = "sbf-repo inventory 1"
 JSON_DEPTH_MAX = 64
+TAG_BYTES_MAX = 256
+NOTE_BYTES_MAX = 2048
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
 
@@ -199,14 +201,14 @@ def decode_statement(data, repository, key):
     _require_sorted_members(predicate, rule)
     require(predicate.get("place") == key, rule, f"the place {predicate.get('place')!r}")
     require(predicate.get("repository") == repository.hex(), rule, f"the repository {predicate.get('repository')!r}")
-    if word in ("hold", "release") or (word in ("forget", "undo", "policy") and "snapshots" in predicate):
+    if word in ("hold", "release", "tag", "note") or (word in ("forget", "undo", "policy") and "snapshots" in predicate):
         _require_sorted_texts(predicate, "snapshots", HEX16, rule)
     if word == "forget":
         require("snapshots" in predicate or "checkpoints" in predicate, rule, "neither snapshots nor checkpoints")
         if "checkpoints" in predicate:
             _require_sorted_texts(predicate, "checkpoints", HEX16, rule)
-    if word in ("forget", "hold", "release"):
-        for name in ("reason", "time", "until", "source"):
+    if word in ("forget", "hold", "release", "tag", "note", "rewrite"):
+        for name in ("reason", "time", "until", "source", "origin"):
             require(name not in predicate or text(predicate[name]), rule, f"the {name}")
     if word == "forget":
         require(isinstance(predicate.get("policy", {}), dict), rule, "the policy")
@@ -223,11 +225,31 @@ def decode_statement(data, repository, key):
         _require_check(predicate, rule)
     if word == "damage":
         _require_sorted_texts(predicate, "packs", HEX32, rule)
+    if word == "tag":
+        _require_tag(predicate, rule)
+    if word == "note":
+        require(text(predicate.get("text")) and 1 <= len(predicate["text"].encode("utf-8")) <= NOTE_BYTES_MAX, rule, "the text")
+    if word == "rewrite":
+        require(HEX16(predicate.get("snapshot")) and HEX16(predicate.get("replaces")), rule, "the snapshots")
+        require(predicate["snapshot"] != predicate["replaces"], rule, "a snapshot that replaces itself")
+        require(U64(predicate.get("entries")) and U64(predicate.get("bytes")), rule, "what was left out")
     if word == "undo":
         require(HEX16(predicate.get("forget")), rule, "no forget")
     if word == "audit":
         _require_audit(predicate, parts, rule)
     return value
+
+
+def _require_tag(predicate, rule):
+    """The members of a record of tags."""
+    def is_tag(value):
+        return text(value) and 1 <= len(value.encode("utf-8")) <= TAG_BYTES_MAX
+
+    require("add" in predicate or "remove" in predicate, rule, "neither tags to add nor to remove")
+    for name, form in dict(add=is_tag, remove=is_tag, records=text).items():
+        if name in predicate:
+            _require_sorted_texts(predicate, name, form, rule)
+    require(not set(predicate.get("add", [])) & set(predicate.get("remove", [])), rule, "a tag that is added and removed")
 
 
 def _require_check(predicate, rule):

@@ -33,7 +33,8 @@ use std::os::unix::ffi::OsStrExt as _;
 /// on. Nothing is written to the repository that is copied from, and only what changed since the
 /// last copy of the same source is read.
 ///
-/// Source, time, tags, host and paths stay as they are; the copy is signed by the key of the other
+/// Notes and holds go along, also to copies that are there already; a hold that is released there
+/// stays released. Source, time, tags, host and paths stay as they are; the copy is signed by the key of the other
 /// repository, and its manifest names the snapshot it comes from. Make the other repository with
 /// `sbf-repo init`. Files keep the chunks that they were cut into: where its chunker's sizes are
 /// others, and because each repository has a chunker key of its own, what is backed up to it directly

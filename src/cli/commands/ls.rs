@@ -4,6 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Form;
+use crate::cli::output::Loudness;
 use crate::cli::words;
 use crate::format::tree::EntryKind;
 use crate::ops::look::ListedEntry;
@@ -21,7 +22,8 @@ use std::os::unix::ffi::OsStrExt as _;
 /// List what is in a snapshot
 ///
 /// Each line has mode, owner, size, time and path. Control characters and bytes outside UTF-8 are
-/// written as `\xHH`.
+/// written as `\xHH`. With `--verbose` and `--json`, files have the name of their content, which
+/// `sbf-repo find --content` takes: within a repository, files of one name hold the same bytes.
 #[derive(Debug, Args)]
 pub(crate) struct LsArguments {
     /// SNAPSHOT or SNAPSHOT:PATH; see `sbf-repo restore --help`
@@ -37,7 +39,7 @@ pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<Exit, Fa
     context.output.open_list("entries");
     let mut show = |entry: ListedEntry<'_>| {
         match context.output.form() {
-            Form::Words => context.output.line(format_args!("{}", line(&entry))),
+            Form::Words => tell(context, &entry),
             Form::Json => context.output.push(&value(&entry)),
         }
         if context.output.is_closed_pipe() {
@@ -59,7 +61,15 @@ pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<Exit, Fa
     Ok(context.output.finish(&words, exit))
 }
 
-fn line(entry: &ListedEntry<'_>) -> String {
+fn tell(context: &Context, entry: &ListedEntry<'_>) {
+    match entry.content().filter(|_name| context.output.loudness() == Loudness::Verbose) {
+        Some(name) => context.output.line(format_args!("{}  content {name}", line(entry))),
+        None => context.output.line(format_args!("{}", line(entry))),
+    }
+}
+
+/// An entry as `ls` shows it to people.
+pub(crate) fn line(entry: &ListedEntry<'_>) -> String {
     let metadata = entry.metadata;
     let name = |name: &[u8], number: u32| {
         if name.is_empty() { number.to_string() } else { path_words(name) }
@@ -85,20 +95,21 @@ fn line(entry: &ListedEntry<'_>) -> String {
     )
 }
 
-fn value(entry: &ListedEntry<'_>) -> Value {
+/// An entry as `ls` tells it to programs.
+pub(crate) fn value(entry: &ListedEntry<'_>) -> Value {
     let (metadata, owner) = (entry.metadata, &entry.owner);
-    let (kind, target) = match entry.kind {
-        EntryKind::File(_) => ("file", None),
-        EntryKind::Directory(_) => ("directory", None),
-        EntryKind::Symlink { target } => ("symlink", Some(path_words(target))),
-        EntryKind::Fifo => ("fifo", None),
-        EntryKind::Socket => ("socket", None),
-        EntryKind::CharacterDevice(_) => ("character device", None),
-        EntryKind::BlockDevice(_) => ("block device", None),
+    let target = match entry.kind {
+        EntryKind::Symlink { target } => Some(path_words(target)),
+        EntryKind::File(_)
+        | EntryKind::Directory(_)
+        | EntryKind::Fifo
+        | EntryKind::Socket
+        | EntryKind::CharacterDevice(_)
+        | EntryKind::BlockDevice(_) => None,
     };
     json!({
         "path": entry.path,
-        "kind": kind,
+        "kind": kind_word(entry.kind),
         "size": size(entry.kind),
         "target": target,
         "mode": format!("{:04o}", metadata.mode),
@@ -107,10 +118,25 @@ fn value(entry: &ListedEntry<'_>) -> Value {
         "user": path_words(&owner.user_name),
         "group": path_words(&owner.group_name),
         "modified": time_words(metadata.modified.seconds, metadata.modified.nanoseconds),
+        "content": entry.content().map(|name| name.to_string()),
     })
 }
 
-fn size(kind: &EntryKind) -> Option<u64> {
+/// The word for a kind of entry.
+pub(crate) const fn kind_word(kind: &EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File(_) => "file",
+        EntryKind::Directory(_) => "directory",
+        EntryKind::Symlink { .. } => "symlink",
+        EntryKind::Fifo => "fifo",
+        EntryKind::Socket => "socket",
+        EntryKind::CharacterDevice(_) => "character device",
+        EntryKind::BlockDevice(_) => "block device",
+    }
+}
+
+/// The size of a file.
+pub(crate) fn size(kind: &EntryKind) -> Option<u64> {
     match kind {
         EntryKind::File(file) => Some(file.size),
         EntryKind::Directory(_)

@@ -6,9 +6,11 @@ pub(crate) mod check;
 pub(crate) mod checkpoints;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod evidence;
+pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod hold;
 pub(crate) mod init;
@@ -21,6 +23,7 @@ pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod prune;
 pub(crate) mod restore;
+pub(crate) mod rewrite;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
 pub(crate) mod session;
@@ -28,6 +31,7 @@ pub(crate) mod snapshot;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod status;
+pub(crate) mod tag;
 
 use crate::cli::arguments::Command;
 use crate::cli::context::Context;
@@ -39,7 +43,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
     if context.global.at_verdict.is_some()
         && !(context.global.first_version && reads_the_past(&command))
     {
-        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `stats`, `restore`, `dump` and `copy`";
+        let why = "`--at-verdict` needs `--first-version`, and is for `snapshots`, `ls`, `find`, `diff`, `stats`, `restore`, `dump` and `copy`";
         return Err(Failure::usage(why.to_owned()));
     }
     match command {
@@ -47,6 +51,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Snapshot(arguments) => snapshot::run(context, arguments),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
         Command::Ls(arguments) => ls::run(context, &arguments),
+        Command::Find(arguments) => find::run(context, &arguments),
+        Command::Diff(arguments) => diff::run(context, &arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, &arguments),
         #[cfg(feature = "mount")]
@@ -54,6 +60,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         #[cfg(feature = "serve")]
         Command::Serve(arguments) => serve::run(context, arguments),
         Command::Forget(arguments) => forget::run(context, &arguments),
+        Command::Rewrite(arguments) => rewrite::run(context, &arguments),
+        Command::Tag(arguments) => tag::run_tag(context, &arguments),
+        Command::Note(arguments) => tag::run_note(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
         Command::Release(arguments) => hold::run_release(context, &arguments),
         Command::Prune(arguments) => prune::run(context, &arguments),
@@ -79,6 +88,8 @@ const fn reads_the_past(command: &Command) -> bool {
         command,
         Command::Snapshots(_)
             | Command::Ls(_)
+            | Command::Find(_)
+            | Command::Diff(_)
             | Command::Stats
             | Command::Restore(_)
             | Command::Dump(_)

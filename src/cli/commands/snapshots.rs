@@ -68,8 +68,13 @@ fn cells(context: &Context, row: &SnapshotRow) -> Vec<String> {
         return vec![id, unknown(), source, unknown(), unknown(), "damaged manifest".to_owned()];
     };
     let stated = &manifest.predicate;
-    let mut notes = stated.tags.clone();
-    notes.extend(row.marks.iter().map(|mark| mark.escape_debug().to_string()));
+    let escaped = |words: &str| words.escape_debug().to_string();
+    let mut notes: Vec<String> = row.tags.iter().map(|tag| escaped(tag)).collect();
+    notes.extend(row.holds.iter().map(|hold| escaped(&hold.words())));
+    // The first marks are the holds.
+    notes.extend(row.marks.iter().skip(row.holds.len()).map(|mark| escaped(mark)));
+    notes.extend(row.notes.iter().map(|note| escaped(&format!("\u{201c}{}\u{201d}", note.text))));
+    notes.extend(row.replaces.map(|old| format!("instead of {}", context.id(&old.to_string()))));
     if stated.incomplete {
         notes.push(format!("incomplete: {} left out", stated.skipped_count));
     }
@@ -89,6 +94,10 @@ fn value(row: &SnapshotRow) -> Value {
         "client": row.client.to_string(),
         "source": row.source,
         "received": row.received,
+        "tags": row.tags,
+        "notes": row.notes,
+        "holds": row.holds,
+        "replaces": row.replaces.map(|old| old.to_string()),
         "marks": row.marks,
         "manifest": row.manifest.as_ref().map(|manifest| &manifest.predicate),
     })

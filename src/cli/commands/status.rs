@@ -54,6 +54,12 @@ pub(crate) fn run(context: &Context, arguments: StatusArguments) -> Result<Exit,
         let runs = words::count(found.open_sessions, "run");
         context.output.note(format_args!("{runs} did not end yet: `sbf-repo session list`"));
     }
+    if found.holds_over > 0 {
+        let holds = words::count(found.holds_over, "hold");
+        context.output.note(format_args!(
+            "the time of {holds} is over, and the snapshots are held until a release: `sbf-repo hold --list`"
+        ));
+    }
     for missed in &found.missed {
         context.output.warn(missed);
     }

@@ -1,5 +1,6 @@
 //! `copy`: chosen snapshots go to another repository with keys and names of its own.
 
+mod carry;
 mod earlier;
 mod known;
 mod mover;
@@ -9,6 +10,7 @@ pub mod report;
 mod steps;
 mod tree;
 
+use crate::ops::copy::carry::Carrier;
 use crate::ops::copy::known::Known;
 use crate::ops::copy::one::Copier;
 use crate::ops::copy::plan::Chosen;
@@ -57,6 +59,8 @@ pub fn copy(
     let mut report = CopyReport { location: target.location(), ..CopyReport::default() };
     report.findings.extend(choice.findings);
     report.findings.append(&mut present.findings);
+    let carrier = Carrier::load(source, target, &mut report)?;
+    choice.chosen.iter_mut().for_each(|chosen| carrier.tag(chosen));
     let reader = open_reader(source)?;
     let mut run = Copier::new(source, &choice.history, &reader, target, options, progress)?;
     let mut known = Known::new();
@@ -78,6 +82,13 @@ pub fn copy(
                 copied
             }
         };
+        let is_there = matches!(copied.state, CopyState::Copied | CopyState::Present);
+        if let Some(copy) = copied.copy.as_ref().and_then(|copy| copy.parse().ok())
+            && is_there
+            && options.run == Run::Copy
+        {
+            carrier.carry(chosen, copy, &mut report)?;
+        }
         report.bytes_read += copied.bytes_read;
         report.bytes_new += copied.bytes_new;
         report.bytes_stored += copied.bytes_stored;

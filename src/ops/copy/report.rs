@@ -59,6 +59,10 @@ pub struct CopyReport {
     pub bytes_new: u64,
     /// Bytes stored for them.
     pub bytes_stored: u64,
+    /// Notes that went along.
+    pub notes: u64,
+    /// Holds that went along.
+    pub holds: u64,
     /// What is wrong with either repository.
     pub findings: Vec<Finding>,
 }

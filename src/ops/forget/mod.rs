@@ -33,6 +33,7 @@ use crate::ops::words::time_words;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::history::RepoErrorAt;
+use crate::repo::labels::Labels;
 use crate::repo::mark_writer::check_forgets;
 use crate::repo::mark_writer::store_forget;
 use crate::repo::marks::Marks;
@@ -132,15 +133,18 @@ fn plan_once(repository: &Repository, options: &ForgetOptions) -> Result<ForgetP
     let history = History::load(repository).during("cannot read what is valid")?;
     history.check_not_back().during("cannot change what counts")?;
     let marks = Marks::load(repository).during("cannot read the marks on snapshots")?;
+    let labels = Labels::load(repository).during("cannot read the tags")?;
     let accepted = AcceptedPolicies::load(repository).during("cannot read the policies")?;
     check_keeps_known(&marks, *consent)?;
+    check_tags_known(&labels, policy, *consent)?;
     let mut findings: Vec<Finding> = history.unreadable.iter().map(history_finding).collect();
-    findings.extend(marks.unreadable.iter().chain(&accepted.unreadable).map(record_finding));
+    let records = marks.unreadable.iter().chain(&labels.unreadable).chain(&accepted.unreadable);
+    findings.extend(records.map(record_finding));
     let now = repository.environment.now().0;
     let mut groups: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
     for live in &history.snapshots {
         if sources.is_empty() || sources.contains(&live.source) {
-            let candidate = candidate(repository, live, &marks, now, &mut findings)?;
+            let candidate = candidate(repository, live, (&marks, &labels), now, &mut findings)?;
             groups.entry(live.source.clone()).or_default().push(candidate);
         }
     }
@@ -225,7 +229,7 @@ fn record_policy(
 fn candidate(
     repository: &Repository,
     live: &LiveSnapshot,
-    marks: &Marks,
+    (marks, labels): (&Marks, &Labels),
     now: i64,
     findings: &mut Vec<Finding>,
 ) -> Result<Candidate, OpError> {
@@ -242,11 +246,15 @@ fn candidate(
     let held = holds.iter().find(|held| !is_over(&held.hold, now));
     let stated = manifest.map(|manifest| manifest.predicate);
     let time = stated.as_ref().and_then(|stated| parse_time(&stated.times.data));
+    let tags = stated.as_ref().map(|stated| stated.tags.as_slice()).unwrap_or_default();
+    // One that stands for another has its time, and was received when it was made: that
+    // contradicts nothing.
+    let is_rewritten = labels.replaced_by(live.snapshot).is_some();
     Ok(Candidate {
         snapshot: live.snapshot,
         time: time.map(|(seconds, _nanoseconds)| seconds),
-        received: live.received,
-        tags: stated.as_ref().map(|stated| stated.tags.clone()).unwrap_or_default(),
+        received: if is_rewritten { 0 } else { live.received },
+        tags: labels.tag_words_of(live.snapshot, live.client, tags),
         is_incomplete: stated.is_none_or(|stated| stated.incomplete),
         hold: held.map(|held| held_words(&held.hold)),
     })
@@ -261,6 +269,19 @@ pub(crate) fn check_keeps_known(marks: &Marks, consent: Consent) -> Result<(), O
             Err(OpError::Refused { why })
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses while a policy keeps what has a tag, and it is not known what has.
+fn check_tags_known(labels: &Labels, policy: &Policy, consent: Consent) -> Result<(), OpError> {
+    let needs_tags = labels.tags_unknown && !policy.tags.is_empty();
+    match labels.unreadable.first().filter(|_first| needs_tags && consent != Consent::Force) {
+        Some(first) => {
+            let why =
+                format!("`{}` cannot be read, so what `--keep-tag` keeps is not known", first.key);
+            Err(OpError::Refused { why })
+        }
+        None => Ok(()),
     }
 }
 

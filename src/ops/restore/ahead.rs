@@ -168,7 +168,8 @@ impl Batch {
     }
 }
 
-fn check_length(id: &ChunkId, bytes: &[u8], extent: &Extent) -> Result<(), OpError> {
+/// Checks that a chunk is as long as its extent says.
+pub(crate) fn check_length(id: &ChunkId, bytes: &[u8], extent: &Extent) -> Result<(), OpError> {
     if to_u64(bytes.len()) == extent.length() {
         return Ok(());
     }

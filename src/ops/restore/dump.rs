@@ -1,10 +1,14 @@
 //! `dump`: one file of a snapshot to a stream.
 
+use crate::format::content::Content;
+use crate::format::content::Extent;
+use crate::format::pack::PackKind;
 use crate::format::tree::EntryKind;
 use crate::format::tree::FileEntry;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::restore::ahead::Piece;
+use crate::ops::restore::ahead::check_length;
 use crate::ops::restore::ahead::read_ahead;
 use crate::ops::restore::open_reader;
 use crate::ops::restore::window::wrong_size;
@@ -12,6 +16,7 @@ use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::repo::content_digest::ContentDigest;
 use crate::repo::error::RepoError;
+use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::units::to_u64;
 use std::io;
@@ -43,62 +48,88 @@ pub fn dump(
     };
     let EntryKind::File(file) = &entry.entry.node else { return Err(not_a_file()) };
     progress.begin("dumping", 1, file.size);
-    let mut writer =
-        Writer { file, output, progress, digest: ContentDigest::default(), written: 0 };
-    read_ahead(&reader, &file.content, file.size, &mut |piece| writer.write(piece))?;
-    let Writer { digest, written, .. } = writer;
+    let written = read_file(&reader, file, progress, &mut |piece| match piece {
+        Piece::Bytes(bytes) => output.write_all(bytes).map_err(not_written),
+        Piece::Hole(length) => write_zeros(output, length),
+    })?;
+    output.flush().map_err(not_written)?;
+    progress.advance(1, 0);
+    Ok(written)
+}
+
+/// Calls `take` with every piece of a file in order, verified; returns how many bytes those are.
+///
+/// Errors: of `take`; damage, maybe after some pieces were taken; [`OpError::Interrupted`].
+pub(crate) fn read_file(
+    reader: &ChunkReader,
+    file: &FileEntry,
+    progress: &dyn Progress,
+    take: &mut dyn FnMut(Piece<'_>) -> Result<(), OpError>,
+) -> Result<u64, OpError> {
+    let mut digest = ContentDigest::default();
+    let mut seen = 0;
+    let mut check = |piece: Piece<'_>| {
+        if progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        let length = match piece {
+            Piece::Bytes(bytes) => {
+                if file.digest.is_some() {
+                    digest.update(bytes);
+                }
+                to_u64(bytes.len())
+            }
+            Piece::Hole(length) => length,
+        };
+        take(piece)?;
+        seen += length;
+        progress.advance(0, length);
+        Ok(())
+    };
+    match &file.content {
+        Content::Inline(extents) if file.size <= SMALL_BYTES_MAX => {
+            read_small(reader, extents, &mut check)?;
+        }
+        Content::Inline(_) | Content::List { .. } => {
+            read_ahead(reader, &file.content, file.size, &mut check)?;
+        }
+    }
     // Before the end of the output is told: a process that takes it may still be killed.
     if file.digest.is_some_and(|stated| stated != digest.finish()) {
         let what = "the file is not the one that was backed up";
         let source = Box::new(RepoError::WrongDigest);
         return Err(OpError::Repo { what, source });
     }
-    output.flush().map_err(not_written)?;
-    if written != file.size {
+    if seen != file.size {
         return Err(damaged(wrong_size(&file.content)));
     }
-    progress.advance(1, 0);
-    Ok(written)
+    Ok(seen)
 }
 
-/// Where the pieces of a file go.
-struct Writer<'a> {
-    file: &'a FileEntry,
-    output: &'a mut dyn Write,
-    progress: &'a dyn Progress,
-    digest: ContentDigest,
-    written: u64,
-}
-
-impl Writer<'_> {
-    fn write(&mut self, piece: Piece<'_>) -> Result<(), OpError> {
-        if self.progress.is_cancelled() {
-            return Err(OpError::Interrupted);
+/// A small file: threads that read ahead would take longer to start than to read it.
+fn read_small(
+    reader: &ChunkReader,
+    extents: &[Extent],
+    take: &mut dyn FnMut(Piece<'_>) -> Result<(), OpError>,
+) -> Result<(), OpError> {
+    for extent in extents {
+        match extent {
+            Extent::Hole { length } => take(Piece::Hole(*length))?,
+            Extent::Chunk { id, .. } => {
+                let bytes = reader.read(PackKind::Data, id).map_err(damaged)?;
+                check_length(id, &bytes, extent)?;
+                take(Piece::Bytes(&bytes))?;
+            }
         }
-        let length = match piece {
-            Piece::Bytes(bytes) => {
-                if self.file.digest.is_some() {
-                    self.digest.update(bytes);
-                }
-                self.output.write_all(bytes).map_err(not_written)?;
-                to_u64(bytes.len())
-            }
-            Piece::Hole(length) => {
-                write_zeros(self.output, length)?;
-                length
-            }
-        };
-        self.written += length;
-        self.progress.advance(0, length);
-        Ok(())
     }
+    Ok(())
 }
 
 pub(crate) fn damaged(source: RepoError) -> OpError {
     OpError::Repo { what: "the file cannot be read to its end", source: Box::new(source) }
 }
 
-fn write_zeros(output: &mut dyn Write, length: u64) -> Result<(), OpError> {
+pub(crate) fn write_zeros(output: &mut dyn Write, length: u64) -> Result<(), OpError> {
     let zeros = [0; 8192];
     let mut left = length;
     while left > 0 {
@@ -109,6 +140,9 @@ fn write_zeros(output: &mut dyn Write, length: u64) -> Result<(), OpError> {
     Ok(())
 }
 
-fn not_written(source: io::Error) -> OpError {
+pub(crate) fn not_written(source: io::Error) -> OpError {
     OpError::Local { call: "write to", path: PathBuf::from("standard output"), source }
 }
+
+/// Longest file that is read without threads that read ahead.
+const SMALL_BYTES_MAX: u64 = crate::units::MIB;

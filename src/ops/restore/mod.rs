@@ -4,8 +4,8 @@
 //! says which blocks hold them, and every block is opened once, wherever its chunks belong.
 
 mod after;
-mod ahead;
-mod dump;
+pub(crate) mod ahead;
+pub(crate) mod dump;
 mod execute;
 mod pipe;
 pub(crate) mod tree;
