@@ -130,7 +130,8 @@ pub(crate) fn tell_plan(
     let id = selected.snapshot().to_string();
     if names {
         for change in changes {
-            context.output.line(format_args!("{} {}", action_words(change.action), change.path));
+            let path = if change.path.is_empty() { "." } else { &change.path };
+            context.output.line(format_args!("{} {path}", action_words(change.action)));
         }
         if *unnamed_count > 0 {
             let what = words::count(*unnamed_count, "more entry").replace("entrys", "entries");

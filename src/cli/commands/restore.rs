@@ -38,6 +38,7 @@ use std::sync::Arc;
 /// `SOURCE@2026-10-14T02:00:00Z` (the newest that is not newer), `SOURCE@7d` (the newest that is at
 /// least 7 days old). A path in it follows a colon: `app-db@latest:/app.sql`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RestoreArguments {
     /// SNAPSHOT or SNAPSHOT:PATH
     #[arg(value_name = "SNAPSHOT[:PATH]")]

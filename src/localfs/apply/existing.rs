@@ -83,15 +83,11 @@ impl ExistingFile {
     }
 }
 
-impl Target {
+impl DirHandle {
     /// What has the name, without following it.
-    pub(crate) fn look(
-        &self,
-        directory: &DirHandle,
-        name: &[u8],
-    ) -> Result<Option<Stat>, LocalError> {
-        let wrong = |errno| directory.wrong(name, "look at", errno);
-        match Stat::of_entry(directory, &c_name(name).map_err(wrong)?) {
+    pub(crate) fn look(&self, name: &[u8]) -> Result<Option<Stat>, LocalError> {
+        let wrong = |errno| self.wrong(name, "look at", errno);
+        match Stat::of_entry(self, &c_name(name).map_err(wrong)?) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(wrong(errno)),
@@ -99,14 +95,14 @@ impl Target {
     }
 
     /// Opens a regular file; none if it is something else or cannot be read.
-    pub(crate) fn open_existing(&self, directory: &DirHandle, name: &[u8]) -> Option<ExistingFile> {
+    pub(crate) fn open_existing(&self, name: &[u8]) -> Option<ExistingFile> {
         let flags = OFlags::RDONLY
             | OFlags::NOFOLLOW
             | OFlags::NONBLOCK
             | OFlags::NOCTTY
             | OFlags::NOATIME
             | OFlags::CLOEXEC;
-        let open = |flags| rustix::fs::openat(directory, name, flags, Mode::empty());
+        let open = |flags| rustix::fs::openat(self, name, flags, Mode::empty());
         // Only the owner may leave the time of access alone.
         let file = open(flags).or_else(|_| open(flags.difference(OFlags::NOATIME))).ok()?;
         let stat = Stat::of_descriptor(&file).ok()?;
@@ -117,6 +113,14 @@ impl Target {
         Some(ExistingFile { file, stat, xattrs })
     }
 
+    /// Where a symbolic link leads to; none if it cannot be read.
+    pub(crate) fn link_target(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let found = rustix::fs::readlinkat(self, name, Vec::new());
+        found.ok().map(CString::into_bytes)
+    }
+}
+
+impl Target {
     /// Whether a file of the right content can stay, and whether it must be touched for that.
     ///
     /// A file with other names is not changed: they may lie outside the target. One that has
@@ -169,12 +173,6 @@ impl Target {
     ) -> bool {
         let xattrs = xattrs_of_name(directory, name).unwrap_or_default();
         self.differs(stat, &xattrs, wanted)
-    }
-
-    /// Where a symbolic link leads to; none if it cannot be read.
-    pub(crate) fn link_target(&self, directory: &DirHandle, name: &[u8]) -> Option<Vec<u8>> {
-        let found = rustix::fs::readlinkat(directory, name, Vec::new());
-        found.ok().map(CString::into_bytes)
     }
 
     /// Whether anything that may be set differs.

@@ -24,6 +24,28 @@ pub(crate) struct OpenListing {
     pub(crate) names: Vec<(Vec<u8>, FileKind)>,
 }
 
+impl OpenListing {
+    /// Removes a name of a directory; a directory must be empty.
+    pub(crate) fn remove(&self, name: &[u8], kind: FileKind) -> Result<(), LocalError> {
+        let flags = match kind {
+            FileKind::Directory => AtFlags::REMOVEDIR,
+            FileKind::File
+            | FileKind::Symlink
+            | FileKind::Fifo
+            | FileKind::Socket
+            | FileKind::CharacterDevice
+            | FileKind::BlockDevice => AtFlags::empty(),
+        };
+        let path = self.path.join(name)?;
+        let wrong = |errno| LocalError::new(path.as_bytes(), "delete", errno);
+        let name = c_name(name).map_err(wrong)?;
+        match rustix::fs::unlinkat(&self.descriptor, &name, flags) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(wrong(errno)),
+        }
+    }
+}
+
 impl Target {
     /// Lists a directory; none if it is not there or lies on another mount.
     pub(crate) fn list(&self, path: &TargetPath) -> Result<Option<OpenListing>, LocalError> {
@@ -57,31 +79,6 @@ impl Target {
         }
         names.sort_unstable_by(|left, right| left.0.cmp(&right.0));
         Ok(Some(OpenListing { descriptor, path: path.clone(), names }))
-    }
-
-    /// Removes a name of a directory; a directory must be empty.
-    pub(crate) fn remove(
-        &self,
-        listing: &OpenListing,
-        name: &[u8],
-        kind: FileKind,
-    ) -> Result<(), LocalError> {
-        let flags = match kind {
-            FileKind::Directory => AtFlags::REMOVEDIR,
-            FileKind::File
-            | FileKind::Symlink
-            | FileKind::Fifo
-            | FileKind::Socket
-            | FileKind::CharacterDevice
-            | FileKind::BlockDevice => AtFlags::empty(),
-        };
-        let path = listing.path.join(name)?;
-        let wrong = |errno| LocalError::new(path.as_bytes(), "delete", errno);
-        let name = c_name(name).map_err(wrong)?;
-        match rustix::fs::unlinkat(&listing.descriptor, &name, flags) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(wrong(errno)),
-        }
     }
 
     /// Lets the user who restores remove names of a directory of theirs; to be finished anew after.

@@ -62,7 +62,7 @@ impl TreeRestore<'_> {
             if parent.is_new() {
                 return Ok(Was::Missing);
             }
-            match self.target.look(&parent, name)? {
+            match parent.look(name)? {
                 None => return Ok(Was::Missing),
                 Some(stat) if stat.kind != FileKind::Directory => return Ok(Was::Other),
                 Some(_) => {}
@@ -114,14 +114,14 @@ impl TreeRestore<'_> {
                 && !target.entry_differs((handle, name), stat, wanted)
         };
         let make = |handle: &DirHandle| target.make_special((handle, name), special, wanted);
-        let made = if number.is_some() && !target.may_grant() {
+        let outcome = if number.is_some() && !target.may_grant() {
             // Only told: such devices are never made.
             let handle = self.way.directory(target, directory);
             handle.and_then(|handle| handle.map_or(Ok(()), |handle| make(&handle))).map(|()| None)
         } else {
             self.way.place(target, (directory, name), is_same, make).map(Some)
         };
-        let error = match made {
+        let error = match outcome {
             Ok(Some(action)) => {
                 self.tally.add(directory.join(name)?.as_bytes(), action, 0);
                 return Ok(());

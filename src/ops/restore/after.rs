@@ -61,8 +61,9 @@ impl Was {
         match self {
             Self::Missing => Action::Create,
             Self::Other => Action::Change,
-            Self::Different if overwrite != Overwrite::Never => Action::Metadata,
-            Self::Different | Self::Same => Action::Unchanged,
+            Self::Different if overwrite == Overwrite::Never => Action::Keep,
+            Self::Different => Action::Metadata,
+            Self::Same => Action::Unchanged,
         }
     }
 }
@@ -80,7 +81,7 @@ impl After {
                 let wanted = meta.wanted();
                 let is_same = |handle: &DirHandle, stat: &Stat| {
                     stat.kind == FileKind::Symlink
-                        && target.link_target(handle, name).as_ref() == Some(link)
+                        && handle.link_target(name).as_ref() == Some(link)
                         && (stat.links == 1 || meta.metadata.links > 1)
                         && !target.entry_differs((handle, name), stat, wanted)
                 };
@@ -104,12 +105,11 @@ impl After {
                 way.place(target, (directory, name), is_same, make)
             }
             Self::Directory { path, meta, was } => {
-                // One that somebody else made stays as it is, if everything does.
-                let is_theirs = matches!(was, Was::Different | Was::Same);
-                if !way.is_dry && !(is_theirs && way.overwrite == Overwrite::Never) {
+                let action = was.action(way.overwrite);
+                if !way.is_dry && action != Action::Keep {
                     target.finish_directory(path, meta.wanted())?;
                 }
-                Ok(was.action(way.overwrite))
+                Ok(action)
             }
         }
     }
@@ -138,7 +138,7 @@ impl After {
 fn find(target: &Target, path: &TargetPath) -> Result<Option<Stat>, LocalError> {
     let Some((parent, name)) = path.split() else { return Ok(None) };
     let Some(handle) = target.find_directory(&parent)? else { return Ok(None) };
-    target.look(&handle, name)
+    handle.look(name)
 }
 
 /// Says of a name that it is lost because the entry was lost under its first name.

@@ -55,7 +55,7 @@ pub(crate) fn with_chunk<T>(
     }
     let part = buffer.get_mut(..length);
     let read = part.and_then(|part| file.read_at(offset, part).then_some(&*part));
-    let taken = read.filter(|bytes| reader.is_chunk(id, bytes)).map(|bytes| take(bytes));
+    let taken = read.filter(|bytes| reader.is_chunk(id, bytes)).map(take);
     BUFFER.set(buffer);
     taken
 }

@@ -68,7 +68,7 @@ impl Executor<'_> {
     ) -> Result<(), FileError> {
         let Some(existing) = self.find_existing(file).map_err(FileError::Local)? else {
             if file.is_settled.load(Ordering::Relaxed) {
-                at_hand.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+                all_at_hand(at_hand);
             }
             return Ok(());
         };
@@ -80,7 +80,7 @@ impl Executor<'_> {
             && equal.iter().all(|equal| *equal)
             && all_in(self.reader, &existing, &gaps(chunks, file.size));
         if all && self.stay(file, &existing).map_err(FileError::Local)? {
-            at_hand.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+            all_at_hand(at_hand);
             return Ok(());
         }
         file.decide(Action::Change);
@@ -106,7 +106,7 @@ impl Executor<'_> {
             }
             Stands::Entry(directory, _stat) => {
                 if self.way.overwrite == Overwrite::IfChanged
-                    && let Some(existing) = self.target.open_existing(&directory, &file.name)
+                    && let Some(existing) = directory.open_existing(&file.name)
                 {
                     if self.way.from_disk {
                         existing.drop_cache();
@@ -179,5 +179,11 @@ impl Executor<'_> {
         self.tally.reused(length);
         self.progress.advance(0, length);
         Ok(())
+    }
+}
+
+fn all_at_hand(at_hand: &[AtomicBool]) {
+    for flag in at_hand {
+        flag.store(true, Ordering::Relaxed);
     }
 }

@@ -110,12 +110,12 @@ impl<'a> Sweep<'a> {
         let listing = match self.target.list(&path) {
             Ok(Some(listing)) => listing,
             Ok(None) => return Ok(()),
-            Err(error) => return self.cannot(error),
+            Err(error) => return self.cannot(&error),
         };
         let mut is_changed = false;
         for (name, kind) in listing.names.iter().filter(|(name, _)| !names.contains(name)) {
             let inside = [shown.as_slice(), b"/", name].concat();
-            is_changed |= self.remove(&listing, (name, *kind), path.join(name)?, inside)?;
+            is_changed |= self.remove(&listing, (name, *kind), &path.join(name)?, inside)?;
         }
         if let (true, false, Some(meta)) = (is_changed, self.is_dry, meta) {
             self.target.finish_directory(&path, meta.wanted())?;
@@ -128,7 +128,7 @@ impl<'a> Sweep<'a> {
         &mut self,
         listing: &OpenListing,
         (name, kind): (&[u8], FileKind),
-        path: TargetPath,
+        path: &TargetPath,
         shown: Vec<u8>,
     ) -> Result<bool, OpError> {
         if is_temporary(name) {
@@ -139,14 +139,14 @@ impl<'a> Sweep<'a> {
             self.tally.add(path.as_bytes(), Action::Keep, 0);
             return Ok(false);
         }
-        if kind == FileKind::Directory && !self.empty(&path, shown)? {
+        if kind == FileKind::Directory && !self.empty(path, shown)? {
             self.tally.add(path.as_bytes(), Action::Keep, 0);
             return Ok(false);
         }
         if !self.is_dry {
             self.target.open_up(listing);
-            if let Err(error) = self.target.remove(listing, name, kind) {
-                self.cannot(error)?;
+            if let Err(error) = listing.remove(name, kind) {
+                self.cannot(&error)?;
                 return Ok(false);
             }
         }
@@ -204,8 +204,8 @@ impl<'a> Sweep<'a> {
     ) -> Result<bool, OpError> {
         if !self.is_dry {
             self.target.open_up(listing);
-            if let Err(error) = self.target.remove(listing, name, kind) {
-                self.cannot(error)?;
+            if let Err(error) = listing.remove(name, kind) {
+                self.cannot(&error)?;
                 return Ok(false);
             }
         }
@@ -221,7 +221,7 @@ impl<'a> Sweep<'a> {
                 Ok(Some(Emptied { listing, path, shown, next: 0, stays: false }))
             }
             Ok(None) => Ok(None),
-            Err(error) => self.cannot(error).map(|()| None),
+            Err(error) => self.cannot(&error).map(|()| None),
         }
     }
 
@@ -241,7 +241,7 @@ impl<'a> Sweep<'a> {
         stated.paths.iter().any(|path| Path::new(&full).starts_with(Path::new(path)))
     }
 
-    fn cannot(&mut self, error: LocalError) -> Result<(), OpError> {
+    fn cannot(&mut self, error: &LocalError) -> Result<(), OpError> {
         let object = path_words(std::os::unix::ffi::OsStrExt::as_bytes(error.path.as_os_str()));
         let effect = format!("not deleted: cannot {}: {}", error.call, error.source);
         self.progress.warn(&format!("{object}: {effect}"));

@@ -199,10 +199,7 @@ impl<'a> TreeRestore<'a> {
         match entry.entry.node {
             EntryKind::Directory(inside) => {
                 let path = Arc::new(parent.join(&name)?);
-                let was = match self.enter(&path, &meta)? {
-                    Some(was) => was,
-                    None => return Ok(None),
-                };
+                let Some(was) = self.enter(&path, &meta)? else { return Ok(None) };
                 match Entries::of_listing(self.reader, &inside.listing) {
                     Ok(entries) => {
                         let meta = Some((meta, was));
@@ -257,7 +254,7 @@ impl<'a> TreeRestore<'a> {
         if self.way.overwrite == Overwrite::Never
             && let Some(handle) = self.target.find_directory(parent)?
             && !handle.is_new()
-            && self.target.look(&handle, &entry.entry.name)?.is_some()
+            && handle.look(&entry.entry.name)?.is_some()
         {
             return Ok(None);
         }

@@ -58,7 +58,7 @@ impl Way {
         if handle.is_new() {
             return Ok(Stands::Nothing);
         }
-        match target.look(&handle, name)? {
+        match handle.look(name)? {
             None => Ok(Stands::Nothing),
             Some(_) if self.overwrite == Overwrite::Never => Ok(Stands::Kept),
             Some(stat) if stat.kind == FileKind::Directory => {
