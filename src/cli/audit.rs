@@ -62,6 +62,7 @@ impl Recorded {
             Command::Init(_) => writes("init", When::Ended),
             Command::Snapshot(arguments) if arguments.is_dry() => None,
             Command::Snapshot(_) => writes("snapshot", When::Committed),
+            Command::Restore(arguments) if arguments.is_dry() => None,
             Command::Restore(_) => reads("restore", When::Selected),
             Command::Dump(_) => reads("dump", When::Selected),
             #[cfg(feature = "mount")]

@@ -118,12 +118,22 @@ impl Failure {
         let stopped = matches!(self.exit, Exit::Interrupted | Exit::SourceCommand);
         match signal {
             Some(number) if stopped => {
-                let mut failure = Self::from(OpError::Interrupted);
+                let is_told = self.exit == Exit::Interrupted;
+                let interrupted = || Self::from(OpError::Interrupted);
+                let mut failure = if is_told { self } else { interrupted() };
                 failure.exit = if number == 15 { Exit::Terminated } else { Exit::Interrupted };
                 failure
             }
             Some(_) | None => self,
         }
+    }
+
+    /// The same failure; if it is a stop that was asked for, with this hint alone.
+    pub(crate) fn with_hint_if_stopped(mut self, hint: &str) -> Self {
+        if self.exit == Exit::Interrupted {
+            self.hints = vec![hint.to_owned()];
+        }
+        self
     }
 
     /// The stable code, for programs.
@@ -206,7 +216,14 @@ fn judge(error: &OpError) -> Judgement {
                         leave it out, too";
             (exit, code, if source.is_damage() { hint(heal) } else { first })
         }
-        OpError::Local { .. } => (Exit::Failure, "local", None),
+        OpError::Local { source, .. } => {
+            let is_full = matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            );
+            let full = "make room there, then run the same command again: it goes on";
+            (Exit::Failure, "local", is_full.then(|| full.to_owned()))
+        }
         OpError::Interrupted => (
             Exit::Interrupted,
             "interrupted",

@@ -12,6 +12,7 @@ mod output;
 mod patterns;
 mod progress;
 mod prompt;
+mod restored;
 mod secrets;
 mod sourced;
 mod stop;

@@ -31,11 +31,7 @@ pub(crate) fn symlink_target(entry: &WalkEntry) -> Result<Vec<u8>, LocalError> {
 /// `security` and `trusted` and POSIX ACLs count: others show what the file system computes.
 pub(crate) fn xattrs(entry: &WalkEntry) -> Result<Vec<ExtendedAttribute>, LocalError> {
     let directory = entry.directory().open()?;
-    let path = path_by_descriptor(&*directory, entry.name());
-    let found = read_xattrs(
-        |room| rustix::fs::llistxattr(path.as_slice(), room),
-        |name, room| rustix::fs::lgetxattr(path.as_slice(), name, room),
-    );
+    let found = xattrs_of_name(&*directory, entry.name());
     // Directories and files would do without `/proc`; links and pipes cannot be opened.
     found.map_err(|errno| LocalError::new(&entry.path_bytes(), READ_ATTRIBUTES, errno))
 }
@@ -52,6 +48,18 @@ pub(in crate::localfs) fn xattrs_of_descriptor(
     read_xattrs(
         |room| rustix::fs::flistxattr(&file, room),
         |name, room| rustix::fs::fgetxattr(&file, name, room),
+    )
+}
+
+/// The extended attributes of a name in an open directory; a link is not followed.
+pub(in crate::localfs) fn xattrs_of_name(
+    directory: impl AsFd,
+    name: &[u8],
+) -> Result<Vec<ExtendedAttribute>, Errno> {
+    let path = path_by_descriptor(directory, name);
+    read_xattrs(
+        |room| rustix::fs::llistxattr(path.as_slice(), room),
+        |name, room| rustix::fs::lgetxattr(path.as_slice(), name, room),
     )
 }
 

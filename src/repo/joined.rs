@@ -85,6 +85,19 @@ impl ChunkReader {
         self.open_block_given(PackKind::Data, block, given)
     }
 
+    /// How many bytes reading these together asks of the store.
+    pub(crate) fn joined_bytes(&self, joined: &Joined, blocks: &[BlockHandle]) -> u64 {
+        if let Some(Span { range, .. }) = &joined.span {
+            return range.end - range.start;
+        }
+        let inside = blocks.get(joined.blocks.clone()).unwrap_or_default();
+        let length = |block: &BlockHandle| {
+            let (_run, block) = self.index.block(*block)?;
+            Some(block.range.end - block.range.start)
+        };
+        inside.iter().filter_map(length).sum()
+    }
+
     fn span(&self, block: BlockHandle) -> Option<Span> {
         let (run, block) = self.index.block(block)?;
         let pack = run.packs().get(crate::units::to_usize32(block.pack))?;

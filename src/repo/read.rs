@@ -192,6 +192,12 @@ impl ChunkReader {
         if self.repository.keys.namer(kind)?.name(bytes) == *id { Ok(bytes) } else { Err(wrong()) }
     }
 
+    /// Whether bytes from elsewhere are this chunk of data.
+    pub(crate) fn is_chunk(&self, id: &ChunkId, bytes: &[u8]) -> bool {
+        let namer = self.repository.keys.namer(PackKind::Data);
+        namer.is_ok_and(|namer| namer.name(bytes) == *id)
+    }
+
     fn read_at(
         &self,
         kind: PackKind,

@@ -6,17 +6,19 @@ use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::patterns;
 use crate::cli::progress::Reported;
-use crate::cli::words;
-use crate::format::manifest::StatedTotals;
-use crate::ops::copies::CopyUse;
+use crate::cli::restored::tell;
+use crate::cli::restored::tell_plan;
+use crate::ops::copies::WithCopies;
+use crate::ops::restore::Delete;
 use crate::ops::restore::KeepGoing;
+use crate::ops::restore::Overwrite;
 use crate::ops::restore::Ownership;
+use crate::ops::restore::ReadBack;
 use crate::ops::restore::RestoreOptions;
-use crate::ops::restore::RestoreReport;
 use crate::ops::restore::Trust;
+use crate::ops::restore::plan::plan;
 use crate::ops::restore::restore;
 use crate::ops::restore::restore_to_command;
-use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::units::human_bytes;
 use clap::Args;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 /// `SOURCE@2026-10-14T02:00:00Z` (the newest that is not newer), `SOURCE@7d` (the newest that is at
 /// least 7 days old). A path in it follows a colon: `app-db@latest:/app.sql`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RestoreArguments {
     /// SNAPSHOT or SNAPSHOT:PATH
     #[arg(value_name = "SNAPSHOT[:PATH]")]
@@ -64,6 +67,27 @@ pub(crate) struct RestoreArguments {
     /// Restore everything that is intact, and list what is not
     #[arg(long)]
     keep_going: bool,
+    /// What to do with files, links and the like that are in the target already
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::IfChanged)]
+    overwrite: When,
+    /// Remove what the target holds and the snapshot lacks, once all else was restored
+    ///
+    /// Only in directories that were backed up and are restored, never what a filter leaves out, on
+    /// another mount or behind a link; also what the backup had left out: keep that with `--exclude`.
+    #[arg(long)]
+    delete: bool,
+    /// Let `--delete` go by an incomplete snapshot, which may lack what only could not be read
+    #[arg(long, requires = "delete")]
+    accept_incomplete: bool,
+    /// Tell what would be made, changed, set, kept and deleted, and write nothing
+    #[arg(long, conflicts_with_all = ["verify", "to_command"])]
+    dry_run: bool,
+    /// Tell how much would be fetched and written and how long that may take, and write nothing
+    #[arg(long, conflicts_with_all = ["verify", "to_command"])]
+    plan: bool,
+    /// Read everything back afterwards, from the disk if possible, and compare it with the snapshot
+    #[arg(long, conflicts_with = "to_command")]
+    verify: bool,
     #[command(flatten)]
     copies: CopyArguments,
     /// Threads that read and write [default: one a processor]
@@ -82,6 +106,24 @@ enum Owner {
     Keep,
 }
 
+/// What to do with files that are there.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum When {
+    /// Make all anew
+    Always,
+    /// Read them and compare: equal ones stay, and of others only what differs is fetched
+    IfChanged,
+    /// Leave them as they are, and restore what is missing
+    Never,
+}
+
+impl RestoreArguments {
+    /// Whether nothing is written.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run || self.plan
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit, Failure> {
     let selector = Selector::parse(arguments.selector.as_bytes())?;
@@ -89,14 +131,35 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
         return run_command(context, &selector, &arguments);
     }
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;
+    let (is_dry, names) = (arguments.is_dry(), arguments.dry_run);
     let options = options_of(arguments)?;
+    if is_dry {
+        return run_plan(context, &opened, &selector, &options, names);
+    }
     let (selected, report) = context.reading(&opened, |repository| {
         let selected = context.select(repository, &selector)?;
-        let report = restore(repository, &selected, &options, &Reported(&context.progress))?;
+        let report = restore(repository, &selected, &options, &Reported(&context.progress));
+        let report =
+            report.map_err(|error| Failure::from(error).with_hint_if_stopped(GO_ON_HINT))?;
         context.audit.set_bytes(report.totals.bytes);
         Ok((selected, report))
     })?;
     Ok(tell(context, &selected, &options, &report, &opened.used()))
+}
+
+fn run_plan(
+    context: &Context,
+    opened: &WithCopies,
+    selector: &Selector,
+    options: &RestoreOptions,
+    names: bool,
+) -> Result<Exit, Failure> {
+    let (selected, plan) = context.reading(opened, |repository| {
+        let selected = context.select(repository, selector)?;
+        let plan = plan(repository, &selected, options, &Reported(&context.progress))?;
+        Ok((selected, plan))
+    })?;
+    Ok(tell_plan(context, &selected, options, &plan, names))
 }
 
 fn run_command(
@@ -126,6 +189,17 @@ fn options_of(arguments: RestoreArguments) -> Result<RestoreOptions, Failure> {
     };
     options.trust = if arguments.trusted { Trust::Trusted } else { Trust::Untrusted };
     options.keep_going = if arguments.keep_going { KeepGoing::Continue } else { KeepGoing::Stop };
+    options.overwrite = match arguments.overwrite {
+        When::Always => Overwrite::Always,
+        When::IfChanged => Overwrite::IfChanged,
+        When::Never => Overwrite::Never,
+    };
+    options.delete = match (arguments.delete, arguments.accept_incomplete) {
+        (false, _) => Delete::Nothing,
+        (true, false) => Delete::Extra,
+        (true, true) => Delete::EvenIfIncomplete,
+    };
+    options.read_back = if arguments.verify { ReadBack::Everything } else { ReadBack::Nothing };
     options.threads = arguments.threads.map_or(options.threads, usize::from);
     let include = patterns::compile(&arguments.include, &[])?;
     let exclude = patterns::compile(&arguments.exclude, &[])?;
@@ -142,57 +216,6 @@ fn options_of(arguments: RestoreArguments) -> Result<RestoreOptions, Failure> {
     Ok(options)
 }
 
-fn tell(
-    context: &Context,
-    selected: &Selected,
-    options: &RestoreOptions,
-    report: &RestoreReport,
-    used: &[CopyUse],
-) -> Exit {
-    let RestoreReport { totals, failed, failed_count, not_applied, not_applied_count, .. } = report;
-    let exit = match (report.damaged_count, *failed_count) {
-        (0, 0) => Exit::Success,
-        (0, _) => Exit::Incomplete,
-        (_, _) => Exit::Damage,
-    };
-    let id = selected.snapshot().to_string();
-    context.output.note(format_args!(
-        "restored {} and {} ({}) of snapshot {} to {} in {}",
-        words::count(totals.files, "file"),
-        words::count(totals.directories + totals.others, "other entry")
-            .replace("entrys", "entries"),
-        human_bytes(totals.bytes),
-        context.id(&id),
-        options.target.display(),
-        words::duration(context.elapsed()),
-    ));
-    for text in not_applied {
-        context.output.detail(format_args!("{text}"));
-    }
-    if *not_applied_count > 0 {
-        let what = words::count(*not_applied_count, "piece");
-        context.output.note(format_args!(
-            "note: {what} of metadata could not be set; `--verbose` names them"
-        ));
-    }
-    for finding in failed {
-        context.output.warn(&format!("{}: {}", finding.object, finding.effect));
-    }
-    if *failed_count > 0 {
-        let what = words::count(*failed_count, "entry").replace("entrys", "entries");
-        context.output.warn(&format!("{what} could not be restored"));
-    }
-    let words = json!({
-        "snapshot": id,
-        "path": selected.path_words(),
-        "target": options.target.to_string_lossy(),
-        "totals": StatedTotals::from(*totals),
-        "copies_used": used,
-        "failed": failed,
-        "failed_count": failed_count,
-        "not_applied": not_applied,
-        "not_applied_count": not_applied_count,
-        "seconds": context.elapsed().as_secs_f64(),
-    });
-    context.output.finish(&words, exit)
-}
+/// How to go on after a restore that was stopped.
+const GO_ON_HINT: &str =
+    "run the same command again: what is restored already is compared and stays";

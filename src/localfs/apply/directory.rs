@@ -2,6 +2,7 @@
 
 use crate::localfs::LocalError;
 use crate::localfs::Stat;
+use crate::localfs::apply::Access;
 use crate::localfs::apply::Target;
 use crate::localfs::apply::path::TargetPath;
 use crate::localfs::apply::path::path_of;
@@ -41,6 +42,11 @@ pub(super) struct DirCache {
 }
 
 impl DirHandle {
+    /// Whether this restore made it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.created
+    }
+
     pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
         path_of(self.path.as_bytes(), name)
     }
@@ -118,6 +124,27 @@ impl Target {
         self.adopt(descriptor, path.clone(), Made::Unknown)
     }
 
+    /// Opens a directory if there is one; changes nothing.
+    pub(crate) fn find_directory(
+        &self,
+        path: &TargetPath,
+    ) -> Result<Option<Arc<DirHandle>>, LocalError> {
+        if self.is_missing {
+            return Ok(None);
+        }
+        if let Some(handle) = self.cached(path) {
+            return Ok(Some(handle));
+        }
+        if path.as_bytes().is_empty() {
+            return self.root_directory().map(Some);
+        }
+        match self.open_beneath(path) {
+            Ok(descriptor) => self.adopt(descriptor, path.clone(), Made::Unknown).map(Some),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => Ok(None),
+            Err(errno) => Err(LocalError::new(path.as_bytes(), "open", errno)),
+        }
+    }
+
     fn make_or_open(parent: &DirHandle, name: &[u8]) -> Result<(OwnedFd, Made), Errno> {
         let made = match rustix::fs::mkdirat(parent, name, PRIVATE_DIRECTORY) {
             Ok(()) => Made::Now,
@@ -150,6 +177,9 @@ impl Target {
         let wrong = |call, errno| LocalError::new(path.as_bytes(), call, errno);
         let stat = Stat::of_descriptor(&descriptor).map_err(|errno| wrong("look at", errno))?;
         let place = (stat.inode.device, stat.inode.inode);
+        if self.forbidden == Some(place) {
+            return Err(wrong("restore into the repository at", Errno::PERM));
+        }
         let mut has_default_acl = has_default_acl(descriptor.as_fd());
         let mut created_here = lock(&self.created);
         // A directory that somebody else put in the new one's place is not ours to trust.
@@ -162,7 +192,8 @@ impl Target {
             // Inherited from above; the entry's own comes when it is finished.
             has_default_acl = rustix::fs::fremovexattr(&descriptor, DEFAULT_ACL).is_err();
         }
-        if !self.is_root_user() && stat.user_id == self.user_id && stat.mode & 0o700 != 0o700 {
+        let opens_up = self.access != Access::Look && !self.is_root_user();
+        if opens_up && stat.user_id == self.user_id && stat.mode & 0o700 != 0o700 {
             let bits = Mode::from_raw_mode(u32::from(stat.mode | 0o700));
             rustix::fs::fchmod(&descriptor, bits).map_err(|errno| wrong("open up", errno))?;
         }

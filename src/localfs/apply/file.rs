@@ -6,6 +6,7 @@ use crate::localfs::Stat;
 use crate::localfs::apply::EntryMetadata;
 use crate::localfs::apply::Target;
 use crate::localfs::apply::directory::DirHandle;
+use crate::localfs::apply::leftovers::claim;
 use crate::localfs::apply::metadata::Known;
 use crate::localfs::apply::path::check_name;
 use crate::units::to_u64;
@@ -16,7 +17,6 @@ use rustix::io::Errno;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// A file that is being written; several threads may write to it.
 ///
@@ -33,6 +33,22 @@ pub(crate) struct PendingFile {
     is_finished: bool,
 }
 
+/// Whether a finished file got its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It did.
+    New,
+    /// Somebody else's file has it, and this restore keeps such files.
+    Kept,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    One,
+    Many,
+}
+
 impl Target {
     /// Makes an empty file that is to become `name` in `directory`.
     ///
@@ -43,7 +59,7 @@ impl Target {
         directory: &Arc<DirHandle>,
         name: &[u8],
     ) -> Result<PendingFile, LocalError> {
-        self.create_with_mode(directory, name, PRIVATE_MODE)
+        self.create_with_mode((directory, name), PRIVATE_MODE, Pieces::Many)
     }
 
     /// Makes a complete file of content that is at hand.
@@ -52,32 +68,30 @@ impl Target {
         (directory, name): (&Arc<DirHandle>, &[u8]),
         content: &[u8],
         wanted: EntryMetadata<'_>,
-    ) -> Result<(), LocalError> {
+    ) -> Result<Placed, LocalError> {
         let mode = self.mode_at_creation(directory, wanted);
-        let file = self.create_with_mode(directory, name, mode)?;
+        let file = self.create_with_mode((directory, name), mode, Pieces::One)?;
         file.write_at(0, content)?;
         file.finish(wanted)
     }
 
-    /// A name that no file has, in the directory of the one that it is for.
-    pub(super) fn temporary_name(&self) -> Vec<u8> {
-        let count = self.temporary_count.fetch_add(1, Ordering::Relaxed);
-        let number = self.temporary_base.wrapping_add(count.wrapping_mul(TEMPORARY_STEP));
-        format!(".sbf-restore-{number:016x}").into_bytes()
-    }
-
     fn create_with_mode(
         self: &Arc<Self>,
-        directory: &Arc<DirHandle>,
-        name: &[u8],
+        (directory, name): (&Arc<DirHandle>, &[u8]),
         mode: u16,
+        pieces: Pieces,
     ) -> Result<PendingFile, LocalError> {
         let wrong = |errno| directory.wrong(name, "make", errno);
         check_name(name).map_err(wrong)?;
-        let temporary = (!directory.created).then(|| self.temporary_name());
+        // What is written at once is never seen in part; what is not must not look finished.
+        let at_once = directory.created && pieces == Pieces::One;
+        let temporary = (!at_once).then(|| self.temporary_name());
         let path = temporary.as_deref().unwrap_or(name);
         let bits = Mode::from_raw_mode(u32::from(mode));
         let file = rustix::fs::openat(directory, path, NEW_FILE, bits).map_err(wrong)?;
+        if temporary.is_some() {
+            claim(&file);
+        }
         let (target, directory) = (Arc::clone(self), Arc::clone(directory));
         let name = name.to_vec();
         Ok(PendingFile { target, directory, name, temporary, file, mode, is_finished: false })
@@ -110,22 +124,24 @@ impl PendingFile {
     ///
     /// Errors if a directory has the name; the file is unlinked then. What else cannot be
     /// applied is reported by [`Target::finish`].
-    pub(crate) fn finish(mut self, wanted: EntryMetadata<'_>) -> Result<(), LocalError> {
+    pub(crate) fn finish(mut self, wanted: EntryMetadata<'_>) -> Result<Placed, LocalError> {
         let path = || self.directory.path_of(&self.name);
         let known = self.known()?;
         self.target.apply_to_open(self.file.as_fd(), &path, known, wanted);
         if let Some(temporary) = &self.temporary {
-            let directory = &self.directory;
-            rustix::fs::renameat(directory, temporary.as_slice(), directory, self.name.as_slice())
-                .map_err(|errno| self.wrong("replace", errno))?;
+            match self.target.rename(&self.directory, temporary, &self.name) {
+                Ok(()) => {}
+                Err(Errno::EXIST) if !self.directory.created => return Ok(Placed::Kept),
+                Err(errno) => return Err(self.wrong("replace", errno)),
+            }
         }
         // After the rename: an immutable file cannot be renamed, nor its times be set.
         self.target.apply_flags(self.file.as_fd(), &path, wanted);
         self.is_finished = true;
-        Ok(())
+        Ok(Placed::New)
     }
 
-    fn known(&self) -> Result<Known, LocalError> {
+    fn known(&self) -> Result<Known<'_>, LocalError> {
         match self.target.known_at_creation(&self.directory, self.mode) {
             Some(known) => Ok(known),
             None => Stat::of_descriptor(&self.file)
@@ -155,5 +171,3 @@ const NEW_FILE: OFlags = OFlags::RDWR
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 const PRIVATE_MODE: u16 = 0o600;
-/// Odd, so that all numbers come up before one comes again.
-const TEMPORARY_STEP: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -3,6 +3,7 @@
 
 use crate::format::tree::ExtendedAttribute;
 use crate::format::tree::Owner;
+use crate::format::tree::Timestamp;
 use crate::localfs::LocalError;
 use crate::localfs::Stat;
 use crate::localfs::apply::EntryMetadata;
@@ -13,6 +14,7 @@ use crate::localfs::apply::path::TargetPath;
 use crate::localfs::apply::report::Aspect;
 use crate::localfs::apply::report::NotApplied;
 use crate::localfs::apply::report::Reason;
+use crate::localfs::attributes::xattrs_of_descriptor;
 use rustix::fs::Gid;
 use rustix::fs::IFlags;
 use rustix::fs::Mode;
@@ -31,21 +33,31 @@ use std::path::PathBuf;
 
 /// What an entry has before anything is applied.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct Known<'a> {
     pub(super) user_id: u32,
     pub(super) group_id: u32,
     pub(super) mode: u16,
     /// Whether it took an ACL from its directory.
     pub(super) inherited_acl: bool,
+    /// The last change, if it need not be set where it is right.
+    pub(super) modified: Option<Timestamp>,
+    /// Attributes that it has.
+    pub(super) xattrs: &'a [ExtendedAttribute],
 }
 
 /// Makes the path of an entry, relative to the target; only called when something fails.
 pub(super) type PathOf<'a> = &'a dyn Fn() -> Vec<u8>;
 
-impl Known {
+impl<'a> Known<'a> {
     pub(super) fn from_stat(stat: &Stat, inherited_acl: bool) -> Self {
         let Stat { user_id, group_id, mode, .. } = *stat;
-        Self { user_id, group_id, mode, inherited_acl }
+        Self { user_id, group_id, mode, inherited_acl, modified: None, xattrs: &[] }
+    }
+
+    /// Of an entry that was there before: what is right already is left alone.
+    pub(super) fn of_existing(stat: &Stat, xattrs: &'a [ExtendedAttribute]) -> Self {
+        let modified = Some(stat.modified);
+        Self { modified, xattrs, ..Self::from_stat(stat, false) }
     }
 }
 
@@ -61,7 +73,8 @@ impl Target {
         let stat = Stat::of_descriptor(&directory)
             .map_err(|errno| LocalError::new(path.as_bytes(), "look at", errno))?;
         let path = || path.as_bytes().to_vec();
-        let known = Known::from_stat(&stat, false);
+        let xattrs = xattrs_of_descriptor(&directory).unwrap_or_default();
+        let known = Known::of_existing(&stat, &xattrs);
         self.apply_to_open(directory.as_fd(), &path, known, wanted);
         self.apply_flags(directory.as_fd(), &path, wanted);
         Ok(())
@@ -72,7 +85,7 @@ impl Target {
         &self,
         file: BorrowedFd<'_>,
         path: PathOf<'_>,
-        known: Known,
+        known: Known<'_>,
         wanted: EntryMetadata<'_>,
     ) {
         let change = |user, group| rustix::fs::fchown(file, user, group);
@@ -81,7 +94,9 @@ impl Target {
             let ExtendedAttribute { name, value } = attribute;
             rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty())
         };
-        let set_acl = self.apply_attributes(path, &wanted.metadata.xattrs, set);
+        let missing = wanted.metadata.xattrs.iter();
+        let missing = missing.filter(|attribute| !known.xattrs.contains(attribute));
+        let set_acl = self.apply_attributes(path, missing, set);
         if known.inherited_acl && !set_acl {
             self.note(path, Aspect::Attribute, remove_acl(file));
         }
@@ -92,7 +107,9 @@ impl Target {
             let bits = Mode::from_raw_mode(u32::from(mode));
             self.note(path, Aspect::Mode, rustix::fs::fchmod(file, bits));
         }
-        self.note(path, Aspect::Times, rustix::fs::futimens(file, &times(wanted)));
+        if known.modified != Some(wanted.metadata.modified) {
+            self.note(path, Aspect::Times, rustix::fs::futimens(file, &times(wanted)));
+        }
     }
 
     /// Sets the flags that `chattr` sets; no other change is possible after an immutable one.
@@ -120,7 +137,7 @@ impl Target {
     pub(super) fn apply_owner(
         &self,
         path: PathOf<'_>,
-        known: Known,
+        known: Known<'_>,
         owner: &Owner,
         change: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
     ) -> bool {
@@ -148,16 +165,15 @@ impl Target {
     }
 
     /// Sets what may be set; returns whether an access ACL was among it.
-    pub(super) fn apply_attributes(
+    pub(super) fn apply_attributes<'a>(
         &self,
         path: PathOf<'_>,
-        attributes: &[ExtendedAttribute],
+        attributes: impl Iterator<Item = &'a ExtendedAttribute>,
         set: impl Fn(&ExtendedAttribute) -> Result<(), Errno>,
     ) -> bool {
         let mut set_acl = false;
         for attribute in attributes {
-            let is_free = FREE_PREFIXES.iter().any(|prefix| attribute.name.starts_with(prefix));
-            let done = if is_free || self.may_grant() {
+            let done = if is_free(attribute) || self.may_grant() {
                 set(attribute).map_err(|errno| Reason::Refused(errno.into()))
             } else {
                 Err(Reason::Untrusted)
@@ -184,13 +200,21 @@ impl Target {
     }
 
     /// What a new file has for certain, as far as the directory does not decide on it.
-    pub(super) fn known_at_creation(&self, directory: &DirHandle, mode: u16) -> Option<Known> {
+    pub(super) fn known_at_creation(&self, directory: &DirHandle, mode: u16) -> Option<Known<'_>> {
         let mode = mode & !self.umask?;
         // A directory of ours also shows that this file system does not choose owners itself.
         let (user_id, group_id) = (self.user_id, self.group_id);
         let ours = (directory.stat.user_id, directory.stat.group_id) == (user_id, group_id);
         let plain = ours && !directory.has_default_acl;
-        plain.then_some(Known { user_id, group_id, mode, inherited_acl: false })
+        let inherited_acl = false;
+        plain.then_some(Known {
+            user_id,
+            group_id,
+            mode,
+            inherited_acl,
+            modified: None,
+            xattrs: &[],
+        })
     }
 
     /// The mode to make a file with: the final one if nobody can gain by it before the end.
@@ -218,7 +242,7 @@ impl Target {
         self.missing.add(NotApplied { path, aspect, attribute, why });
     }
 
-    fn owner_to_set(&self, owner: &Owner) -> (u32, u32) {
+    pub(super) fn owner_to_set(&self, owner: &Owner) -> (u32, u32) {
         match self.options.ownership {
             Ownership::Names => self.names.ids_by_name(owner),
             Ownership::Ids | Ownership::Keep => (owner.user_id, owner.group_id),
@@ -252,15 +276,20 @@ fn remove_acl(file: BorrowedFd<'_>) -> Result<(), Errno> {
     }
 }
 
-fn valid_id(id: u32) -> Option<u32> {
+pub(super) fn valid_id(id: u32) -> Option<u32> {
     (id != u32::MAX).then_some(id)
 }
 
-const SET_ID_BITS: u16 = 0o6000;
+/// Whether an attribute gives nobody a right beyond the restored files.
+pub(super) fn is_free(attribute: &ExtendedAttribute) -> bool {
+    FREE_PREFIXES.iter().any(|prefix| attribute.name.starts_with(prefix))
+}
+
+pub(super) const SET_ID_BITS: u16 = 0o6000;
 const ACCESS_ACL: &str = "system.posix_acl_access";
 /// Attributes that give nobody a right beyond the restored files.
 const FREE_PREFIXES: [&[u8]; 2] = [b"user.", b"system.posix_acl_"];
 /// Flags that an owner may set.
-const FREE_FLAGS: IFlags = IFlags::NODUMP.union(IFlags::COMPRESSED);
+pub(super) const FREE_FLAGS: IFlags = IFlags::NODUMP.union(IFlags::COMPRESSED);
 /// Flags that keep even the owner from removing a file.
-const GRANTED_FLAGS: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
+pub(super) const GRANTED_FLAGS: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);

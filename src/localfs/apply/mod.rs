@@ -3,7 +3,10 @@
 //! followed, and every call on metadata goes to a descriptor of the entry itself.
 
 pub(crate) mod directory;
+pub(crate) mod existing;
+pub(crate) mod extra;
 pub(crate) mod file;
+pub(crate) mod leftovers;
 mod metadata;
 pub(crate) mod path;
 pub(crate) mod report;
@@ -63,6 +66,17 @@ pub(crate) struct ApplyOptions {
     pub(crate) trust: Trust,
 }
 
+/// What a restore may do in its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Make entries, in place of others.
+    Replace,
+    /// Make entries where there are none.
+    Add,
+    /// Nothing but look.
+    Look,
+}
+
 /// What an entry had.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EntryMetadata<'a> {
@@ -77,6 +91,11 @@ pub(crate) struct EntryMetadata<'a> {
 pub(crate) struct Target {
     root: OwnedFd,
     device: u64,
+    access: Access,
+    /// Whether there is no such directory; only where the restore does nothing but look.
+    is_missing: bool,
+    /// Device and inode of a directory that nothing may be written to: the repository's.
+    forbidden: Option<(u64, u64)>,
     options: ApplyOptions,
     names: OwnerNames,
     user_id: u32,
@@ -96,26 +115,50 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Opens the directory, and makes it and those above it if they are missing.
+    #[cfg(test)]
+    pub(crate) fn open(path: &Path, options: ApplyOptions) -> Result<Arc<Self>, LocalError> {
+        Self::open_for(path, options, Access::Replace, None)
+    }
+
+    /// Opens the directory, and makes it and those above it if they are missing and not only to be
+    /// looked at.
     ///
     /// `path` is the user's choice: symbolic links on the way to it are followed.
-    pub(crate) fn open(path: &Path, options: ApplyOptions) -> Result<Arc<Self>, LocalError> {
+    ///
+    /// Errors with [`LOCK`] if another restore writes below the directory.
+    pub(crate) fn open_for(
+        path: &Path,
+        options: ApplyOptions,
+        access: Access,
+        forbidden: Option<(u64, u64)>,
+    ) -> Result<Arc<Self>, LocalError> {
         let bytes = path.as_os_str().as_bytes();
         let wrong = |call, source: io::Error| LocalError::new(bytes, call, source);
         let existed = path.is_dir();
-        DirBuilder::new().recursive(true).create(path).map_err(|e| wrong("make", e))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let is_missing = access == Access::Look && !existed;
+        if access != Access::Look {
+            DirBuilder::new().recursive(true).create(path).map_err(|e| wrong("make", e))?;
+        }
+        // Nothing is looked up below a target that is missing.
+        let path = if is_missing { Path::new("/") } else { path };
         let root = rustix::fs::open(path, flags, Mode::empty());
         let root = root.map_err(|errno| wrong("open", errno.into()))?;
+        if access != Access::Look {
+            leftovers::lock_target(&root).map_err(|errno| wrong(LOCK, errno.into()))?;
+        }
         let stat = Stat::of_descriptor(&root).map_err(|errno| wrong("look at", errno.into()))?;
         let temporary_base = getrandom::u64()
             .map_err(|error| wrong("name files in", io::Error::other(error.to_string())))?;
         let place = (stat.inode.device, stat.inode.inode);
-        let created = if existed { HashSet::new() } else { HashSet::from([place]) };
-        let writeback = Writeback::start(&root);
+        let created = if existed || is_missing { HashSet::new() } else { HashSet::from([place]) };
+        let writeback = Writeback::start(&root, access != Access::Look);
         Ok(Arc::new(Self {
             root,
             device: stat.inode.device,
+            access,
+            is_missing,
+            forbidden,
             options,
             names: OwnerNames::load()?,
             user_id: rustix::process::geteuid().as_raw(),
@@ -155,6 +198,9 @@ impl Target {
         self.is_root_user() && self.options.trust == Trust::Trusted
     }
 }
+
+/// What failed if another restore has the target.
+pub(crate) const LOCK: &str = "lock";
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,12 @@
 //! What a restore could not set: counted in full, named up to a bound.
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::hash::DefaultHasher;
+use std::hash::Hash as _;
+use std::hash::Hasher as _;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,6 +18,8 @@ pub(crate) struct ApplyReport {
     pub(crate) named: Vec<NotApplied>,
     /// How many there are of each aspect.
     pub(crate) counts: BTreeMap<Aspect, u64>,
+    /// The entries that miss something, as [`path_hash`] gives them.
+    pub(crate) paths: HashSet<u64>,
 }
 
 /// One thing that an entry had and the restored one lacks.
@@ -75,6 +82,7 @@ impl ApplyReport {
 impl Collector {
     pub(super) fn add(&self, missing: NotApplied) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.paths.insert(path_hash(missing.path.as_os_str().as_bytes()));
         *report.counts.entry(missing.aspect).or_default() += 1;
         if report.named.len() < NAMED_MAX {
             report.named.push(missing);
@@ -84,6 +92,13 @@ impl Collector {
     pub(super) fn take(&self) -> ApplyReport {
         std::mem::take(&mut *self.report.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A path in few bytes: millions may have to be remembered.
+pub(crate) fn path_hash(path: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Most entries that a report names; a restore of millions as a plain user misses millions.

@@ -119,8 +119,7 @@ impl Target {
         }
         let temporary = self.temporary_name();
         make(&temporary).map_err(wrong)?;
-        let renamed = apply(&temporary)
-            .and_then(|()| rustix::fs::renameat(directory, temporary.as_slice(), directory, name));
+        let renamed = apply(&temporary).and_then(|()| self.rename(directory, &temporary, name));
         // Also after a rename: between two names of one inode it does nothing.
         let unlinked = rustix::fs::unlinkat(directory, temporary.as_slice(), AtFlags::empty());
         renamed.map_err(wrong)?;
@@ -156,7 +155,7 @@ impl Target {
             let path = by_descriptor.as_slice();
             rustix::fs::lsetxattr(path, name.as_slice(), value, XattrFlags::empty())
         };
-        self.apply_attributes(&path, &wanted.metadata.xattrs, set);
+        self.apply_attributes(&path, wanted.metadata.xattrs.iter(), set);
         if kind != FileKind::Symlink {
             let mode = self.mode_to_set(&path, wanted.metadata.mode, is_owner_right);
             self.note(&path, Aspect::Mode, change_mode(entry.as_fd(), mode));

@@ -60,7 +60,7 @@ fn put(target: &Arc<Target>, at: &str) -> Result<(), LocalError> {
     let directory = target.make_directory(&parent)?;
     let (metadata, owner) = (metadata(0o644), own());
     let wanted = EntryMetadata { metadata: &metadata, owner: &owner };
-    target.put_file((&directory, name), at.as_bytes(), wanted)
+    target.put_file((&directory, name), at.as_bytes(), wanted).map(|_placed| ())
 }
 
 fn read(folder: &TempDir, at: &str) -> Vec<u8> {

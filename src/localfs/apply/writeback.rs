@@ -32,12 +32,13 @@ impl Writeback {
     /// Begins for the file system of a directory.
     ///
     /// Without a thread or a descriptor, everything is left to the sync at the end.
-    pub(super) fn start(directory: impl AsFd) -> Self {
+    pub(super) fn start(directory: impl AsFd, is_needed: bool) -> Self {
         // The system tells each open descriptor once of an error that happened in the background:
         // with one of its own, the thread takes none away from the sync at the end.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own = rustix::fs::openat(directory, ".", flags, Mode::empty());
-        Self { written_bytes: AtomicU64::new(0), running: Mutex::new(own.ok().and_then(spawn)) }
+        let running = own.ok().filter(|_| is_needed).and_then(spawn);
+        Self { written_bytes: AtomicU64::new(0), running: Mutex::new(running) }
     }
 
     /// Counts bytes that were written; never waits for a disk.

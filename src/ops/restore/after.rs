@@ -3,12 +3,19 @@
 use crate::format::tree::Metadata;
 use crate::format::tree::Owner;
 use crate::format::tree::Totals;
+use crate::localfs::FileKind;
 use crate::localfs::LocalError;
+use crate::localfs::Stat;
 use crate::localfs::apply::EntryMetadata;
 use crate::localfs::apply::Target;
+use crate::localfs::apply::directory::DirHandle;
 use crate::localfs::apply::path::TargetPath;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
+use crate::ops::restore::Overwrite;
+use crate::ops::restore::tally::Action;
+use crate::ops::restore::tally::Tally;
+use crate::ops::restore::way::Way;
 use crate::ops::words::path_words;
 use crate::repo::tree::reader::OwnedEntry;
 use std::sync::Arc;
@@ -20,7 +27,7 @@ pub(crate) enum After {
     /// Another name of an entry; `one` is what it counts for.
     HardLink { directory: Arc<TargetPath>, name: Vec<u8>, existing: TargetPath, one: Totals },
     /// A directory that is full.
-    Directory { path: Arc<TargetPath>, meta: Meta },
+    Directory { path: Arc<TargetPath>, meta: Meta, was: Was },
 }
 
 /// The metadata of an entry and whose it is.
@@ -36,23 +43,74 @@ impl Meta {
     }
 }
 
+/// What a directory was before anything was put into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Was {
+    /// Not there.
+    Missing,
+    /// Something else.
+    Other,
+    /// A directory with other metadata.
+    Different,
+    /// As in the snapshot.
+    Same,
+}
+
+impl Was {
+    fn action(self, overwrite: Overwrite) -> Action {
+        match self {
+            Self::Missing => Action::Create,
+            Self::Other => Action::Change,
+            Self::Different if overwrite == Overwrite::Never => Action::Keep,
+            Self::Different => Action::Metadata,
+            Self::Same => Action::Unchanged,
+        }
+    }
+}
+
 impl After {
-    /// Makes it.
-    pub(crate) fn make(&self, target: &Target) -> Result<(), LocalError> {
+    /// Makes it, unless it is there or nothing is to be made; says what happens to it.
+    pub(crate) fn make(
+        &self,
+        target: &Target,
+        way: Way,
+        tally: &Tally,
+    ) -> Result<Action, LocalError> {
         match self {
             Self::Symlink { directory, name, target: link, meta } => {
-                let directory = target.make_directory(directory)?;
-                target.make_symlink((&directory, name), link, meta.wanted())
+                let wanted = meta.wanted();
+                let is_same = |handle: &DirHandle, stat: &Stat| {
+                    stat.kind == FileKind::Symlink
+                        && handle.link_target(name).as_ref() == Some(link)
+                        && (stat.links == 1 || meta.metadata.links > 1)
+                        && !target.entry_differs((handle, name), stat, wanted)
+                };
+                let make = |handle: &DirHandle| target.make_symlink((handle, name), link, wanted);
+                way.place(target, (directory, name), is_same, make)
             }
             Self::HardLink { directory, name, existing, one: _ } => {
                 let wrong = |error: LocalError| match directory.join(name) {
                     Ok(path) => LocalError::new(path.as_bytes(), error.call, error.source),
                     Err(error) => error,
                 };
-                let handle = target.make_directory(directory)?;
-                target.make_hard_link(existing, (&handle, name)).map_err(wrong)
+                let first = find(target, existing)?;
+                let is_same = |_handle: &DirHandle, stat: &Stat| {
+                    // Where nothing is written, the old inode is there although a new one would be.
+                    first.is_some_and(|first| first.inode == stat.inode)
+                        && !tally.is_made(existing.as_bytes())
+                };
+                let make = |handle: &DirHandle| {
+                    target.make_hard_link(existing, (handle, name)).map_err(wrong)
+                };
+                way.place(target, (directory, name), is_same, make)
             }
-            Self::Directory { path, meta } => target.finish_directory(path, meta.wanted()),
+            Self::Directory { path, meta, was } => {
+                let action = was.action(way.overwrite);
+                if !way.is_dry && action != Action::Keep {
+                    target.finish_directory(path, meta.wanted())?;
+                }
+                Ok(action)
+            }
         }
     }
 
@@ -74,6 +132,13 @@ impl After {
             Self::Directory { .. } => Totals::default(),
         }
     }
+}
+
+/// What stands at a path now.
+fn find(target: &Target, path: &TargetPath) -> Result<Option<Stat>, LocalError> {
+    let Some((parent, name)) = path.split() else { return Ok(None) };
+    let Some(handle) = target.find_directory(&parent)? else { return Ok(None) };
+    handle.look(name)
 }
 
 /// Says of a name that it is lost because the entry was lost under its first name.

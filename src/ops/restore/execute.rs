@@ -3,7 +3,12 @@
 use crate::format::pack::PackKind;
 use crate::localfs::LocalError;
 use crate::localfs::apply::Target;
+use crate::localfs::apply::file::Placed;
 use crate::ops::progress::Progress;
+use crate::ops::restore::forecast::Forecast;
+use crate::ops::restore::tally::Action;
+use crate::ops::restore::tally::Tally;
+use crate::ops::restore::way::Way;
 use crate::ops::restore::window::ChunkTask;
 use crate::ops::restore::window::FileTask;
 use crate::ops::restore::window::Shape;
@@ -45,18 +50,28 @@ pub(crate) struct Executor<'a> {
     pub(crate) reader: &'a ChunkReader,
     pub(crate) target: &'a Arc<Target>,
     pub(crate) progress: &'a dyn Progress,
+    pub(crate) way: Way,
+    pub(crate) tally: &'a Tally,
+    pub(crate) forecast: &'a Forecast,
 }
 
 impl Executor<'_> {
     /// Restores the files of a window; returns those that failed.
     pub(crate) fn run(&self, window: Window) -> Vec<FailedFile> {
-        let Window { files, mut chunks, .. } = window;
         let failed = Mutex::new(Vec::new());
+        let at_hand = self.compare(&window, &failed);
+        let Window { files, chunks, .. } = window;
+        let missing = chunks.into_iter().zip(at_hand).filter(|(_, at_hand)| !at_hand);
+        let mut chunks: Vec<ChunkTask> = missing.map(|(task, _)| task).collect();
         chunks.sort_unstable_by_key(|task| (task.place.block, task.place.offset));
         let groups: Vec<&[ChunkTask]> =
             chunks.chunk_by(|left, right| left.place.block == right.place.block).collect();
         let blocks: Vec<BlockHandle> =
             groups.iter().filter_map(|group| Some(group.first()?.place.block)).collect();
+        if self.way.is_dry {
+            self.forecast.add(self.reader, &chunks, &blocks);
+            return failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
         self.reader.join(&blocks).par_iter().for_each(|joined| {
             if self.progress.is_cancelled() {
                 return;
@@ -111,7 +126,7 @@ impl Executor<'_> {
         self.write(task, &bytes)
     }
 
-    fn write(&self, task: &ChunkTask, bytes: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn write(&self, task: &ChunkTask, bytes: &[u8]) -> Result<(), FileError> {
         let file = &task.file;
         if bytes.len() != to_usize32(task.place.length) {
             // The name is right, so that the tree lies about the length: no byte may go where
@@ -121,10 +136,11 @@ impl Executor<'_> {
         if file.shape == Shape::Whole {
             let directory =
                 self.target.make_directory(&file.directory).map_err(FileError::Local)?;
-            self.target
+            let placed = self
+                .target
                 .put_file((&directory, &file.name), bytes, file.wanted())
                 .map_err(FileError::Local)?;
-            self.progress.advance(1, 0);
+            self.done(file, placed);
             file.remaining.store(DONE, Ordering::Release);
             return Ok(());
         }
@@ -137,7 +153,7 @@ impl Executor<'_> {
 
     /// Finishes a file whose chunks were written or that has none.
     fn settle(&self, file: &Arc<FileTask>, failed: &Mutex<Vec<FailedFile>>) {
-        if file.failed.load(Ordering::Relaxed) {
+        if file.failed.load(Ordering::Relaxed) || file.is_settled.load(Ordering::Relaxed) {
             return;
         }
         let settled = if file.shape == Shape::Whole {
@@ -156,9 +172,18 @@ impl Executor<'_> {
             return Ok(());
         }
         let directory = self.target.make_directory(&file.directory)?;
-        self.target.put_file((&directory, &file.name), &[], file.wanted())?;
-        self.progress.advance(1, 0);
+        let placed = self.target.put_file((&directory, &file.name), &[], file.wanted())?;
+        self.done(file, placed);
         Ok(())
+    }
+
+    fn done(&self, file: &FileTask, placed: Placed) {
+        let action = match placed {
+            Placed::New => file.action.get().copied().unwrap_or(Action::Create),
+            Placed::Kept => Action::Keep,
+        };
+        self.tally.add(&file.path(), action, file.size);
+        self.progress.advance(1, 0);
     }
 
     fn pending(
@@ -187,14 +212,14 @@ impl Executor<'_> {
         let pending = file.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last one to count down is alone with the file.
         if let Some(pending) = pending.and_then(Arc::into_inner) {
-            pending.finish(file.wanted())?;
-            self.progress.advance(1, 0);
+            let placed = pending.finish(file.wanted())?;
+            self.done(file, placed);
         }
         Ok(())
     }
 }
 
-fn fail(file: &FileTask, error: FileError, failed: &Mutex<Vec<FailedFile>>) {
+pub(crate) fn fail(file: &FileTask, error: FileError, failed: &Mutex<Vec<FailedFile>>) {
     if file.failed.swap(true, Ordering::Relaxed) {
         return;
     }

@@ -3,12 +3,23 @@
 //! Files are restored in windows of bounded size: the tree gives the files of a window, the index
 //! says which blocks hold them, and every block is opened once, wherever its chunks belong.
 
+mod account;
 mod after;
 pub(crate) mod ahead;
+mod compare;
 pub(crate) mod dump;
 mod execute;
+mod existing;
+mod files;
+pub mod forecast;
+mod guard;
 mod pipe;
+pub mod plan;
+mod sweep;
+pub mod tally;
 pub(crate) mod tree;
+pub mod verify;
+mod way;
 pub(crate) mod window;
 
 pub use dump::dump;
@@ -18,20 +29,28 @@ use crate::format::tree::Totals;
 use crate::localfs::LocalError;
 use crate::localfs::apply;
 use crate::localfs::apply::ApplyOptions;
-use crate::localfs::apply::Target;
 use crate::localfs::apply::report::ApplyReport;
 use crate::localfs::apply::report::Aspect;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::progress::Progress;
+use crate::ops::restore::guard::check_delete;
+use crate::ops::restore::guard::open_target;
+use crate::ops::restore::sweep::Sweep;
+use crate::ops::restore::tally::Counts;
 use crate::ops::restore::tree::TreeRestore;
+use crate::ops::restore::verify::Excused;
+use crate::ops::restore::verify::Verified;
+use crate::ops::restore::verify::verify;
+use crate::ops::restore::way::Way;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
 use crate::ops::words::path_words;
 use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::valid::load_valid;
+use crate::units::to_u64;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -54,8 +73,48 @@ pub struct RestoreOptions {
     pub trust: Trust,
     /// What to do when something is damaged.
     pub keep_going: KeepGoing,
+    /// What to do with files that are there.
+    pub overwrite: Overwrite,
+    /// Whether to remove what the snapshot lacks.
+    pub delete: Delete,
+    /// Whether to read everything back.
+    pub read_back: ReadBack,
     /// Threads that read and write.
     pub threads: usize,
+}
+
+/// What to do with files, links and the like that are in the target already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overwrite {
+    /// Make all anew.
+    Always,
+    /// Read them, and make anew those that are not as in the snapshot.
+    IfChanged,
+    /// Leave them as they are.
+    Never,
+}
+
+/// Whether to remove what the target holds and the snapshot lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delete {
+    /// No.
+    Nothing,
+    /// Yes, if the snapshot is complete.
+    Extra,
+    /// Yes, although what it lacks may only not have been readable.
+    EvenIfIncomplete,
+}
+
+/// Whether to read back what was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadBack {
+    /// No.
+    Nothing,
+    /// All of it, from the disk where the system lets that be asked for.
+    Everything,
 }
 
 /// Whose the restored entries become.
@@ -100,11 +159,14 @@ impl RestoreOptions {
             ownership: Ownership::Names,
             trust: Trust::Untrusted,
             keep_going: KeepGoing::Stop,
+            overwrite: Overwrite::IfChanged,
+            delete: Delete::Nothing,
+            read_back: ReadBack::Nothing,
             threads,
         }
     }
 
-    fn apply_options(&self) -> ApplyOptions {
+    pub(crate) fn apply_options(&self) -> ApplyOptions {
         let ownership = match self.ownership {
             Ownership::Keep => apply::Ownership::Keep,
             Ownership::Ids => apply::Ownership::Ids,
@@ -143,6 +205,12 @@ pub struct RestoreReport {
     pub not_applied: Vec<String>,
     /// How much could not be set in all.
     pub not_applied_count: u64,
+    /// How many entries were made, changed, kept and so on.
+    pub counts: Counts,
+    /// Temporary names that killed restores had left and that were removed.
+    pub leftovers_count: u64,
+    /// What reading back found, if it was asked for.
+    pub verified: Option<Verified>,
 }
 
 /// Restores a snapshot, or what stands at a path of it, and makes it durable.
@@ -155,23 +223,52 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, OpError> {
+    check_delete(selected, options)?;
     let reader = open_reader(repository)?;
     let found = selected.find(&reader)?;
-    let (files, bytes) = match &found {
-        Found::Root { totals, .. } => (totals.files, totals.bytes),
-        Found::Entry(entry) => {
-            let totals = crate::repo::tree::builder::totals_of(&entry.entry.node);
-            (totals.files, totals.bytes)
-        }
-    };
-    progress.begin("restoring", files, bytes);
-    let target = Target::open(&options.target, options.apply_options())?;
-    let restore = TreeRestore::new(&reader, Arc::clone(&target), options, progress)?;
-    let mut report = restore.run(&found)?;
+    let target = open_target(repository, options, false)?;
+    begin(progress, "restoring", &found);
+    let way = Way { overwrite: options.overwrite, is_dry: false, from_disk: false };
+    let mut restore =
+        TreeRestore::new(&reader, Arc::clone(&target), options, (way, false), progress)?;
+    restore.run(&found)?;
+    let mut report = std::mem::take(&mut restore.report);
+    if options.delete != Delete::Nothing && report.failed_count == 0 {
+        let mut sweep = Sweep {
+            reader: &reader,
+            target: &target,
+            filter: options.filter.as_ref(),
+            selected,
+            tally: &restore.tally,
+            progress,
+            is_dry: false,
+            failed: Vec::new(),
+        };
+        sweep.run(&found)?;
+        report.failed_count += to_u64(sweep.failed.len());
+        report.failed.extend(sweep.failed);
+    }
     // Not before this is anything durable.
     let applied = target.finish()?;
     note_not_applied(&mut report, &applied);
+    report.counts = restore.tally.counts();
+    if options.read_back == ReadBack::Everything {
+        begin(progress, "verifying", &found);
+        let failed = report.failed.iter().map(|finding| finding.object.clone()).collect();
+        let excused = Excused { tally: &restore.tally, applied: &applied, failed };
+        let target = open_target(repository, options, true)?;
+        report.verified = Some(verify(&reader, &target, &found, options, &excused, progress)?);
+    }
     Ok(report)
+}
+
+/// Tells that a phase begins.
+pub(crate) fn begin(progress: &dyn Progress, phase: &'static str, found: &Found) {
+    let totals = match found {
+        Found::Root { totals, .. } => *totals,
+        Found::Entry(entry) => crate::repo::tree::builder::totals_of(&entry.entry.node),
+    };
+    progress.begin(phase, totals.files, totals.bytes);
 }
 
 /// A reader of everything that is valid now.
