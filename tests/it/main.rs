@@ -46,6 +46,7 @@ mod prune_power_loss;
 mod prune_races;
 mod races;
 mod reader;
+mod repair;
 mod restore;
 mod retention;
 mod role_hosts;

@@ -20,6 +20,7 @@ pub(crate) mod mirror;
 #[cfg(feature = "mount")]
 pub(crate) mod mount;
 pub(crate) mod prune;
+pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod session;
 pub(crate) mod snapshot;
@@ -56,6 +57,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Stats => stats::run(context),
         Command::Status(arguments) => status::run(context, arguments),
         Command::Check(arguments) => check::run(context, &arguments),
+        Command::Repair(arguments) => repair::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Manifest(arguments) => manifest::run(context, arguments),
         Command::Evidence(arguments) => evidence::run(context, arguments),

@@ -10,6 +10,7 @@ use crate::format::layout::SessionRef;
 use crate::repo::error::RepoError;
 use crate::repo::gc::pulse::Pulse;
 use crate::repo::gc::start::reader_of;
+use crate::repo::gc::start::superseded_of;
 use crate::repo::index::load::load_segment;
 use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
@@ -29,7 +30,8 @@ pub(crate) struct SettledSegments {
     pub(crate) new: Vec<SegmentRef>,
 }
 
-/// Makes segments that list every pack of `segments` once, but none of `gone`.
+/// Makes segments that list every pack of `segments` once, but none of `gone`; those that are lost and
+/// superseded fall out.
 ///
 /// Reads those that change alone; holds one of them at a time, and the one that is being filled.
 pub(crate) fn settle_segments(
@@ -45,13 +47,32 @@ pub(crate) fn settle_segments(
         let index = reader_of(repository, segments, pulse)?.index;
         changed.extend(unclean(&index.runs(), gone));
     }
-    let all = segments.iter().filter(|segment| !changed.contains(segment)).copied().collect();
+    let mut lost = BTreeSet::new();
+    if segments.iter().any(|segment| !lengths.contains_key(segment)) {
+        lost = superseded_of(repository, segments, gone, pulse)?;
+    }
+    let stays = |segment: &&SegmentRef| !changed.contains(segment) && !lost.contains(segment);
+    let all = segments.iter().filter(stays).copied().collect();
     let mut settled = SettledSegments { all, new: Vec::new() };
     let mut filling = Filling { repository, session, packs: Vec::new(), chunk_count: 0 };
     let mut seen: HashSet<PackRef> = HashSet::new();
     for &segment in segments.intersection(&changed.into_iter().collect()) {
         pulse.beat()?;
-        for pack in load_segment(repository, segment)?.packs {
+        if lost.contains(&segment) {
+            continue;
+        }
+        let described = match load_segment(repository, segment) {
+            Err(error) if error.is_damage() => {
+                lost.extend(superseded_of(repository, segments, gone, pulse)?);
+                if lost.contains(&segment) {
+                    settled.all.retain(|kept| !lost.contains(kept));
+                    continue;
+                }
+                return Err(error);
+            }
+            loaded => loaded?,
+        };
+        for pack in described.packs {
             let reference = pack.reference();
             if !gone.contains(&reference) && seen.insert(reference) {
                 filling.add(pack, &mut settled)?;

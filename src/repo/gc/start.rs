@@ -38,9 +38,11 @@ use crate::repo::gc::repack::Repacker;
 use crate::repo::gc::session::CollectSession;
 use crate::repo::gc::view::View;
 use crate::repo::gc::view::ids;
-use crate::repo::history::RepoErrorAt;
-use crate::repo::index::load::load_segment;
+use crate::repo::history::History;
+use crate::repo::index::load::LoadedIndex;
 use crate::repo::index::load::load_without;
+use crate::repo::index::lost::error_of;
+use crate::repo::index::lost::superseded;
 use crate::repo::marks::Marks;
 use crate::repo::read::ChunkReader;
 use crate::repo::register::Won;
@@ -373,7 +375,7 @@ fn is_closed(view: &View, decided: &HashSet<SessionRef>, session: &SessionRef) -
 
 /// A reader of what these segments list.
 ///
-/// Errors: whatever keeps one of them from being read.
+/// Errors: whatever keeps one of them from being read that is not superseded.
 pub(crate) fn reader_of(
     repository: &Repository,
     segments: &BTreeSet<SegmentRef>,
@@ -381,16 +383,39 @@ pub(crate) fn reader_of(
 ) -> Result<ChunkReader, RepoError> {
     let listed = repository.segment_lengths()?.into_iter().map(|(segment, _length)| segment);
     let listed: BTreeSet<SegmentRef> = listed.collect();
-    if let Some(&lost) = segments.difference(&listed).next() {
-        // This host's cache may still have it; nobody else can read what it lists.
-        load_segment(repository, lost)?;
+    // This host's cache may still have what is missing; nobody else can read what it lists.
+    if segments.is_subset(&listed) {
+        let loaded = load_without(repository, segments, &HashSet::new(), 0, &|| pulse.beat())?;
+        if loaded.unreadable.is_empty() {
+            return Ok(reader(repository, loaded));
+        }
     }
-    let loaded = load_without(repository, segments, &HashSet::new(), 0, &|| pulse.beat())?;
-    if let Some(RepoErrorAt { key, error }) = loaded.unreadable.into_iter().next() {
-        let lost = |_shared| RepoError::WrongHash { key: key.to_string() };
-        return Err(Arc::try_unwrap(error).unwrap_or_else(lost));
+    let mut sound = segments.clone();
+    for lost in superseded_of(repository, segments, &HashSet::new(), pulse)? {
+        sound.remove(&lost);
     }
-    Ok(ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES))
+    let loaded = load_without(repository, &sound, &HashSet::new(), 0, &|| pulse.beat())?;
+    match loaded.unreadable.into_iter().next() {
+        Some(at) => Err(error_of(at)),
+        None => Ok(reader(repository, LoadedIndex { index: loaded.index, unreadable: Vec::new() })),
+    }
+}
+
+fn reader(repository: &Repository, loaded: LoadedIndex) -> ChunkReader {
+    ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES)
+}
+
+/// Those of these segments that are lost and that nothing depends on; `gone` are packs that no segment
+/// is to list.
+pub(crate) fn superseded_of(
+    repository: &Repository,
+    segments: &BTreeSet<SegmentRef>,
+    gone: &HashSet<PackRef>,
+    pulse: Pulse<'_>,
+) -> Result<BTreeSet<SegmentRef>, RepoError> {
+    let history = History::load_readable(repository)?;
+    let excluded = history.condemned.union(gone).copied().collect();
+    superseded(repository, segments, &excluded, history.verdict.number, &|| pulse.beat())
 }
 
 /// Packs that no valid segment lists.
