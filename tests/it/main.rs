@@ -17,6 +17,7 @@ mod coverage_program;
 mod crash;
 mod credentials;
 mod damage;
+mod damage_matrix;
 mod evidence;
 mod forged;
 mod forget;

@@ -114,7 +114,7 @@ fn lost_segments_are_listed_again_from_their_packs() {
             assert!(err(&again).contains("nothing depends on"), "{}", err(&again));
             desk.put("data/later", &bytes_of(4, 1000, 256));
             check(&desk.run(&["snapshot", "data", "--source", "other"]), 0);
-            run(&desk, &["forget", "other@latest"], 0);
+            run(&desk, &["forget", "other@latest", "--force"], 0);
             desk.put("data/later", &bytes_of(3, 50_000, 256));
             run(&desk, &["prune"], 0);
             let clean = run(&desk, &["check", "--read-data"], 0);
@@ -256,7 +256,7 @@ fn what_is_lost_goes_once_the_damaged_snapshots_are_forgotten() {
     let done = json(&desk, &["repair", "snapshots", "--read-data", "--apply"], 5);
     for damaged in done["damaged"].as_array().cloned().unwrap_or_default() {
         let id = damaged["snapshot"].as_str().unwrap_or_default().to_owned();
-        run(&desk, &["forget", &id], 0);
+        run(&desk, &["forget", &id, "--force"], 0);
     }
     run(&desk, &["prune"], 0);
     assert!(!desk.place.keys("packs").contains(&pack));

@@ -145,8 +145,8 @@ pub fn repair_snapshots(
     let earlier = earlier_repairs(repository, &history, &ids);
     let mut report = SnapshotsReport { looked_at: losses.snapshots, ..SnapshotsReport::default() };
     if options.apply && damaged.iter().any(|live| !earlier.contains_key(&live.snapshot)) {
-        salvage(&reader, &found, &Watched(progress)).during(what)?;
-        report.applied = true;
+        let salvaged = salvage(&reader, &found, &Watched(progress)).during(what)?;
+        report.applied = salvaged.blocks > 0;
     }
     for live in damaged {
         let told = match (earlier.get(&live.snapshot), live.manifest(repository)) {
@@ -156,7 +156,9 @@ pub fn repair_snapshots(
                 ..told(live, RepairState::Earlier)
             },
             (None, Ok(manifest)) if options.apply => {
-                repair_one(repository, live, &manifest, progress)?
+                let told = repair_one(repository, live, &manifest, progress)?;
+                report.applied |= told.state == RepairState::Repaired;
+                told
             }
             (None, Ok(_)) => told(live, RepairState::Planned),
         };

@@ -9,7 +9,7 @@ use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::repo::error::RepoError;
 use crate::repo::gc::pulse::Pulse;
-use crate::repo::gc::start::reader_of;
+use crate::repo::gc::start::reader_and_lost;
 use crate::repo::gc::start::superseded_of;
 use crate::repo::index::load::load_segment;
 use crate::repo::index::run::Run;
@@ -43,14 +43,17 @@ pub(crate) fn settle_segments(
 ) -> Result<SettledSegments, RepoError> {
     let lengths: HashMap<SegmentRef, u64> = repository.segment_lengths()?.into_iter().collect();
     let mut changed = to_merge(segments, &lengths);
-    if !gone.is_empty() {
-        let index = reader_of(repository, segments, pulse)?.index;
-        changed.extend(unclean(&index.runs(), gone));
-    }
-    let mut lost = BTreeSet::new();
-    if segments.iter().any(|segment| !lengths.contains_key(segment)) {
-        lost = superseded_of(repository, segments, gone, pulse)?;
-    }
+    let mut lost = match reader_and_lost(repository, segments, pulse) {
+        Ok((reader, lost)) => {
+            if !gone.is_empty() {
+                changed.extend(unclean(&reader.index.runs(), gone));
+            }
+            lost
+        }
+        // Nothing goes: what is damaged can stay listed.
+        Err(error) if gone.is_empty() && error.is_damage() => BTreeSet::new(),
+        Err(error) => return Err(error),
+    };
     let stays = |segment: &&SegmentRef| !changed.contains(segment) && !lost.contains(segment);
     let all = segments.iter().filter(stays).copied().collect();
     let mut settled = SettledSegments { all, new: Vec::new() };
@@ -63,7 +66,7 @@ pub(crate) fn settle_segments(
         }
         let described = match load_segment(repository, segment) {
             Err(error) if error.is_damage() => {
-                lost.extend(superseded_of(repository, segments, gone, pulse)?);
+                lost.extend(superseded_of(repository, segments, pulse)?);
                 if lost.contains(&segment) {
                     settled.all.retain(|kept| !lost.contains(kept));
                     continue;

@@ -39,6 +39,7 @@ use crate::repo::gc::session::CollectSession;
 use crate::repo::gc::view::View;
 use crate::repo::gc::view::ids;
 use crate::repo::history::History;
+use crate::repo::index::Index;
 use crate::repo::index::load::LoadedIndex;
 use crate::repo::index::load::load_without;
 use crate::repo::index::lost::error_of;
@@ -381,41 +382,47 @@ pub(crate) fn reader_of(
     segments: &BTreeSet<SegmentRef>,
     pulse: Pulse<'_>,
 ) -> Result<ChunkReader, RepoError> {
+    reader_and_lost(repository, segments, pulse).map(|(reader, _lost)| reader)
+}
+
+/// As [`reader_of`]; also those of the segments that are lost and that nothing depends on.
+pub(crate) fn reader_and_lost(
+    repository: &Repository,
+    segments: &BTreeSet<SegmentRef>,
+    pulse: Pulse<'_>,
+) -> Result<(ChunkReader, BTreeSet<SegmentRef>), RepoError> {
     let listed = repository.segment_lengths()?.into_iter().map(|(segment, _length)| segment);
     let listed: BTreeSet<SegmentRef> = listed.collect();
     // This host's cache may still have what is missing; nobody else can read what it lists.
     if segments.is_subset(&listed) {
         let loaded = load_without(repository, segments, &HashSet::new(), 0, &|| pulse.beat())?;
         if loaded.unreadable.is_empty() {
-            return Ok(reader(repository, loaded));
+            return Ok((reader(repository, loaded.index), BTreeSet::new()));
         }
     }
-    let mut sound = segments.clone();
-    for lost in superseded_of(repository, segments, &HashSet::new(), pulse)? {
-        sound.remove(&lost);
-    }
+    let lost = superseded_of(repository, segments, pulse)?;
+    let sound = segments.difference(&lost).copied().collect();
     let loaded = load_without(repository, &sound, &HashSet::new(), 0, &|| pulse.beat())?;
-    match loaded.unreadable.into_iter().next() {
-        Some(at) => Err(error_of(at)),
-        None => Ok(reader(repository, LoadedIndex { index: loaded.index, unreadable: Vec::new() })),
+    let LoadedIndex { index, unreadable } = loaded;
+    if let Some(at) = unreadable.into_iter().next() {
+        return Err(error_of(at));
     }
+    Ok((reader(repository, index), lost))
 }
 
-fn reader(repository: &Repository, loaded: LoadedIndex) -> ChunkReader {
-    ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES)
+fn reader(repository: &Repository, index: Index) -> ChunkReader {
+    ChunkReader::new(repository.clone(), Arc::new(index), TREE_CACHE_BYTES)
 }
 
-/// Those of these segments that are lost and that nothing depends on; `gone` are packs that no segment
-/// is to list.
+/// Those of these segments that are lost and that nothing depends on.
 pub(crate) fn superseded_of(
     repository: &Repository,
     segments: &BTreeSet<SegmentRef>,
-    gone: &HashSet<PackRef>,
     pulse: Pulse<'_>,
 ) -> Result<BTreeSet<SegmentRef>, RepoError> {
     let history = History::load_readable(repository)?;
-    let excluded = history.condemned.union(gone).copied().collect();
-    superseded(repository, segments, &excluded, history.verdict.number, &|| pulse.beat())
+    let epoch_min = history.verdict.number;
+    superseded(repository, segments, &history.condemned, epoch_min, &|| pulse.beat())
 }
 
 /// Packs that no valid segment lists.

@@ -4,6 +4,7 @@
 //! Every pack says of itself what it holds. A segment is *superseded* once every stored pack that it
 //! may have listed stands in another one: then nothing depends on it any more.
 
+use crate::format::index::IndexedPack;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
@@ -50,7 +51,7 @@ pub(crate) fn survey(
     let loaded = load_without(repository, segments, excluded, 0, beat)?;
     let runs = loaded.index.runs();
     let listed: HashSet<PackRef> =
-        runs.iter().flat_map(|run| run.packs()).map(|pack| pack.reference()).collect();
+        runs.iter().flat_map(|run| run.packs()).map(IndexedPack::reference).collect();
     let is_closed = |session: &SessionRef| session.epoch < epoch_min || decided.contains(session);
     let unlisted = stored.into_iter().filter(|(pack, _length)| {
         is_closed(&pack.session)
