@@ -7,6 +7,10 @@
 
 use crate::cli::Desk;
 use crate::cli::check;
+use crate::damage_page::Cells;
+use crate::damage_page::DAMAGES;
+use crate::damage_page::Damage;
+use crate::damage_page::table;
 use crate::support::Files;
 use crate::support::back_up;
 use crate::support::bytes_of;
@@ -52,48 +56,11 @@ use sbf_repo::testing::FaultStore;
 use sbf_repo::testing::MemoryStore;
 use sbf_repo::testing::Store;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
-
-/// What is done to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Damage {
-    Missing,
-    Flipped,
-    CutShort,
-    Empty,
-    Replaced,
-    Unreadable,
-    Denied,
-}
-
-const DAMAGES: [Damage; 7] = [
-    Damage::Missing,
-    Damage::Flipped,
-    Damage::CutShort,
-    Damage::Empty,
-    Damage::Replaced,
-    Damage::Unreadable,
-    Damage::Denied,
-];
-
-impl Damage {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Flipped => "a bit flipped",
-            Self::CutShort => "cut short",
-            Self::Empty => "empty",
-            Self::Replaced => "another of its kind",
-            Self::Unreadable => "a read error",
-            Self::Denied => "no permission",
-        }
-    }
-}
 
 /// A repository with one of everything, and a copy of it.
 struct Whole {
@@ -111,19 +78,6 @@ struct Whole {
     /// The objects that are damaged, with what they are called in the page, and another of the kind.
     objects: Vec<(&'static str, ObjectKey, Option<ObjectKey>)>,
 }
-
-/// What each command made of a damage.
-type Cells = [String; 7];
-
-const COMMANDS: [&str; 7] = [
-    "`check`",
-    "`check --read-data`",
-    "`snapshot`",
-    "`restore`",
-    "`prune`",
-    "`repair`",
-    "`check --heal`",
-];
 
 impl Whole {
     fn build() -> Self {
@@ -473,27 +427,6 @@ fn opens_not(error: &RepoError) -> String {
 fn refuses(error: &OpError) -> String {
     let is_damage = matches!(error, OpError::Repo { source, .. } if source.is_damage());
     if is_damage { "stops: damage".to_owned() } else { "stops".to_owned() }
-}
-
-/// Damages with the same outcome share a row.
-fn table(rows: &BTreeMap<(usize, Damage), Cells>, names: &[&'static str]) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "| object | damage | {} |", COMMANDS.join(" | "));
-    let _ = writeln!(text, "|---|---|{}", "---|".repeat(COMMANDS.len()));
-    for (number, name) in names.iter().enumerate() {
-        let mut groups: Vec<(&Cells, Vec<&str>)> = Vec::new();
-        for damage in DAMAGES {
-            let Some(cells) = rows.get(&(number, damage)) else { continue };
-            match groups.iter_mut().find(|(known, _)| *known == cells) {
-                Some((_, damages)) => damages.push(damage.words()),
-                None => groups.push((cells, vec![damage.words()])),
-            }
-        }
-        for (cells, damages) in groups {
-            let _ = writeln!(text, "| {name} | {} | {} |", damages.join(", "), cells.join(" | "));
-        }
-    }
-    text
 }
 
 const BEGIN: &str = "<!-- begin: observed by tests/it/damage_matrix.rs -->\n\n";

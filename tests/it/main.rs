@@ -18,6 +18,7 @@ mod crash;
 mod credentials;
 mod damage;
 mod damage_matrix;
+mod damage_page;
 mod evidence;
 mod forged;
 mod forget;
