@@ -21,6 +21,7 @@ use crate::cli::commands::mirror::MirrorArguments;
 #[cfg(feature = "mount")]
 use crate::cli::commands::mount::MountArguments;
 use crate::cli::commands::prune::PruneArguments;
+use crate::cli::commands::repair::RepairArguments;
 use crate::cli::commands::restore::RestoreArguments;
 use crate::cli::commands::rewrite::RewriteArguments;
 #[cfg(feature = "serve")]
@@ -165,6 +166,7 @@ pub(crate) enum Command {
     Stats,
     Status(StatusArguments),
     Check(CheckArguments),
+    Repair(RepairArguments),
     Prune(PruneArguments),
     Copy(CopyCommandArguments),
     Mirror(MirrorArguments),

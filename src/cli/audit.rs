@@ -79,6 +79,10 @@ impl Recorded {
             Command::Release(_) => writes("release", When::Opened),
             Command::Check(arguments) if arguments.heals() => writes("check", When::Opened),
             Command::Check(_) => reads("check", When::Opened),
+            Command::Repair(arguments) if arguments.is_dry() => {
+                reads(arguments.operation(), When::Opened)
+            }
+            Command::Repair(arguments) => writes(arguments.operation(), When::Opened),
             Command::Prune(arguments) if arguments.is_dry() => None,
             Command::Prune(_) => writes("prune", When::Opened),
             Command::Copy(arguments) if arguments.is_dry() => None,

@@ -78,7 +78,8 @@ pub struct SnapshotPredicate {
     /// The parent whose unchanged files were not read again, hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<String>,
-    /// The snapshot of another repository of which this one is a copy.
+    /// The snapshot of another repository of which this one is a copy, or of this one, of which it is
+    /// what was left.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<SnapshotOrigin>,
     /// Name of the chunker's profile.
@@ -147,11 +148,11 @@ pub struct SourceCommand {
     pub exit_status: i32,
 }
 
-/// The snapshot of another repository that a snapshot was copied from.
+/// The snapshot that a snapshot was made from: of another repository, or a damaged one of the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotOrigin {
-    /// That repository, hexadecimal.
+    /// Its repository, hexadecimal.
     pub repository: String,
     /// The client that made it there, hexadecimal.
     pub client: String,

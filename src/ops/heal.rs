@@ -133,7 +133,8 @@ pub(crate) fn superseded(object: String, effect: &str) -> Finding {
     Finding { remedy: "the next `sbf-repo prune` removes it".to_owned(), ..finding }
 }
 
-struct Watched<'a>(&'a dyn Progress);
+/// Lets a step of the repository tell its progress.
+pub(crate) struct Watched<'a>(pub(crate) &'a dyn Progress);
 
 impl heal::Watch for Watched<'_> {
     fn is_cancelled(&self) -> bool {

@@ -26,6 +26,7 @@ pub mod mount;
 pub(crate) mod moved;
 pub mod progress;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod rewrite;
 pub mod select;

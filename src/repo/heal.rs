@@ -11,7 +11,6 @@ use crate::format::index::IndexedPack;
 use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
-use crate::format::outcome::Subject;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::key::ObjectKey;
@@ -24,9 +23,9 @@ use crate::repo::index::Index;
 use crate::repo::mirror::part::Part;
 use crate::repo::mirror::sound::Soundness;
 use crate::repo::mirror::sound::judge;
+use crate::repo::repair::commit;
 use crate::repo::repository::Located;
 use crate::repo::repository::Repository;
-use crate::repo::session::Committed;
 use crate::repo::session::WriterSession;
 use crate::repo::write::ChunkStore;
 use crate::repo::write::foreign::foreign_entry;
@@ -108,16 +107,6 @@ pub(crate) fn heal(
         healed.pack_bytes = 0;
     }
     committed
-}
-
-/// Commits the segments of the session. If it was fenced, nothing counts: another run finds out what
-/// is broken then.
-fn commit(store: &ChunkStore) -> Result<(), RepoError> {
-    let durable = store.finish()?;
-    match store.take_session()?.commit(Subject::Maintenance, durable)? {
-        Committed::Yes => Ok(()),
-        Committed::Fenced => Err(RepoError::Fenced { attempts: 1 }),
-    }
 }
 
 struct Run<'a> {

@@ -204,7 +204,7 @@ impl History {
                     }
                 }
                 Err(error) if is_missing(&error) => return Err(error),
-                Err(error) if error.is_damage() => {
+                Err(error) if repository.is_damage(&error) => {
                     if unreadable == Unreadable::PassedOver {
                         // If it is a commit, other snapshots may lie in its packs, too.
                         history.segments.extend(whole_segments_of(repository, session)?);

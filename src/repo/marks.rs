@@ -130,7 +130,7 @@ impl Marks {
                 }
                 // Folded by a verdict and swept since it was listed.
                 Err(error) if is_missing(&error) => {}
-                Err(error) => self.unreadable.push(noted(key, error)?),
+                Err(error) => self.unreadable.push(noted(repository, key, error)?),
             }
         }
         Ok(())
@@ -230,7 +230,7 @@ pub(crate) fn load_records<T>(
         });
         match stored {
             Ok(stored) => found.push(stored),
-            Err(error) => unreadable.push(noted(key, error)?),
+            Err(error) => unreadable.push(noted(repository, key, error)?),
         }
     }
     Ok((found, unreadable))
@@ -257,8 +257,15 @@ pub(crate) fn may_count(repository: &Repository, error: &RepoError) -> bool {
     !matches!(error, RepoError::Signature { signer, .. } if is_known(*signer))
 }
 
-fn noted(key: ObjectKey, error: RepoError) -> Result<RepoErrorAt, RepoError> {
-    if error.is_damage() { Ok(RepoErrorAt { key, error: Arc::new(error) }) } else { Err(error) }
+fn noted(
+    repository: &Repository,
+    key: ObjectKey,
+    error: RepoError,
+) -> Result<RepoErrorAt, RepoError> {
+    if repository.is_damage(&error) {
+        return Ok(RepoErrorAt { key, error: Arc::new(error) });
+    }
+    Err(error)
 }
 
 /// The records of a kind, by client and number, and the numbers that are missing before them.

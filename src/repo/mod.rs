@@ -51,6 +51,7 @@ pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod registers;
 pub(crate) mod renewal;
+pub(crate) mod repair;
 pub(crate) mod repository;
 pub(crate) mod revoke;
 pub(crate) mod rights;

@@ -216,4 +216,36 @@ fn chunk_ids(blocks: &[BlockEntry]) -> impl Iterator<Item = ChunkId> {
     blocks.iter().flat_map(|block| &block.chunks).map(|chunk| chunk.id)
 }
 
+/// The numbers of the blocks of a pack whose bytes are what they should be, whatever else of it is not.
+///
+/// `indexed` is what the index has of it, with all blocks.
+/// Errors: [`RepoError::RoleLacks`] if the slot in use may not read what the pack holds.
+pub(crate) fn sound_blocks(
+    reader: &ChunkReader,
+    indexed: &IndexedPack,
+    bytes: &[u8],
+    buffers: &mut VerifyBuffers,
+) -> Result<Vec<usize>, RepoError> {
+    let key = unwrap_key(reader, indexed, None)?;
+    let mut sound = Vec::new();
+    let mut start = u64::from(indexed.header_length);
+    for (number, block) in indexed.blocks.iter().enumerate() {
+        let end = start + u64::from(block.stored_length);
+        let stored = bytes.get(to_usize(start)..to_usize(end));
+        start = end;
+        let Some(stored) = stored else { continue };
+        let place = (to_u32(number), block);
+        let mut named = PackVerdict::default();
+        let opened = open_block(reader, indexed, &key, place, stored, buffers)
+            .and_then(|()| name_chunks(reader, indexed, block, buffers, &mut named));
+        match opened {
+            Ok(()) if named.bad.is_empty() => sound.push(number),
+            Ok(()) => {}
+            Err(error) if reader.repository.is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sound)
+}
+
 const READ_ATTEMPTS: u32 = 3;

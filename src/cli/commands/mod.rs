@@ -22,6 +22,7 @@ pub(crate) mod mirror;
 #[cfg(feature = "mount")]
 pub(crate) mod mount;
 pub(crate) mod prune;
+pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod rewrite;
 #[cfg(feature = "serve")]
@@ -69,6 +70,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Stats => stats::run(context),
         Command::Status(arguments) => status::run(context, arguments),
         Command::Check(arguments) => check::run(context, &arguments),
+        Command::Repair(arguments) => repair::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Manifest(arguments) => manifest::run(context, arguments),
         Command::Evidence(arguments) => evidence::run(context, arguments),

@@ -5,7 +5,7 @@ mod foundation;
 mod packs;
 mod sessions;
 mod sidecars;
-mod trees;
+pub(crate) mod trees;
 
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
@@ -46,6 +46,8 @@ use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
 use crate::repo::history::is_missing;
+use crate::repo::index::load::LoadedIndex;
+use crate::repo::index::lost::survey;
 use crate::repo::joined::at_once;
 use crate::repo::marks::Marks;
 use crate::repo::policies::AcceptedPolicies;
@@ -209,6 +211,7 @@ fn check_once(
     check_collections(repository, &mut report, progress)?;
     note_unreadable(&mut report, &loaded.unreadable, "segment.damaged", progress);
     check_segments(repository, &history, &mut report, progress)?;
+    let loaded = judge_segments(repository, &history, &mut report, loaded)?;
     let reader = ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES);
     let mut broken = check_packs(&reader, &history, &mut report, progress)?;
     let (seconds, nanoseconds) = repository.environment.now();
@@ -306,6 +309,38 @@ fn check_segments(
     Ok(())
 }
 
+/// Finds out whether anything depends on segments that are missing or damaged; returns the index without
+/// what only this host's cache has.
+fn judge_segments(
+    repository: &Repository,
+    history: &History,
+    report: &mut CheckReport,
+    loaded: LoadedIndex,
+) -> Result<LoadedIndex, OpError> {
+    let segments: HashSet<String> =
+        history.segments.iter().map(|segment| segment.key().to_string()).collect();
+    let is_lost = |finding: &Finding| {
+        finding.severity == Severity::Loss && segments.contains(&finding.object)
+    };
+    if !report.findings.iter().any(is_lost) {
+        return Ok(loaded);
+    }
+    let epoch_min = history.verdict.number;
+    let survey = survey(repository, &history.segments, &history.condemned, epoch_min, &|| Ok(()))
+        .during("cannot read the index")?;
+    for finding in report.findings.iter_mut().filter(|finding| is_lost(finding)) {
+        if survey.unlisted.is_empty() {
+            finding.code = "segment.superseded";
+            finding.severity = Severity::Notice;
+            finding.effect.push_str("; other segments list every pack that is stored");
+            SUPERSEDED_REMEDY.clone_into(&mut finding.remedy);
+        } else {
+            LOST_SEGMENT_REMEDY.clone_into(&mut finding.remedy);
+        }
+    }
+    Ok(survey.loaded)
+}
+
 /// Tells writers which packs are damaged, so that they store again what those held.
 fn note_for_writers(
     repository: &Repository,
@@ -355,6 +390,9 @@ fn note_unreadable(
     }
 }
 
+const SUPERSEDED_REMEDY: &str = "the next `sbf-repo prune` drops it";
+const LOST_SEGMENT_REMEDY: &str =
+    "run `sbf-repo repair index --apply`: the packs themselves say what they hold";
 /// Most findings that a report lists.
 pub const FINDINGS_COUNT_MAX: usize = 1000;
 /// How often collections may end while a check runs that finds damage.

@@ -78,12 +78,18 @@ impl<'a> TreeCheck<'a> {
         history: &History,
         report: &mut CheckReport,
     ) -> Result<(), OpError> {
-        for live in &history.snapshots {
-            report.snapshots += 1;
-            let mut found = Found { live, report: &mut *report, progress: self.progress };
-            self.snapshot(live, &mut found)?;
-        }
-        Ok(())
+        history.snapshots.iter().try_for_each(|live| self.walk(live, report))
+    }
+
+    /// Walks one snapshot.
+    pub(crate) fn walk(
+        &mut self,
+        live: &LiveSnapshot,
+        report: &mut CheckReport,
+    ) -> Result<(), OpError> {
+        report.snapshots += 1;
+        let mut found = Found { live, report, progress: self.progress };
+        self.snapshot(live, &mut found)
     }
 
     fn snapshot(&mut self, live: &LiveSnapshot, found: &mut Found<'_>) -> Result<(), OpError> {

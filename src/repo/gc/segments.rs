@@ -9,7 +9,8 @@ use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
 use crate::repo::error::RepoError;
 use crate::repo::gc::pulse::Pulse;
-use crate::repo::gc::start::reader_of;
+use crate::repo::gc::start::reader_and_lost;
+use crate::repo::gc::start::superseded_of;
 use crate::repo::index::load::load_segment;
 use crate::repo::index::run::Run;
 use crate::repo::repository::Repository;
@@ -29,7 +30,8 @@ pub(crate) struct SettledSegments {
     pub(crate) new: Vec<SegmentRef>,
 }
 
-/// Makes segments that list every pack of `segments` once, but none of `gone`.
+/// Makes segments that list every pack of `segments` once, but none of `gone`; those that are lost and
+/// superseded fall out.
 ///
 /// Reads those that change alone; holds one of them at a time, and the one that is being filled.
 pub(crate) fn settle_segments(
@@ -41,17 +43,39 @@ pub(crate) fn settle_segments(
 ) -> Result<SettledSegments, RepoError> {
     let lengths: HashMap<SegmentRef, u64> = repository.segment_lengths()?.into_iter().collect();
     let mut changed = to_merge(segments, &lengths);
-    if !gone.is_empty() {
-        let index = reader_of(repository, segments, pulse)?.index;
-        changed.extend(unclean(&index.runs(), gone));
-    }
-    let all = segments.iter().filter(|segment| !changed.contains(segment)).copied().collect();
+    let mut lost = match reader_and_lost(repository, segments, pulse) {
+        Ok((reader, lost)) => {
+            if !gone.is_empty() {
+                changed.extend(unclean(&reader.index.runs(), gone));
+            }
+            lost
+        }
+        // Nothing goes: what is damaged can stay listed.
+        Err(error) if gone.is_empty() && error.is_damage() => BTreeSet::new(),
+        Err(error) => return Err(error),
+    };
+    let stays = |segment: &&SegmentRef| !changed.contains(segment) && !lost.contains(segment);
+    let all = segments.iter().filter(stays).copied().collect();
     let mut settled = SettledSegments { all, new: Vec::new() };
     let mut filling = Filling { repository, session, packs: Vec::new(), chunk_count: 0 };
     let mut seen: HashSet<PackRef> = HashSet::new();
     for &segment in segments.intersection(&changed.into_iter().collect()) {
         pulse.beat()?;
-        for pack in load_segment(repository, segment)?.packs {
+        if lost.contains(&segment) {
+            continue;
+        }
+        let described = match load_segment(repository, segment) {
+            Err(error) if error.is_damage() => {
+                lost.extend(superseded_of(repository, segments, pulse)?);
+                if lost.contains(&segment) {
+                    settled.all.retain(|kept| !lost.contains(kept));
+                    continue;
+                }
+                return Err(error);
+            }
+            loaded => loaded?,
+        };
+        for pack in described.packs {
             let reference = pack.reference();
             if !gone.contains(&reference) && seen.insert(reference) {
                 filling.add(pack, &mut settled)?;

@@ -38,9 +38,12 @@ use crate::repo::gc::repack::Repacker;
 use crate::repo::gc::session::CollectSession;
 use crate::repo::gc::view::View;
 use crate::repo::gc::view::ids;
-use crate::repo::history::RepoErrorAt;
-use crate::repo::index::load::load_segment;
+use crate::repo::history::History;
+use crate::repo::index::Index;
+use crate::repo::index::load::LoadedIndex;
 use crate::repo::index::load::load_without;
+use crate::repo::index::lost::error_of;
+use crate::repo::index::lost::superseded;
 use crate::repo::marks::Marks;
 use crate::repo::read::ChunkReader;
 use crate::repo::register::Won;
@@ -373,24 +376,53 @@ fn is_closed(view: &View, decided: &HashSet<SessionRef>, session: &SessionRef) -
 
 /// A reader of what these segments list.
 ///
-/// Errors: whatever keeps one of them from being read.
+/// Errors: whatever keeps one of them from being read that is not superseded.
 pub(crate) fn reader_of(
     repository: &Repository,
     segments: &BTreeSet<SegmentRef>,
     pulse: Pulse<'_>,
 ) -> Result<ChunkReader, RepoError> {
+    reader_and_lost(repository, segments, pulse).map(|(reader, _lost)| reader)
+}
+
+/// As [`reader_of`]; also those of the segments that are lost and that nothing depends on.
+pub(crate) fn reader_and_lost(
+    repository: &Repository,
+    segments: &BTreeSet<SegmentRef>,
+    pulse: Pulse<'_>,
+) -> Result<(ChunkReader, BTreeSet<SegmentRef>), RepoError> {
     let listed = repository.segment_lengths()?.into_iter().map(|(segment, _length)| segment);
     let listed: BTreeSet<SegmentRef> = listed.collect();
-    if let Some(&lost) = segments.difference(&listed).next() {
-        // This host's cache may still have it; nobody else can read what it lists.
-        load_segment(repository, lost)?;
+    // This host's cache may still have what is missing; nobody else can read what it lists.
+    if segments.is_subset(&listed) {
+        let loaded = load_without(repository, segments, &HashSet::new(), 0, &|| pulse.beat())?;
+        if loaded.unreadable.is_empty() {
+            return Ok((reader(repository, loaded.index), BTreeSet::new()));
+        }
     }
-    let loaded = load_without(repository, segments, &HashSet::new(), 0, &|| pulse.beat())?;
-    if let Some(RepoErrorAt { key, error }) = loaded.unreadable.into_iter().next() {
-        let lost = |_shared| RepoError::WrongHash { key: key.to_string() };
-        return Err(Arc::try_unwrap(error).unwrap_or_else(lost));
+    let lost = superseded_of(repository, segments, pulse)?;
+    let sound = segments.difference(&lost).copied().collect();
+    let loaded = load_without(repository, &sound, &HashSet::new(), 0, &|| pulse.beat())?;
+    let LoadedIndex { index, unreadable } = loaded;
+    if let Some(at) = unreadable.into_iter().next() {
+        return Err(error_of(at));
     }
-    Ok(ChunkReader::new(repository.clone(), Arc::new(loaded.index), TREE_CACHE_BYTES))
+    Ok((reader(repository, index), lost))
+}
+
+fn reader(repository: &Repository, index: Index) -> ChunkReader {
+    ChunkReader::new(repository.clone(), Arc::new(index), TREE_CACHE_BYTES)
+}
+
+/// Those of these segments that are lost and that nothing depends on.
+pub(crate) fn superseded_of(
+    repository: &Repository,
+    segments: &BTreeSet<SegmentRef>,
+    pulse: Pulse<'_>,
+) -> Result<BTreeSet<SegmentRef>, RepoError> {
+    let history = History::load_readable(repository)?;
+    let epoch_min = history.verdict.number;
+    superseded(repository, segments, &history.condemned, epoch_min, &|| pulse.beat())
 }
 
 /// Packs that no valid segment lists.

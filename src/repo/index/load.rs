@@ -68,7 +68,7 @@ pub(crate) fn load_without(
         for (&segment, loaded) in some.iter().zip(load_segments(repository, some)) {
             match loaded {
                 Ok(loaded) => batch.add(segment, loaded),
-                Err(error) if error.is_damage() => {
+                Err(error) if repository.is_damage(&error) => {
                     let error = Arc::new(error);
                     unreadable.push(RepoErrorAt { key: segment.key(), error });
                 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod load;
+pub(crate) mod lost;
 mod merge;
 pub(crate) mod order;
 pub(crate) mod run;

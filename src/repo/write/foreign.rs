@@ -19,6 +19,11 @@ pub(crate) fn foreign_entry(pack: &IndexedPack, number: u32) -> Option<BlockEntr
 }
 
 impl ChunkStore {
+    /// Lists a pack that is stored already, in a segment of this session.
+    pub(crate) fn list_pack(&self, pack: IndexedPack) -> Result<(), RepoError> {
+        self.uploader.add_indexed(pack)
+    }
+
     /// Stores a block that was sealed for another pack, whose bytes are known to be right, whether
     /// its chunks are known or not.
     pub(crate) fn write_sealed(
