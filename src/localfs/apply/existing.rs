@@ -14,6 +14,7 @@ use crate::localfs::apply::metadata::Known;
 use crate::localfs::apply::metadata::SET_ID_BITS;
 use crate::localfs::apply::metadata::is_free;
 use crate::localfs::apply::metadata::valid_id;
+use crate::localfs::apply::path::TargetPath;
 use crate::localfs::attributes::xattrs_of_descriptor;
 use crate::localfs::attributes::xattrs_of_name;
 use crate::units::to_u64;
@@ -121,6 +122,22 @@ impl DirHandle {
 }
 
 impl Target {
+    /// What stands at a path; none if that cannot be seen.
+    ///
+    /// Does not open the directory up: it may be finished, and nobody would take the rights away
+    /// again.
+    pub(crate) fn stat_at(&self, path: &TargetPath) -> Option<Stat> {
+        let (parent, name) = path.split()?;
+        if self.is_missing {
+            return None;
+        }
+        if let Some(handle) = self.cached(&parent) {
+            return handle.look(name).ok()?;
+        }
+        let parent = self.open_beneath(&parent).ok()?;
+        Stat::of_entry(&parent, &c_name(name).ok()?).ok()
+    }
+
     /// Whether a file of the right content can stay, and whether it must be touched for that.
     ///
     /// A file with other names is not changed: they may lie outside the target. One that has

@@ -93,9 +93,9 @@ impl After {
                     Ok(path) => LocalError::new(path.as_bytes(), error.call, error.source),
                     Err(error) => error,
                 };
-                let first = find(target, existing)?;
                 let is_same = |_handle: &DirHandle, stat: &Stat| {
                     // Where nothing is written, the old inode is there although a new one would be.
+                    let first = target.stat_at(existing);
                     first.is_some_and(|first| first.inode == stat.inode)
                         && !tally.is_made(existing.as_bytes())
                 };
@@ -132,13 +132,6 @@ impl After {
             Self::Directory { .. } => Totals::default(),
         }
     }
-}
-
-/// What stands at a path now.
-fn find(target: &Target, path: &TargetPath) -> Result<Option<Stat>, LocalError> {
-    let Some((parent, name)) = path.split() else { return Ok(None) };
-    let Some(handle) = target.find_directory(&parent)? else { return Ok(None) };
-    handle.look(name)
 }
 
 /// Says of a name that it is lost because the entry was lost under its first name.
