@@ -1,6 +1,7 @@
 //! `init --parity`: packs that are damaged on the disk are read all the same, and heal.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "files of tests need not be durable")]
 
 use crate::cli::Desk;
 use crate::cli::check;
@@ -39,21 +40,13 @@ fn overwrite(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Damages runs of bytes at several places, each in another way.
-fn damage(path: &Path, share: f64) {
+/// Damages so many thousandths of a file, half of them at its end.
+fn damage(path: &Path, per_mille: usize) {
     let mut bytes = fs::read(path).unwrap();
     let length = bytes.len();
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a file"
-    )]
-    let run = ((length as f64) * share / 2.0) as usize;
-    for start in [length / 5, length - run.max(1)] {
-        for at in start..start + run.max(1) {
-            bytes[at] = !bytes[at];
-        }
+    let run = (length * per_mille / 2000).max(1);
+    for start in [length / 5, length - run] {
+        bytes[start..start + run].iter_mut().for_each(|byte| *byte = !*byte);
     }
     overwrite(path, &bytes);
 }
@@ -72,7 +65,7 @@ fn a_repository_whose_packs_are_all_damaged_heals_itself() {
     assert_eq!(packs(&desk).len(), sidecars(&desk).len());
     check(&desk.run(&["check", "--read-data"]), 0);
     for pack in packs(&desk) {
-        damage(&pack, 0.03);
+        damage(&pack, 30);
     }
     let found = desk.run(&["check", "--read-data"]);
     check(&found, 5);
@@ -111,7 +104,7 @@ fn packs_that_were_cut_short_are_read() {
 fn more_damage_than_parity_is_told_and_nothing_wrong_is_written() {
     let desk = filled("1%");
     for pack in packs(&desk) {
-        damage(&pack, 0.4);
+        damage(&pack, 400);
     }
     let inside = format!("docs@latest:{}", desk.path("data").display());
     check(&desk.run(&["restore", &inside, "--target", "target"]), 5);
@@ -126,7 +119,7 @@ fn sidecars_are_checked_and_made_again() {
     let all = sidecars(&desk);
     let before = fs::read(&all[1]).unwrap();
     fs::remove_file(&all[0]).unwrap();
-    damage(&all[1], 0.01);
+    damage(&all[1], 10);
     let found = desk.run(&["check", "--read-data"]);
     check(&found, 0);
     assert!(err(&found).contains("has no parity"), "{}", err(&found));

@@ -173,7 +173,7 @@ fn a_collection_does_not_make_a_hidden_snapshot_one_that_never_was() {
     // Nobody else knows of it: a collection of another host goes on, and the one who made it misses it.
     let kept = fs::read(&first).unwrap();
     fs::remove_file(&first).unwrap();
-    desk.put("data/more", &[7; 100_000]);
+    desk.put("data/more", &vec![7; 100_000]);
     check(&elsewhere(&desk, &snapshot), 0);
     check(&elsewhere(&desk, &["prune", "--max-unused", "0"]), 0);
     let refused = desk.run(&snapshot);

@@ -1,4 +1,4 @@
-//! `serve` as browsers and WebDAV clients see it.
+//! `serve` as browsers and clients of `WebDAV` see it.
 #![cfg(feature = "serve")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -74,7 +74,7 @@ impl Serving {
         child.wait_with_output().unwrap()
     }
 
-    /// A client of WebDAV.
+    /// A client of `WebDAV`.
     fn client(&self, arguments: &[&str]) -> Output {
         let mut hide = Command::new(rclone::program());
         let hidden = hide.args(["obscure", &self.token]).output().unwrap().stdout;

@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         #[cfg(feature = "mount")]
         Command::Mount(arguments) => mount::run(context, arguments),
         #[cfg(feature = "serve")]
-        Command::Serve(arguments) => serve::run(context, arguments),
+        Command::Serve(arguments) => serve::run(context, &arguments),
         Command::Forget(arguments) => forget::run(context, &arguments),
         Command::Rewrite(arguments) => rewrite::run(context, &arguments),
         Command::Tag(arguments) => tag::run_tag(context, &arguments),

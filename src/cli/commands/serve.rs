@@ -1,4 +1,4 @@
-//! `serve`: snapshots over WebDAV and HTTP.
+//! `serve`: snapshots over `WebDAV` and HTTP.
 
 use crate::cli::arguments::CopyArguments;
 use crate::cli::context::Context;
@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Show snapshots over WebDAV and plain HTTP on this host, read-only
+/// Show snapshots over `WebDAV` and plain HTTP on this host, read-only
 ///
 /// The same tree as that of `mount`, for systems without FUSE and for browsers: `latest`, `by-source/NAME/DATE` and
 /// `snapshots/ID`. A client gives the token as password, with any user name, or as bearer token. Links of a snapshot are files that
@@ -45,7 +45,7 @@ pub(crate) struct ServeArguments {
 }
 
 /// Runs the command.
-pub(crate) fn run(context: &Context, arguments: ServeArguments) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<Exit, Failure> {
     let selector = arguments.selector.as_deref();
     let selector = selector.map(|text| Selector::parse(text.as_bytes())).transpose()?;
     let given = arguments.token_file.as_deref().map(secrets::read_token).transpose()?;

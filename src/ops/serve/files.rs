@@ -1,4 +1,4 @@
-//! A view by paths, as a WebDAV server asks for it.
+//! A view by paths, as a server of `WebDAV` asks for it.
 //!
 //! Links of ours lead on; links of a snapshot are files that hold their target, since a client that followed them might
 //! never come to an end. Devices, pipes and sockets are not shown.
@@ -140,7 +140,8 @@ impl DavFileSystem for Files {
             let shown = shown(&place).ok_or(FsError::NotFound)?;
             let content = content_of(&place).ok_or(FsError::Forbidden)?;
             let file = Served { files: files.clone(), content, shown, offset: 0 };
-            Ok(Box::new(file) as Box<dyn DavFile>)
+            let file: Box<dyn DavFile> = Box::new(file);
+            Ok(file)
         }))
     }
 
@@ -152,17 +153,18 @@ impl DavFileSystem for Files {
         let path = path.as_bytes().to_vec();
         Box::pin(self.off_the_path(move |files| {
             let named = files.names_at(&path)?;
-            let entries =
-                named.into_iter().map(|named| Ok(Box::new(named) as Box<dyn DavDirEntry>));
-            Ok(Box::pin(stream::iter(entries)) as FsStream<Box<dyn DavDirEntry>>)
+            let entries = named.into_iter().map(|named| {
+                let entry: Box<dyn DavDirEntry> = Box::new(named);
+                Ok(entry)
+            });
+            let entries: FsStream<Box<dyn DavDirEntry>> = Box::pin(stream::iter(entries));
+            Ok(entries)
         }))
     }
 
     fn metadata<'a>(&'a self, path: &'a DavPath) -> FsFuture<'a, Box<dyn DavMetaData>> {
         let path = path.as_bytes().to_vec();
-        Box::pin(self.off_the_path(move |files| {
-            files.shown_at(&path).map(|shown| Box::new(shown) as Box<dyn DavMetaData>)
-        }))
+        Box::pin(self.off_the_path(move |files| files.shown_at(&path).map(Shown::boxed)))
     }
 }
 
@@ -172,7 +174,13 @@ impl DavDirEntry for Named {
     }
 
     fn metadata(&'_ self) -> FsFuture<'_, Box<dyn DavMetaData>> {
-        Box::pin(ready(Ok(Box::new(self.shown.clone()) as Box<dyn DavMetaData>)))
+        Box::pin(ready(Ok(self.shown.clone().boxed())))
+    }
+}
+
+impl Shown {
+    fn boxed(self) -> Box<dyn DavMetaData> {
+        Box::new(self)
     }
 }
 
@@ -251,7 +259,7 @@ impl fmt::Debug for Served {
 
 impl DavFile for Served {
     fn metadata(&'_ mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
-        Box::pin(ready(Ok(Box::new(self.shown.clone()) as Box<dyn DavMetaData>)))
+        Box::pin(ready(Ok(self.shown.clone().boxed())))
     }
 
     fn write_buf(&'_ mut self, _buffer: Box<dyn Buf + Send>) -> FsFuture<'_, ()> {

@@ -60,18 +60,18 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(token: Token) -> Self {
+    pub(crate) fn new(token: &Token) -> Self {
         Self { expected: sha256_of(token.0.as_bytes()) }
     }
 
-    /// Whether a request is answered; what it gets if not.
-    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Response<Body>> {
+    /// What a request gets that is not answered.
+    pub(crate) fn refuse<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         // A page of the web whose name was made to mean this host asks by that name.
         if !asks_this_host(request.headers()) {
-            return Err(refusal(StatusCode::MISDIRECTED_REQUEST, "Ask for localhost.\n"));
+            return Some(refusal(StatusCode::MISDIRECTED_REQUEST, "Ask for localhost.\n"));
         }
         if self.knows_token(request.headers()) {
-            return Ok(());
+            return None;
         }
         let mut refused = refusal(
             StatusCode::UNAUTHORIZED,
@@ -79,7 +79,7 @@ impl Gate {
         );
         let challenge = HeaderValue::from_static("Basic realm=\"sbf-repo\", charset=\"UTF-8\"");
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-        Err(refused)
+        Some(refused)
     }
 
     fn knows_token(&self, headers: &HeaderMap) -> bool {

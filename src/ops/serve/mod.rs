@@ -1,4 +1,4 @@
-//! `serve`: snapshots over WebDAV and HTTP on this host, read-only, for whoever knows the token.
+//! `serve`: snapshots over `WebDAV` and HTTP on this host, read-only, for whoever knows the token.
 
 mod files;
 mod gate;
@@ -88,7 +88,7 @@ pub fn serve(
     let ended = runtime.block_on(async {
         let listener = TcpListener::bind(address).await.map_err(local("listen at"))?;
         let address = listener.local_addr().map_err(local("listen at"))?;
-        let desk = Arc::new(Desk::new(view, options.token.clone()));
+        let desk = Arc::new(Desk::new(view, &options.token));
         serving(address);
         accept(&listener, &desk, progress).await.map_err(local("accept connections at"))
     });
@@ -107,11 +107,8 @@ async fn accept(
         let Ok(accepted) = tokio::time::timeout(LOOK_AGAIN, listener.accept()).await else {
             continue;
         };
-        let stream = match accepted {
-            Ok((stream, _peer)) => stream,
-            // Of this connection alone, or for want of descriptors, which come back.
-            Err(_) => continue,
-        };
+        // An error is one of this connection alone, or for want of descriptors, which come back.
+        let Ok((stream, _peer)) = accepted else { continue };
         // One too many is closed.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let desk = Arc::clone(desk);
@@ -131,7 +128,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(view: View, token: Token) -> Self {
+    fn new(view: View, token: &Token) -> Self {
         let files = Files::new(view);
         let handler = DavHandler::builder()
             .filesystem(Box::new(files.clone()))
@@ -155,9 +152,9 @@ impl Desk {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut response = match self.gate.check(&request) {
-            Ok(()) => self.read(request).await,
-            Err(refused) => refused,
+        let mut response = match self.gate.refuse(&request) {
+            None => self.read(request).await,
+            Some(refused) => refused,
         };
         gate::protect(response.headers_mut());
         response
