@@ -31,6 +31,11 @@ pub enum Severity {
     Loss,
 }
 
+/// Whether some of these are losses.
+pub fn any_loss(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Loss)
+}
+
 impl Finding {
     /// What happened to which object, and what can be done, in one line.
     pub(crate) fn words(&self) -> String {

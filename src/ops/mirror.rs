@@ -9,6 +9,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
+use crate::ops::finding::any_loss;
 use crate::ops::finding::chain_words;
 use crate::ops::location::OpenOptions;
 use crate::ops::location::locate;
@@ -103,7 +104,7 @@ pub struct MirrorReport {
 impl MirrorReport {
     /// Whether an object of the repository or of its mirror is lost.
     pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Loss)
+        any_loss(&self.findings)
     }
 }
 

@@ -107,7 +107,7 @@ impl Repository {
     }
 
     /// When an object was received: by this store, or by that from which it was mirrored.
-    fn receipt_of(&self, key: &ObjectKey) -> Result<Option<i64>, RepoError> {
+    pub(crate) fn receipt_of(&self, key: &ObjectKey) -> Result<Option<i64>, RepoError> {
         let mirror = self.mirror.as_deref();
         if let (Some(mirror), Ok(session)) = (mirror, SessionRef::parse_outcome(key))
             && let Some(noted) = mirror.noted(session.session)

@@ -157,7 +157,7 @@ fn requests_are_counted_and_an_unchanged_snapshot_needs_few() {
     // The directory above changes when other tests make theirs in it: then a tree is stored, too.
     let unchanged = || requests(&host.run(&bucket, &["-v", "snapshot", "data", "--source", "x"]));
     let counts = [unchanged(), unchanged(), unchanged()];
-    assert!((1..20).contains(counts.iter().min().unwrap()), "{counts:?} requests");
+    assert!((1..=20).contains(counts.iter().min().unwrap()), "{counts:?} requests");
     // A host that never saw the repository fetches what it needs once.
     let stranger = Host { folder: tempfile::tempdir().unwrap() };
     fs::copy(host.path("key"), stranger.path("key")).unwrap();

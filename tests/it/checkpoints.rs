@@ -49,8 +49,8 @@ impl Prepared {
         let kept = desk.back_up(10, 2);
         let counted = Arc::new(FaultStore::new(desk.branch().shared()));
         with_checkpoints(&of_faulty(&counted), &desk.key, 20, long()).unwrap();
-        // The last calls are the manifest, the outcome and the look at the newest verdict.
-        let dying = Arc::new(FaultStore::crash_at(desk.shared(), counted.operations() - 4));
+        // The last calls are the manifest, the outcome, and looks at the newest verdict and at who may sign.
+        let dying = Arc::new(FaultStore::crash_at(desk.shared(), counted.operations() - 5));
         assert!(with_checkpoints(&of_faulty(&dying), &desk.key, 20, long()).is_err());
         Self { desk, kept }
     }

@@ -5,6 +5,7 @@
 use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
+use crate::cli::files_below;
 use crate::servers::gcs;
 use crate::servers::weed;
 use crate::support::bytes_of;
@@ -359,4 +360,39 @@ fn oldest(desk: &Desk) -> String {
         .min_by_key(|row| row["manifest"]["times"]["data"].as_str().unwrap().to_owned())
         .unwrap();
     oldest["snapshot"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_mount_goes_on_while_another_process_prunes() {
+    let desk = Desk::with_repository();
+    let (kept, gone) = (bytes_of(5, 3_000_000, 256), bytes_of(6, 3_000_000, 256));
+    desk.put("data/kept", &kept);
+    desk.put("data/gone", &gone);
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    fs::remove_file(desk.path("data/gone")).unwrap();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    let Some(mounted) = Mounted::at(&desk, "mnt", &[]) else { return };
+    let newest = mounted.path(&inside(&desk, "latest"));
+    assert_eq!(fs::read(newest.join("inner/b.txt")).unwrap(), b"second");
+    let packs = || files_below(&desk.path("repo/packs"));
+    let before = packs();
+    check(&desk.run(&["forget", &oldest(&desk), "--force"]), 0);
+    check(&desk.run(&["prune", "--max-unused", "0"]), 0);
+    assert!(before.iter().any(|pack| !packs().contains(pack)), "no pack was repacked");
+    assert!(fs::read(newest.join("kept")).unwrap() == kept);
+    assert!(!newest.join("gone").exists());
+    check(&mounted.end("TERM"), 0);
+}
+
+#[test]
+fn whoever_mounts_where_a_mount_was_killed_is_told_what_to_do() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    let Some(mounted) = Mounted::at(&desk, "mnt", &[]) else { return };
+    mounted.end("KILL");
+    let again = desk.run(&["mount", "mnt"]);
+    check(&again, 14);
+    assert!(err(&again).contains("umount"), "{}", err(&again));
+    assert!(Command::new("umount").arg(desk.path("mnt")).status().unwrap().success());
+    assert_eq!(names(&desk.path("mnt")), [""; 0]);
 }

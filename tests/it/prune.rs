@@ -200,7 +200,7 @@ fn an_unfinished_session_is_waited_for_and_given_up_when_it_is_long_silent() {
     let faulty = Arc::new(FaultStore::new(desk.shared()));
     let counted = Arc::new(FaultStore::new(desk.branch().shared()));
     write(&of_faulty(&counted), &desk.key, 12, 1).unwrap();
-    let last = counted.operations() - 3;
+    let last = counted.operations() - 4;
     let faulty = Arc::new(Arc::into_inner(faulty).unwrap().with_fault(last, Fault::Crash));
     assert!(write(&of_faulty(&faulty), &desk.key, 12, 1).is_err());
     let before = desk.pack_bytes();
@@ -221,7 +221,7 @@ fn a_session_is_given_up_at_once_when_that_is_asked_for() {
     let desk = Desk::new();
     let counted = Arc::new(FaultStore::new(desk.branch().shared()));
     write(&of_faulty(&counted), &desk.key, 12, 1).unwrap();
-    let faulty = Arc::new(FaultStore::crash_at(desk.shared(), counted.operations() - 3));
+    let faulty = Arc::new(FaultStore::crash_at(desk.shared(), counted.operations() - 4));
     assert!(write(&of_faulty(&faulty), &desk.key, 12, 1).is_err());
     let mut options = PruneOptions::new();
     let report = desk.prune_with(13, &options);
@@ -313,7 +313,7 @@ fn what_a_checkpoint_holds_is_kept_until_a_snapshot_ends_it() {
     };
     let counted = Arc::new(FaultStore::new(desk.branch().shared()));
     with_checkpoints(&of_faulty(&counted), &desk.key, 20, folder.path()).unwrap();
-    let (store, run) = crash(counted.operations() - 4);
+    let (store, run) = crash(counted.operations() - 5);
     assert!(run.is_err());
     let mut options = PruneOptions::new();
     options.fence = FenceLimit::Now;

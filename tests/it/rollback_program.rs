@@ -221,7 +221,8 @@ fn a_repository_does_not_become_a_mirror_for_whoever_knows_it() {
     for command in [&["check"][..], &["snapshots"], &["audit", "verify"], &["prune"]] {
         let output = desk.run(command);
         check(&output, 5);
-        assert!(err(&output).contains("went back in time"), "{}", err(&output));
+        let said = err(&output) + &out(&output);
+        assert!(said.contains("went back in time"), "{command:?}: {said}");
     }
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 5);
 }

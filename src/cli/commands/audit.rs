@@ -15,6 +15,9 @@ use crate::ops::audit::list::audit_list;
 use crate::ops::audit::verify::VerifyReport;
 use crate::ops::audit::verify::Witness;
 use crate::ops::audit::verify::audit_verify;
+use crate::ops::finding::Finding;
+use crate::ops::finding::Severity;
+use crate::ops::finding::any_loss;
 use crate::ops::words::parse_time;
 use clap::Args;
 use clap::Subcommand;
@@ -116,7 +119,7 @@ fn list(context: &Context, arguments: &ListArguments) -> Result<Exit, Failure> {
     }
     context.output.line(format_args!("{table}"));
     context.output.warn_of(&list.findings);
-    let exit = if list.findings.is_empty() { Exit::Success } else { Exit::Damage };
+    let exit = if any_loss(&list.findings) { Exit::Damage } else { Exit::Success };
     Ok(context.output.finish(&list, exit))
 }
 
@@ -157,9 +160,14 @@ fn cells(context: &Context, row: &AuditRow) -> Vec<String> {
 fn verify(context: &Context, arguments: &VerifyArguments) -> Result<Exit, Failure> {
     let report = audit_verify(&context.open()?, &arguments.head, !arguments.no_record)?;
     for finding in &report.findings {
-        context.output.line(format_args!("damage: {}: {}", finding.object, finding.effect));
+        let Finding { object, effect, severity, .. } = finding;
+        match severity {
+            Severity::Loss => context.output.line(format_args!("damage: {object}: {effect}")),
+            Severity::Notice => context.output.note(format_args!("notice: {object}: {effect}")),
+        }
     }
-    if let Some(finding) = report.findings.first() {
+    let mut findings = report.findings.iter();
+    if let Some(finding) = findings.find(|finding| finding.severity == Severity::Loss) {
         context.output.line(format_args!("remedy: {}", finding.remedy));
     }
     tell_limits(context, &report);
@@ -207,12 +215,14 @@ fn export(context: &Context, arguments: &ExportArguments) -> Result<Exit, Failur
                 "`audit export -` writes the log to standard output, where `--json` has no room";
             return Err(Failure::usage(why.to_owned()));
         }
-        audit_export(&repository, &mut &*context.output)?;
+        let proof = audit_export(&repository, &mut &*context.output)?;
+        context.output.warn_of(&proof.lapsed);
         return Ok(Exit::Success);
     }
     let path = &arguments.file;
     let mut output = BufWriter::new(create(path)?);
     let proof = audit_export(&repository, &mut output)?;
+    context.output.warn_of(&proof.lapsed);
     let written = output.into_inner().map_err(std::io::IntoInnerError::into_error);
     written
         .and_then(|file| file.sync_all())

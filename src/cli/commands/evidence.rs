@@ -13,6 +13,7 @@ use crate::ops::evidence::Period;
 use crate::ops::evidence::export;
 use crate::ops::evidence::export::authority_line;
 use crate::ops::evidence::verify_bundle;
+use crate::ops::finding::any_loss;
 use crate::settings::quantities;
 use crate::units::human_bytes;
 use clap::Args;
@@ -122,7 +123,7 @@ pub(crate) fn run_export(context: &Context, options: &ExportOptions) -> Result<E
         human_bytes(bytes),
         options.target.display(),
     ));
-    let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
+    let exit = if any_loss(&report.findings) { Exit::Damage } else { Exit::Success };
     Ok(context.output.finish(&report, exit))
 }
 

@@ -5,6 +5,7 @@ use crate::format::audit::AuditEvent;
 use crate::format::audit::AuditPhase;
 use crate::format::audit::AuditRecord;
 use crate::id::ClientId;
+use crate::ops::audit::verify::lapsed_finding;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
@@ -12,6 +13,7 @@ use crate::ops::finding::chain_words;
 use crate::ops::words::parse_time;
 use crate::repo::audit::read::audit_numbers;
 use crate::repo::audit::read::read_statements;
+use crate::repo::error::RepoError;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -109,6 +111,10 @@ pub fn audit_list(repository: &Repository, filter: &AuditFilter) -> Result<Audit
         for (number, statement) in read_statements(repository, client, &numbers) {
             match statement {
                 Ok(statement) => add(&mut list.runs, &mut begun, statement.record),
+                Err(error @ RepoError::Lapsed { .. }) => {
+                    let key = crate::format::layout::audit_key(client, number).to_string();
+                    list.findings.push(lapsed_finding(key, &error));
+                }
                 Err(error) if repository.is_damage(&error) => {
                     let key = crate::format::layout::audit_key(client, number).to_string();
                     let effect = format!("what it records is not known: {}", chain_words(&error));

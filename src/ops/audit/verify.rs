@@ -8,11 +8,13 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
+use crate::ops::finding::any_loss;
 use crate::ops::finding::chain_words;
 use crate::repo::audit::heads::record_heads;
 use crate::repo::audit::heads::recorded_heads;
 use crate::repo::audit::read::audit_numbers;
 use crate::repo::audit::read::read_statements;
+use crate::repo::error::RepoError;
 use crate::repo::memory::AuditHead;
 use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
@@ -83,7 +85,7 @@ impl FromStr for Witness {
 impl VerifyReport {
     /// Whether something was removed, replaced or damaged.
     pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Loss)
+        any_loss(&self.findings)
     }
 
     fn note(&mut self, code: &'static str, object: String, effect: String) {
@@ -192,6 +194,10 @@ fn verify_chain(
                 digests.insert(number, digest);
                 Some(digest)
             }
+            Err(error @ RepoError::Lapsed { .. }) => {
+                report.findings.push(lapsed_finding(key(number), &error));
+                None
+            }
             Err(error) if repository.is_damage(&error) => {
                 report.note("audit.damaged", key(number), chain_words(&error));
                 None
@@ -207,6 +213,12 @@ fn verify_chain(
     let sha256 = digests.get(&last).map(ToString::to_string);
     report.chains.push(ChainRow { client: client.to_string(), seq: last, sha256, witnessed });
     Ok(())
+}
+
+/// A record that its client stored after the end of its key: it proves nothing, and harms nobody.
+pub(crate) fn lapsed_finding(object: String, error: &RepoError) -> Finding {
+    let effect = format!("it does not count, nor what follows it: {}", chain_words(error));
+    Finding::notice("audit.lapsed", object, effect)
 }
 
 /// Compares a log with what somebody knew of it.

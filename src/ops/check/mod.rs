@@ -7,10 +7,12 @@ mod sessions;
 mod sidecars;
 pub(crate) mod trees;
 
+use crate::format::layout;
 use crate::format::layout::PackRef;
 use crate::format::layout::SegmentRef;
 use crate::id::PackId;
 use crate::ops::audit::accept::audit_went_back;
+use crate::ops::audit::verify::lapsed_finding;
 use crate::ops::check::coverage::CoverageReport;
 use crate::ops::check::coverage::ReadPack;
 use crate::ops::check::coverage::Subset;
@@ -31,6 +33,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
+use crate::ops::finding::any_loss;
 use crate::ops::finding::chain_words;
 use crate::ops::forget::record_finding;
 use crate::ops::progress::Progress;
@@ -42,6 +45,7 @@ use crate::repo::audit_objects::FOLDERS;
 use crate::repo::audit_objects::open_any;
 use crate::repo::coverage::Coverage;
 use crate::repo::damage::note_damaged;
+use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::RepoErrorAt;
@@ -124,7 +128,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether something can no longer be restored, or stored bytes are not what they were.
     pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Loss)
+        any_loss(&self.findings)
     }
 
     /// Drops losses that another check did not find: each may be what a collection took away.
@@ -273,6 +277,11 @@ fn check_objects(
                     Ok(()) => {}
                     // Swept since it was listed; whatever needs it says so.
                     Err(error) if is_missing(&error) => {}
+                    Err(error @ RepoError::Lapsed { .. })
+                        if layout::parse_audit_key(key).is_ok() =>
+                    {
+                        report.note(lapsed_finding(key.to_string(), &error), progress);
+                    }
                     Err(error) if repository.is_damage(&error) => {
                         let newest = history.verdict.number;
                         let finding = object_finding(repository, key, &error, newest)

@@ -1,7 +1,7 @@
 //! How snapshots are copied, and what came of it.
 
 use crate::ops::finding::Finding;
-use crate::ops::finding::Severity;
+use crate::ops::finding::any_loss;
 use serde::Serialize;
 
 /// How to copy snapshots.
@@ -70,7 +70,7 @@ pub struct CopyReport {
 impl CopyReport {
     /// Whether something that was chosen is damaged.
     pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Loss)
+        any_loss(&self.findings)
     }
 
     /// How many snapshots have this state.

@@ -1,9 +1,11 @@
 //! Exporting evidence: statements with their signatures, and what makes them count.
 
+use crate::format::layout;
 use crate::format::manifest::Manifest;
 use crate::format::record::Record;
 use crate::format::redacted::RedactedManifest;
 use crate::id::RepoId;
+use crate::key::ObjectKey;
 use crate::ops::audit::export::audit_export;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
@@ -104,7 +106,8 @@ pub fn export(
     let chosen = chosen(repository, &history, options)?;
     let writer = BundleWriter::new(&options.target)?;
     let report = ExportReport::default();
-    let mut export = Export { repository, options, history: &history, writer, report };
+    let received = String::new();
+    let mut export = Export { repository, options, history: &history, writer, received, report };
     export.report.findings.extend(history.unreadable.iter().map(history_finding));
     export.add_identities()?;
     export.add_snapshots(&chosen, progress)?;
@@ -143,6 +146,8 @@ struct Export<'a> {
     options: &'a ExportOptions,
     history: &'a History,
     writer: BundleWriter,
+    /// When the store received what names no time itself.
+    received: String,
     report: ExportReport,
 }
 
@@ -199,15 +204,18 @@ impl Export<'_> {
             self.report.manifests += 1;
         }
         for number in bases {
-            let signed = gather::base(self.repository, number).during("cannot read a base")?;
-            self.writer.add_signed(&format!("{}/{number:012}", files::BASES), &signed)?;
+            let (key, signed) =
+                gather::base(self.repository, number).during("cannot read a base")?;
+            let name = format!("{}/{number:012}", files::BASES);
+            self.writer.add_signed(&name, &signed)?;
+            self.add_receipt(&name, &key)?;
         }
         self.writer.add(files::POPULATION, population.0.as_bytes())
     }
 
     /// Adds the outcome that committed a snapshot, or says which base lists it.
     fn add_acceptance(&mut self, live: &LiveSnapshot) -> Result<Option<u64>, OpError> {
-        let is_of = |session: &&crate::format::layout::SessionRef| {
+        let is_of = |session: &&layout::SessionRef| {
             session.client == live.client && live.snapshot == session.session.into()
         };
         let Some(&session) = self.history.outcomes.iter().find(is_of) else {
@@ -250,6 +258,9 @@ impl Export<'_> {
                     let name =
                         format!("{}/{}.json", files::RECORDS, key.as_str().replace('/', "-"));
                     self.writer.add_signed(&name, &signed)?;
+                    if time_of(&signed).is_none() {
+                        self.add_receipt(&name, &key)?;
+                    }
                     self.report.records += 1;
                 }
                 Ok(_of_another_time) => {}
@@ -266,16 +277,25 @@ impl Export<'_> {
 
     /// Whether a record is of the period; one that names no time is.
     fn is_of_period(&self, signed: &SignedMessage) -> bool {
-        let record = Record::decode(&signed.message).ok();
-        let time = record.as_ref().and_then(|record| record.predicate.get("time"));
-        let time = time.and_then(Value::as_str).and_then(parse_time);
-        time.is_none_or(|(seconds, _nanoseconds)| self.options.period.has(seconds))
+        time_of(signed).is_none_or(|seconds| self.options.period.has(seconds))
+    }
+
+    /// Notes when the store received an object: its signature counts then, whatever became of the key later.
+    fn add_receipt(&mut self, name: &str, key: &ObjectKey) -> Result<(), OpError> {
+        let received = self.repository.receipt_of(key);
+        if let Some(seconds) = received.during("cannot list what was received when")? {
+            // Writing into a string does not fail.
+            let _ignored = writeln!(self.received, "{name} {}", time_words(seconds, 0));
+        }
+        Ok(())
     }
 
     fn add_inventory(&mut self) -> Result<(), OpError> {
         let newest = gather::inventory(self.repository).during("cannot read an inventory")?;
         if let Some((number, signed)) = newest {
-            self.writer.add_signed(&format!("{}/{number:012}", files::INVENTORY), &signed)?;
+            let name = format!("{}/{number:012}", files::INVENTORY);
+            self.writer.add_signed(&name, &signed)?;
+            self.add_receipt(&name, &layout::inventory_key(number))?;
         }
         Ok(())
     }
@@ -293,6 +313,7 @@ impl Export<'_> {
             proof => proof?,
         };
         self.report.audit_records = proof.records;
+        self.report.findings.extend(proof.lapsed.iter().cloned());
         self.writer.add(files::AUDIT, &statements)?;
         self.writer.add(files::AUDIT_SIGNATURES, proof.signatures.as_bytes())?;
         self.writer.add(files::CHECKPOINT, proof.checkpoint.as_bytes())?;
@@ -318,11 +339,19 @@ impl Export<'_> {
             "paths": if self.options.include_paths { "included" } else { "digests" },
             "left_out": self.report.findings,
         });
+        self.writer.add(files::RECEIVED, self.received.as_bytes())?;
         self.writer.add(files::ABOUT, format!("{about}\n").as_bytes())?;
         let read_me = READ_ME.replace("{repository}", &self.repository.id().to_string());
         self.writer.add("VERIFY.md", read_me.as_bytes())?;
         self.writer.add("verify.sh", SCRIPT.as_bytes())
     }
+}
+
+/// When a record was made, as it says itself.
+fn time_of(signed: &SignedMessage) -> Option<i64> {
+    let record = Record::decode(&signed.message).ok()?;
+    let time = record.predicate.get("time").and_then(Value::as_str)?;
+    parse_time(time).map(|(seconds, _nanoseconds)| seconds)
 }
 
 /// The authority's key with the repository's name.

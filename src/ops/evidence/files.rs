@@ -98,6 +98,8 @@ pub(crate) const ABOUT: &str = "bundle.json";
 pub(crate) const AUTHORITY: &str = "authority.pub";
 /// Whose signatures count for what and when, as `ssh-keygen` reads it.
 pub(crate) const SIGNERS: &str = "allowed_signers";
+/// When the store received what names no time.
+pub(crate) const RECEIVED: &str = "received.txt";
 /// One row a snapshot.
 pub(crate) const POPULATION: &str = "population.csv";
 /// The audit logs of all clients, a statement a line.

@@ -262,11 +262,19 @@ impl Bundle {
         let number = name.rsplit('/').next().unwrap_or_default();
         let place = format!("{}/{number}/body", layout::GC);
         let by = Signatory::Of(Subject::Maintenance);
-        self.trust.check(signed, "sbf-repo-gc-base", by, None)?;
+        self.trust.check(signed, "sbf-repo-gc-base", by, self.received(name))?;
         let body = signed.body(self.trust.repository(), &place).ok_or(Untrusted::Misplaced)?;
         let base = Base::decode(body).map_err(|_source| Untrusted::Misplaced)?;
         let listed = base.snapshots.into_iter();
         Ok(listed.map(|listed| (listed.client, listed.snapshot, listed.manifest)).collect())
+    }
+
+    /// When the store received what a file holds, as the exporter says.
+    fn received(&self, name: &str) -> Option<i64> {
+        let lines = std::str::from_utf8(self.files.get(files::RECEIVED)?).ok()?;
+        let times = lines.lines().filter_map(|line| line.split_once(' '));
+        let (_name, time) = times.into_iter().find(|(stated, _time)| *stated == name)?;
+        parse_time(time).map(|(seconds, _nanoseconds)| seconds)
     }
 
     /// When a snapshot was finished, as its statement in the bundle says.
@@ -333,6 +341,7 @@ impl Bundle {
             return Err(Untrusted::Misplaced);
         }
         let time = text("time").and_then(parse_time).map(|(seconds, _nanoseconds)| seconds);
+        let time = time.or_else(|| self.received(name));
         let mut parts = place.split('/');
         let (namespace, by) = match (parts.next(), parts.nth(1)) {
             (Some(layout::RECORDS), Some(client)) => {
@@ -422,7 +431,8 @@ impl Bundle {
         for name in self.names_in(files::INVENTORY) {
             let checked = self.signed(&name).and_then(|signed| {
                 let by = Signatory::Of(Subject::Maintenance);
-                self.trust.check(&signed, &ObjectKind::Inventory.namespace(), by, None)?;
+                let time = self.received(&name);
+                self.trust.check(&signed, &ObjectKind::Inventory.namespace(), by, time)?;
                 let inventory = Inventory::decode(&signed.message);
                 let is_here = inventory.is_ok_and(|inventory| {
                     inventory.repository == self.trust.repository()

@@ -50,6 +50,12 @@ stamp() {
   echo "$1" | sed 's/\..*//; s/[-:T]//g; s/Z*$/Z/'
 }
 
+# received NAME: when the store received what a file holds, as the exporter says; empty if it does not.
+received() {
+  told=$(sed -n "s|^$1 ||p" received.txt 2>/dev/null)
+  [ -z "$told" ] || stamp "$told"
+}
+
 # 1. Every file is there and unchanged, and nothing was added.
 sha256sum --check --strict --quiet SHA256SUMS >/dev/null 2>&1 || fail "SHA256SUMS: a file is missing or changed"
 cut -c67- SHA256SUMS | sort >"$work/listed"
@@ -140,7 +146,7 @@ verify SHA256SUMS "$exporter" sbf-repo-evidence "$created" || fail "SHA256SUMS: 
 # 4 and 5. Each manifest is signed, and a commit or a verdict accepted it.
 for file in bases/*; do
   case $file in *.sig | 'bases/*') continue ;; esac
-  if verify "$file" maintenance sbf-repo-gc-base; then hex "$file" >>"$work/accepted"; else fail "$file: not signed by maintenance"; fi
+  if verify "$file" maintenance sbf-repo-gc-base "$(received "$file")"; then hex "$file" >>"$work/accepted"; else fail "$file: not signed by maintenance"; fi
 done
 manifests=0
 for file in manifests/*.json; do
@@ -183,7 +189,7 @@ for file in records/*.json; do
     fail "$file: it is of another repository or place"
     continue
   fi
-  time=; [ "$3" = - ] || time=$(stamp "$3")
+  time=$(received "$file"); [ "$3" = - ] || time=$(stamp "$3")
   case $2 in
     records/*) verify "$file" "$(echo "$2" | cut -d/ -f3)" sbf-repo-record "$time" ;;
     forget/*) verify "$file" maintenance sbf-repo-forget "$time" ;;
@@ -195,7 +201,7 @@ done
 # 7. The inventory.
 for file in inventory/*; do
   case $file in *.sig | 'inventory/*') continue ;; esac
-  verify "$file" maintenance sbf-repo-inventory || fail "$file: not signed by maintenance"
+  verify "$file" maintenance sbf-repo-inventory "$(received "$file")" || fail "$file: not signed by maintenance"
   [ "$(sed -n 2p "$file")" = "$repository" ] || fail "$file: it is of another repository"
 done
 

@@ -68,15 +68,19 @@ pub(crate) fn outcome(
     by_client(repository, ObjectKind::Outcome, &session.outcome_key(), session.client)
 }
 
-/// The base of a verdict.
-pub(crate) fn base(repository: &Repository, number: u64) -> Result<SignedMessage, RepoError> {
+/// The base of a verdict, with the key of its body.
+pub(crate) fn base(
+    repository: &Repository,
+    number: u64,
+) -> Result<(ObjectKey, SignedMessage), RepoError> {
     let (verdict, _digest) = load_verdict(repository, number)?;
     let key = layout::gc_key(number, GcObject::Body(verdict.base));
     let place = gc_body_place(number);
     let (_bytes, opened) = repository.read_object(ObjectKind::GcBase, &key, &place)?;
-    checked(repository, opened, |identities, opened| {
+    let message = checked(repository, opened, |identities, opened| {
         identities.by_maintenance(repository.id(), opened)
-    })
+    })?;
+    Ok((key, message))
 }
 
 /// The newest inventory that can be read, with its number.

@@ -14,6 +14,7 @@ use crate::format::layout;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
+use crate::repo::history::received_seconds;
 use crate::repo::objects;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::trust::Signatory;
@@ -22,6 +23,7 @@ use crate::repo::repository::CONFIG_BYTES_MAX;
 use crate::repo::repository::Located;
 use crate::repo::repository::length_max;
 use crate::repo::repository::verified_by_authority;
+use crate::store::Listed;
 use crate::store::StoreErrorKind;
 use std::collections::BTreeMap;
 
@@ -89,23 +91,28 @@ impl Keyless {
     /// The newest inventory whose signature counts, and newer ones that do not.
     pub(crate) fn newest_inventory(&self) -> Result<(Option<Inventory>, Vec<Unsound>), RepoError> {
         let mut unsound = Vec::new();
-        let mut keys = self.keys_in(layout::INVENTORY)?;
-        keys.sort_unstable();
-        for key in keys.into_iter().rev() {
-            match self.inventory_at(&key)? {
+        let mut listed = self.located.store().list(layout::INVENTORY)?;
+        listed.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+        for listed in listed.into_iter().rev() {
+            match self.inventory_at(&listed)? {
                 Ok(inventory) => return Ok((Some(inventory), unsound)),
-                Err(why) => unsound.push(Unsound { key, why }),
+                Err(why) => unsound.push(Unsound { key: listed.key, why }),
             }
         }
         Ok((None, unsound))
     }
 
-    fn inventory_at(&self, key: &ObjectKey) -> Result<Result<Inventory, String>, RepoError> {
-        let bytes = self.located.store().read(key, length_max(ObjectKind::Inventory))?;
-        Ok(self.inventory_of(key, &bytes))
+    fn inventory_at(&self, listed: &Listed) -> Result<Result<Inventory, String>, RepoError> {
+        let bytes = self.located.store().read(&listed.key, length_max(ObjectKind::Inventory))?;
+        Ok(self.inventory_of(&listed.key, received_seconds(listed), &bytes))
     }
 
-    fn inventory_of(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Inventory, String> {
+    fn inventory_of(
+        &self,
+        key: &ObjectKey,
+        received: i64,
+        bytes: &[u8],
+    ) -> Result<Inventory, String> {
         let words = |error: &dyn std::error::Error| error.to_string();
         let opened = objects::open_clear(ObjectKind::Inventory, key.as_str(), bytes)
             .map_err(|error| words(&error))?;
@@ -118,7 +125,7 @@ impl Keyless {
         let message: SignedMessage = opened.into_message(self.trust.repository(), public);
         let by = Signatory::Of(Subject::Maintenance);
         self.trust
-            .check(&message, &ObjectKind::Inventory.namespace(), by, None)
+            .check(&message, &ObjectKind::Inventory.namespace(), by, Some(received))
             .map_err(|why| why.to_string())?;
         let inventory = Inventory::decode(&message.message).map_err(|error| words(&error))?;
         let is_here = inventory.repository == self.trust.repository()
