@@ -41,6 +41,8 @@ pub(crate) struct Identities {
     pub(crate) foreign: Vec<ObjectKey>,
     /// When they were listed, by the clock of this host.
     listed: i64,
+    /// How many objects were listed.
+    stored: usize,
 }
 
 impl Identities {
@@ -57,6 +59,7 @@ impl Identities {
             .collect();
         keys.sort_unstable();
         keys.dedup();
+        identities.stored = keys.len();
         for key in keys {
             identities.count_up_to(&key);
             let accept = |bytes: &[u8]| {
@@ -272,7 +275,17 @@ impl Repository {
         if age.is_some_and(|age| (0..FRESH_SECONDS).contains(&age)) {
             return self.check_may_sign().map(|()| Looked::Earlier);
         }
-        self.with_newest_identities()?.check_may_sign().map(|()| Looked::Now)
+        self.check_may_sign_now().map(|()| Looked::Now)
+    }
+
+    /// Looks whether what is said of keys by now lets the client sign. Nothing that was said ever changes: it
+    /// is read again only if there is more of it.
+    pub(crate) fn check_may_sign_now(&self) -> Result<(), RepoError> {
+        let stored = self.list_keys(layout::IDENTITIES)?.len();
+        if stored == self.identities.stored {
+            return self.check_may_sign();
+        }
+        self.with_newest_identities()?.check_may_sign()
     }
 }
 

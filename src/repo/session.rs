@@ -208,7 +208,7 @@ impl WriterSession {
         }
         if looked == Looked::Earlier {
             // Whoever revoked the key in these seconds has made this commit count for nothing.
-            repository.with_newest_identities()?.check_may_sign()?;
+            repository.check_may_sign_now()?;
         }
         Ok(if counts { Committed::Yes } else { Committed::Fenced })
     }

@@ -27,7 +27,9 @@ fn site() -> Scratch {
     put(scratch.source().join("third"), b"three");
     snapshot(&scratch, "2026-02-05T02:00:00Z");
     // Statements of the authority of every kind.
-    scratch.run(&["key", "add", "--role", "reader", "--new-key-file", "removed"], 0);
+    let removed = scratch.path("removed");
+    let removed = removed.to_str().unwrap();
+    scratch.run(&["key", "add", "--role", "reader", "--new-key-file", removed], 0);
     let slots = json(&scratch, &["key", "list"])["slots"].clone();
     let is_reader = |row: &&Value| row["header"]["role"] == "reader";
     let slot = slots.as_array().unwrap().iter().find(is_reader).unwrap()["slot"].clone();

@@ -188,7 +188,10 @@ fn a_prune_refuses_while_a_commit_is_missing_that_another_one_saw() {
     let snapshot = ["snapshot", "data", "--source", "docs"];
     check(&desk.run(&snapshot), 0);
     let first = outcome(&desk);
-    check(&desk.run(&snapshot), 0);
+    // Nothing of the first is needed by the second.
+    let command = ["--from-command", "--", "echo", "something else"];
+    let stream = [&["snapshot", "--stdin-name", "stream"][..], &command].concat();
+    check(&desk.run(&stream), 0);
     fs::remove_file(first).unwrap();
     let refused = elsewhere(&desk, &["prune"]);
     check(&refused, 5);
