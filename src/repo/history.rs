@@ -62,6 +62,8 @@ pub(crate) struct History {
     pub(crate) condemned: HashSet<PackRef>,
     /// Whether the newest plan could not be read: then nothing may be written.
     pub(crate) plan_unreadable: bool,
+    /// Whether the newest verdict could not be read, so that this is the state after an older one.
+    pub(crate) is_behind: bool,
     /// Every outcome above the watermark that could be read, fences included.
     pub(crate) outcomes: Vec<SessionRef>,
     /// Commits of this client that no later one names.
@@ -245,6 +247,7 @@ impl History {
                 }
                 let (decision, unreadable) = newest_readable(repository, chain.verdict, stray)?;
                 self.unreadable.extend(unreadable);
+                self.is_behind = true;
                 decision
             }
             loaded => Some(loaded?),

@@ -52,6 +52,10 @@ pub(crate) fn missing_commits(
     if named.is_empty() {
         return Ok(Vec::new());
     }
+    if history.is_behind {
+        // What cannot be read may have folded any of them.
+        return Ok(Vec::new());
+    }
     for number in verdict_min + 1..=history.verdict.number {
         let verdict = match load_verdict(repository, number) {
             Ok((verdict, _register)) => verdict,

@@ -88,21 +88,23 @@ pub fn mount(
 /// The directory with all links followed; it must be empty.
 fn check_target(repository: &Repository, target: &Path) -> Result<PathBuf, OpError> {
     let refused = |why: String| OpError::Refused { why };
-    let shown = target.display();
+    let shown = &target.display();
     let local = |call| move |source| OpError::Local { call, path: target.to_owned(), source };
-    let path = match std::fs::canonicalize(target) {
-        Err(error) if error.raw_os_error() == Some(NOT_CONNECTED) => {
-            return Err(refused(format!(
+    let looked = |call| {
+        move |source: io::Error| match source.raw_os_error() {
+            Some(NOT_CONNECTED) => refused(format!(
                 "something was mounted at {shown} and its process ended: run `umount {shown}` or `fusermount3 -u {shown}` first"
-            )));
+            )),
+            _other => local(call)(source),
         }
-        path => path.map_err(local("look at"))?,
     };
+    let path = std::fs::canonicalize(target).map_err(looked("look at"))?;
     let own = std::fs::canonicalize(repository.location());
     if own.is_ok_and(|own| path.starts_with(&own) || own.starts_with(&path)) {
         return Err(refused(format!("{shown} is the repository, or lies in it or around it")));
     }
-    let mut entries = std::fs::read_dir(&path).map_err(local("list"))?;
+    // The kernel answers for the directory of a dead mount as long as it remembers it.
+    let mut entries = std::fs::read_dir(&path).map_err(looked("list"))?;
     if entries.next().is_some() {
         return Err(refused(format!("{shown} is not empty: what is in it would be hidden")));
     }

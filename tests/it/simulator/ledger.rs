@@ -31,6 +31,10 @@ pub(crate) struct Note {
     /// Undos and holds of it that have not ended.
     rescues_open: u32,
     rescue_ended: u64,
+    /// An undo or hold of it came to an unknown end: its record may be there, or land at any time.
+    rescue_may_land: bool,
+    /// When the last forget of it began to look at what there is.
+    forget_planned: u64,
     /// When an undo that was acknowledged began; 0 if there was none.
     undo_began: u64,
 }
@@ -112,6 +116,7 @@ impl Ledger {
             }
             note.forgets_open += 1;
             note.forget_began = moment;
+            note.forget_planned = planned;
         }
         wrongs
     }
@@ -124,7 +129,9 @@ impl Ledger {
             note.forgets_open -= 1;
             note.forget_ended = moment;
             note.may_land |= !is_known;
-            let is_undisturbed = note.rescues_open == 0 && note.rescue_ended < note.forget_began;
+            let is_undisturbed = note.rescues_open == 0
+                && !note.rescue_may_land
+                && note.rescue_ended < note.forget_planned;
             if is_known && is_undisturbed && note.forgets_open == 0 && note.fate == Fate::Open {
                 note.fate = Fate::Forgotten;
             }
@@ -157,7 +164,8 @@ impl Ledger {
             Some(Kept::Yes) if is_hold => note.is_held = true,
             Some(Kept::Yes) => note.undo_began = note.undo_began.max(began),
             Some(Kept::TooLate { .. }) => note.fate = Fate::Removed,
-            Some(_) | None => {}
+            Some(_) => {}
+            None => note.rescue_may_land = true,
         }
     }
 
