@@ -20,6 +20,7 @@ mod credentials;
 mod damage;
 mod damage_matrix;
 mod damage_page;
+mod deltas;
 mod diff_program;
 mod evidence;
 mod find_program;

@@ -8,8 +8,10 @@ use crate::cli::patterns;
 use crate::cli::words;
 use crate::format::manifest::RunSummary;
 use crate::format::manifest::StatedTotals;
+use crate::ops::snapshot::delta::DeltaUse;
 use crate::ops::snapshot::dry::dry_run;
 use crate::ops::snapshot::options::CommandSource;
+use crate::ops::snapshot::options::DeltaMode;
 use crate::ops::snapshot::options::FilesSource;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -20,6 +22,7 @@ use crate::ops::snapshot::snapshot;
 use crate::ops::words::path_words;
 use crate::units::human_bytes;
 use clap::Args;
+use clap::ValueEnum;
 use rustix::fs::FileType;
 use rustix::fs::OFlags;
 use serde_json::json;
@@ -75,12 +78,24 @@ pub(crate) struct SnapshotArguments {
     /// Run the program that follows `--` and back up its output
     #[arg(long, requires = "stdin_name", requires = "paths")]
     from_command: bool,
+    /// Store what changed in dumps and large files as the difference to the snapshot before: `auto`
+    /// where that can be read without downloading, `on` always, `off` never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    delta: DeltaWhen,
     /// Name of this host [default: the system's]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// Threads that read and compress [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+}
+
+/// When what changed is stored as a difference.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeltaWhen {
+    Auto,
+    On,
+    Off,
 }
 
 type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
@@ -104,6 +119,11 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     options.tags = arguments.tag;
     options.time = arguments.time;
     options.sudo_user = environment::sudo_user();
+    options.delta = match arguments.delta {
+        DeltaWhen::Auto => DeltaMode::Auto,
+        DeltaWhen::On => DeltaMode::On,
+        DeltaWhen::Off => DeltaMode::Off,
+    };
     options.threads = arguments.threads.map_or(options.threads, usize::from);
     let repository = context.open()?;
     let report = match source {
@@ -202,10 +222,11 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
     let (source, time) = (&report.source, words::duration(context.elapsed()));
     match &id {
         Some(id) => context.output.note(format_args!(
-            "snapshot {} of {source}: {files}; {read} read, {} stored ({}) in {time}",
+            "snapshot {} of {source}: {files}; {read} read, {} stored ({}{}) in {time}",
             context.id(id),
             human_bytes(report.run.bytes_stored),
             ratios(report.totals.bytes, &report.run),
+            delta_words(report.deltas),
         )),
         None => context.output.note(format_args!(
             "dry run of {source}: {files}; {read} would be read; nothing was stored, in {time}"
@@ -221,12 +242,24 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
         "parent": report.parent.map(|parent| parent.to_string()),
         "totals": StatedTotals::from(report.totals),
         "run": report.run,
+        "deltas": report.deltas,
         "incomplete": report.is_incomplete(),
         "skipped": report.skipped,
         "skipped_count": report.skipped_count,
         "seconds": context.elapsed().as_secs_f64(),
     });
     context.output.finish(&words, exit)
+}
+
+fn delta_words(deltas: DeltaUse) -> String {
+    match deltas {
+        DeltaUse::On { bytes } if bytes > 0 => format!(", {} as deltas", human_bytes(bytes)),
+        DeltaUse::RoleCannotRead => ", no deltas: this role cannot read contents".to_owned(),
+        DeltaUse::NotOnThisHost => {
+            ", no deltas: the older version is not on this host, see `--delta`".to_owned()
+        }
+        DeltaUse::Off | DeltaUse::On { .. } => String::new(),
+    }
 }
 
 /// How much smaller deduplication and compression made the snapshot.

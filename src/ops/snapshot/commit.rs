@@ -61,12 +61,12 @@ pub(crate) fn commit(
 
 fn report(store: &ChunkStore, draft: Draft<'_>, snapshot: SnapshotId) -> SnapshotReport {
     let run = run_summary(store, &draft.tally);
-    let Tally { run: _, skipped, skipped_count } = draft.tally;
+    let Tally { run: _, skipped, skipped_count, deltas } = draft.tally;
     let parent = draft.parent.map(|parent| parent.snapshot);
     let totals = draft.tree.totals;
     let source = draft.options.source.clone();
     let snapshot = Some(snapshot);
-    SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count }
+    SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, deltas }
 }
 
 fn run_summary(store: &ChunkStore, tally: &Tally) -> RunSummary {

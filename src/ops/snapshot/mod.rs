@@ -1,6 +1,7 @@
 //! `snapshot`: files, a stream or a command's output become a committed snapshot.
 
 mod commit;
+pub mod delta;
 pub mod dry;
 pub(crate) mod memory;
 pub mod options;
@@ -23,6 +24,8 @@ use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::commit::Draft;
 use crate::ops::snapshot::commit::commit;
+use crate::ops::snapshot::delta::DeltaUse;
+use crate::ops::snapshot::delta::bases_from;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -41,6 +44,9 @@ use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::session::WriterSession;
 use crate::repo::write::ChunkStore;
+use crate::repo::write::bases::BaseFinder;
+use crate::repo::write::bases::BasesFrom;
+use std::sync::atomic::AtomicBool;
 
 /// Backs up a source and commits a snapshot of it.
 ///
@@ -86,10 +92,14 @@ fn run(
     for at in &session.history.unreadable {
         progress.warn(&history_finding(at).words());
     }
-    let parent = match &source {
-        Source::Files(_) => Parent::find(repository, &session.history, &options.source),
-        Source::Stream(_) | Source::Command(_) => None,
+    let bases = bases_from(repository, options.delta).during("cannot store deltas")?;
+    let is_tree = matches!(source, Source::Files(_));
+    let older = if is_tree || bases.is_some() {
+        Parent::find(repository, &session.history, &options.source)
+    } else {
+        None
     };
+    let (parent, predecessor) = if is_tree { (older, None) } else { (None, older) };
     let mut memory = match &source {
         Source::Files(_) => HostMemory::begin(repository, &session.history, &options.source),
         Source::Stream(_) | Source::Command(_) => HostMemory::default(),
@@ -99,7 +109,15 @@ fn run(
     progress.begin("backing up", expected.0, expected.1);
     let store = ChunkStore::new(session).during("cannot begin to write")?;
     let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
-    let before = Before { parent: parent.as_ref(), memory: &mut memory };
+    if !is_tree && bases.is_some() && repository.is_remote() {
+        store.keep_data();
+    }
+    let before = Before {
+        parent: parent.as_ref(),
+        predecessor: predecessor.as_ref(),
+        bases,
+        memory: &mut memory,
+    };
     let backed_up = back_up(&store, options, source, before, progress, &pace);
     let (tree, tally, produced) = match backed_up {
         Ok(done) => done,
@@ -125,6 +143,9 @@ fn run(
 /// What is known of the source from runs before.
 struct Before<'a> {
     parent: Option<&'a Parent>,
+    /// The newest snapshot of a stream: what it held stands before deltas.
+    predecessor: Option<&'a Parent>,
+    bases: Option<BasesFrom>,
     memory: &'a mut HostMemory,
 }
 
@@ -139,14 +160,16 @@ fn back_up(
     let chunker = chunker(store, &source)?;
     let index = store.index();
     let reader = ChunkReader::new(store.repository.clone(), index, PARENT_CACHE_BYTES);
-    std::thread::scope(|scope| {
-        let workers = Workers::start(scope, options.threads, store, &chunker, progress);
+    let Before { parent, predecessor, bases, memory } = before;
+    let is_far = AtomicBool::new(false);
+    let finder = bases.map(|from| BaseFinder { reader: &reader, from, is_far: &is_far });
+    let done = std::thread::scope(|scope| {
+        let workers = Workers::start(scope, options.threads, store, &chunker, finder, progress);
         let done = match source {
             Source::Files(files) => {
                 let kind = SourceKind::Files;
                 let produced = Produced::new(kind, files.path_words());
                 let walk = Walk::start(files.into_walk(options.threads))?;
-                let Before { parent, memory } = before;
                 let parent = parent.map(|parent| parent.cursor(&reader));
                 let parts = TreeRunParts {
                     store,
@@ -154,6 +177,7 @@ fn back_up(
                     chunker: &chunker,
                     progress,
                     parent,
+                    deltas: bases.is_some(),
                     memory,
                     pace,
                 };
@@ -162,7 +186,9 @@ fn back_up(
                 built.map(|(tree, tally)| (tree, tally, produced))
             }
             Source::Stream(_) | Source::Command(_) => {
-                produce(store, &workers, &chunker, source, progress, pace)
+                let mut older = predecessor.map(|predecessor| predecessor.cursor(&reader));
+                let mut find = |name: &str| older.as_mut()?.predecessor(name.as_bytes());
+                produce(store, &workers, &chunker, source, (progress, pace), &mut find)
             }
         };
         // The workers' own error says more than the closed channel that it caused.
@@ -179,6 +205,10 @@ fn back_up(
                 Ok(done)
             }
         }
+    });
+    done.map(|(tree, tally, produced)| {
+        let deltas = DeltaUse::of(store, options.delta, bases, is_far.into_inner());
+        (tree, Tally { deltas, ..tally }, produced)
     })
 }
 

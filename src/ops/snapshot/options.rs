@@ -31,6 +31,21 @@ pub struct SnapshotOptions {
     pub threads: usize,
     /// Seconds after which a long run commits a checkpoint of what it has uploaded.
     pub checkpoint_seconds: i64,
+    /// Whether what is new is stored as the difference to an older version.
+    pub delta: DeltaMode,
+}
+
+/// Whether new chunks are compressed after those that stood in their place in the snapshot before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeltaMode {
+    /// Where the older version can be read without a request over a network.
+    #[default]
+    Auto,
+    /// Wherever there is an older version.
+    On,
+    /// Nowhere.
+    Off,
 }
 
 impl SnapshotOptions {
@@ -45,6 +60,7 @@ impl SnapshotOptions {
             sudo_user: None,
             threads,
             checkpoint_seconds: CHECKPOINT_SECONDS,
+            delta: DeltaMode::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::format::tree::Timestamp;
 use crate::id::SnapshotId;
 use crate::localfs::FileKind;
 use crate::localfs::Stat;
+use crate::ops::snapshot::delta::predecessor::Predecessor;
 use crate::ops::words::parse_time;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
@@ -99,6 +100,27 @@ impl<'a> Level<'a> {
         let entry = self.next.take();
         self.advance();
         entry
+    }
+}
+
+impl<'a> ParentCursor<'a> {
+    /// The older version of a file of this name in the directory that is open.
+    pub(crate) fn predecessor(&mut self, name: &[u8]) -> Option<Predecessor<'a>> {
+        let found = self.find(name)?;
+        self.predecessor_of(&found)
+    }
+
+    /// What a file that changed held.
+    pub(crate) fn predecessor_of(&self, found: &OwnedEntry) -> Option<Predecessor<'a>> {
+        match &found.entry.node {
+            EntryKind::File(file) => Some(Predecessor::new(self.reader, &file.content)),
+            EntryKind::Directory(_)
+            | EntryKind::Symlink { .. }
+            | EntryKind::Fifo
+            | EntryKind::Socket
+            | EntryKind::CharacterDevice(_)
+            | EntryKind::BlockDevice(_) => None,
+        }
     }
 }
 

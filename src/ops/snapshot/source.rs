@@ -19,6 +19,7 @@ use crate::ops::commit::StoredTree;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::delta::predecessor::Predecessor;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
@@ -52,29 +53,31 @@ impl Produced {
 /// Stores a stream or a command's output.
 ///
 /// Errors: [`OpError::SourceCommand`] if the command failed; nothing may be committed then.
-pub(crate) fn produce(
-    store: &ChunkStore,
-    workers: &Workers<'_>,
+pub(crate) fn produce<'a>(
+    store: &'a ChunkStore,
+    workers: &'a Workers<'_>,
     chunker: &Chunker,
     source: Source,
-    progress: &dyn Progress,
-    pace: &Pace<'_>,
+    env: (&'a dyn Progress, &'a Pace<'a>),
+    find_predecessor: &mut dyn FnMut(&str) -> Option<Predecessor<'a>>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
-    let content =
-        LongContent::new(workers, store, progress, pace).during("cannot store the stream")?;
+    let mut content = |name: &str| {
+        let content = LongContent::new(workers, store, env, find_predecessor(name));
+        content.during("cannot store the stream")
+    };
     let (name, file, produced) = match source {
         Source::Stream(StreamSource { name, mut input }) => {
             let mut read = |buffer: &mut [u8]| {
                 let wrong = |source| LocalError::new(name.as_bytes(), "read", source);
                 fill(&mut *input, buffer).map_err(wrong)
             };
-            let file = take_all(content, chunker, &mut read)?;
+            let file = take_all(content(&name)?, chunker, &mut read)?;
             let produced = Produced::new(SourceKind::Stream, vec![name.clone()]);
             (name, file, produced)
         }
         Source::Command(command) => {
             let name = command.name.clone();
-            let (file, produced) = run_command(content, chunker, command)?;
+            let (file, produced) = run_command(content(&name)?, chunker, command)?;
             (name, file, produced)
         }
         Source::Files(_) => {
