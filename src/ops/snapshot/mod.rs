@@ -1,11 +1,14 @@
 //! `snapshot`: files, a stream or a command's output become a committed snapshot.
 
+mod beside;
 mod commit;
 pub mod dry;
+mod guard;
 pub(crate) mod memory;
 pub mod options;
 pub(crate) mod pace;
 pub(crate) mod parent;
+pub mod postgres;
 mod read;
 pub mod report;
 mod source;
@@ -14,7 +17,7 @@ mod tree;
 mod workers;
 
 use crate::chunk::Chunker;
-use crate::format::manifest::SourceKind;
+use crate::format::dump::StatedStream;
 use crate::localfs::walk::Walk;
 use crate::ops::commit::Ended;
 use crate::ops::commit::StoredTree;
@@ -30,8 +33,13 @@ use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
+use crate::ops::snapshot::source::FILES_PROFILE;
 use crate::ops::snapshot::source::Produced;
-use crate::ops::snapshot::source::produce;
+use crate::ops::snapshot::source::STREAM_PROFILE;
+use crate::ops::snapshot::source::StreamRun;
+use crate::ops::snapshot::source::entries;
+use crate::ops::snapshot::source::store_alone;
+use crate::ops::snapshot::source::tally;
 use crate::ops::snapshot::tree::TreeRun;
 use crate::ops::snapshot::tree::TreeRunParts;
 use crate::ops::snapshot::workers::Workers;
@@ -86,20 +94,21 @@ fn run(
     for at in &session.history.unreadable {
         progress.warn(&history_finding(at).words());
     }
-    let parent = match &source {
-        Source::Files(_) => Parent::find(repository, &session.history, &options.source),
-        Source::Stream(_) | Source::Command(_) => None,
+    let before = Parent::find(repository, &session.history, &options.source);
+    let has_files = source.files().is_some();
+    let mut memory = if has_files {
+        HostMemory::begin(repository, &session.history, &options.source)
+    } else {
+        HostMemory::default()
     };
-    let mut memory = match &source {
-        Source::Files(_) => HostMemory::begin(repository, &session.history, &options.source),
-        Source::Stream(_) | Source::Command(_) => HostMemory::default(),
-    };
+    let streams_before = before.as_ref().map(|before| before.streams.clone()).unwrap_or_default();
+    let parent = before.filter(|_| has_files);
     let expected =
         parent.as_ref().map_or((0, 0), |parent| (parent.totals.files, parent.totals.bytes));
     progress.begin("backing up", expected.0, expected.1);
     let store = ChunkStore::new(session).during("cannot begin to write")?;
     let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
-    let before = Before { parent: parent.as_ref(), memory: &mut memory };
+    let before = Before { parent: parent.as_ref(), memory: &mut memory, streams: &streams_before };
     let backed_up = back_up(&store, options, source, before, progress, &pace);
     let (tree, tally, produced) = match backed_up {
         Ok(done) => done,
@@ -126,6 +135,7 @@ fn run(
 struct Before<'a> {
     parent: Option<&'a Parent>,
     memory: &'a mut HostMemory,
+    streams: &'a [StatedStream],
 }
 
 fn back_up(
@@ -136,35 +146,43 @@ fn back_up(
     progress: &dyn Progress,
     pace: &Pace<'_>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
-    let chunker = chunker(store, &source)?;
+    let file_chunker = chunker(store, FILES_PROFILE)?;
+    let stream_chunker = chunker(store, STREAM_PROFILE)?;
     let index = store.index();
     let reader = ChunkReader::new(store.repository.clone(), index, PARENT_CACHE_BYTES);
     std::thread::scope(|scope| {
-        let workers = Workers::start(scope, options.threads, store, &chunker, progress);
-        let done = match source {
-            Source::Files(files) => {
-                let kind = SourceKind::Files;
-                let produced = Produced::new(kind, files.path_words());
-                let walk = Walk::start(files.into_walk(options.threads))?;
-                let Before { parent, memory } = before;
-                let parent = parent.map(|parent| parent.cursor(&reader));
-                let parts = TreeRunParts {
-                    store,
-                    workers: &workers,
-                    chunker: &chunker,
-                    progress,
-                    parent,
-                    memory,
-                    pace,
-                };
-                let run = TreeRun::new(parts).during("cannot build the tree")?;
-                let built = run.run(walk).during("cannot store the files");
-                built.map(|(tree, tally)| (tree, tally, produced))
-            }
-            Source::Stream(_) | Source::Command(_) => {
-                produce(store, &workers, &chunker, source, progress, pace)
-            }
+        let workers = Workers::start(scope, options.threads, store, &file_chunker, progress);
+        let Before { parent, memory, streams } = before;
+        let streams = StreamRun {
+            store,
+            workers: &workers,
+            chunker: &stream_chunker,
+            progress,
+            pace,
+            guards: &options.guards,
+            before: streams,
         };
+        let done = streams.run(source).and_then(|(taken, produced, files)| {
+            let tally = tally(&taken);
+            let Some(files) = files else {
+                return Ok((store_alone(store, taken)?, tally, produced));
+            };
+            let walk = Walk::start(files.into_walk(options.threads))?;
+            let parts = TreeRunParts {
+                store,
+                workers: &workers,
+                chunker: &file_chunker,
+                progress,
+                parent: parent.map(|parent| parent.cursor(&reader)),
+                memory,
+                pace,
+                beside: entries(store, taken),
+            };
+            let mut run = TreeRun::new(parts).during("cannot build the tree")?;
+            run.tally = tally;
+            let (tree, tally) = run.run(walk).during("cannot store the files")?;
+            Ok((tree, tally, produced))
+        });
         // The workers' own error says more than the closed channel that it caused.
         let ended = workers.finish();
         match (done, ended) {
@@ -182,10 +200,10 @@ fn back_up(
     })
 }
 
-fn chunker(store: &ChunkStore, source: &Source) -> Result<Chunker, OpError> {
+fn chunker(store: &ChunkStore, profile: &str) -> Result<Chunker, OpError> {
     let repository = &store.repository;
     let profiles = &repository.config.profiles;
-    let profile = repository.config.profile(source.profile()).or(profiles.first());
+    let profile = repository.config.profile(profile).or(profiles.first());
     let profile = profile.ok_or_else(|| OpError::Refused {
         why: "the repository has no chunker profile".to_owned(),
     })?;
