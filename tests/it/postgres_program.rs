@@ -233,10 +233,17 @@ fn databases_come_back_byte_for_byte() {
             ],
         );
         check(&restored, 0);
+        assert!(!err(&restored).contains("statement by statement"), "{}", err(&restored));
         let stored = content(&desk, name);
         let again = server.dump(&database, &stored);
         assert!(again == stored, "{name} came back otherwise");
     }
+    let psql = server.programs.join("psql");
+    let pieces = ["restore", "latest:/it's empty%2F.sql", "--to-command", "--"];
+    let psql = [psql.to_str().unwrap(), "-X", "-q", "-d", "fresh1"];
+    let pieces = server.run(&desk, &[&pieces[..], &psql].concat());
+    check(&pieces, 0);
+    assert!(err(&pieces).contains("psql without `-1`"), "{}", err(&pieces));
     // What did not change is stored once, also the word behind `\restrict`.
     let second = server.snapshot(&desk, &[&arguments[..], &["--json"]].concat());
     check(&second, 0);
