@@ -86,14 +86,15 @@ pub(crate) struct SnapshotArguments {
     /// Run the program that follows `--` and back up its output
     #[arg(long, requires = "stdin_name", requires = "paths")]
     from_command: bool,
-    #[command(flatten)]
-    dumps: DumpArguments,
     /// Name of this host [default: the system's]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// Threads that read and compress [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    dumps: DumpArguments,
 }
 
 type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
