@@ -2,6 +2,7 @@
 
 use crate::format::content::Content;
 use crate::format::content::Extent;
+use crate::format::dump::StatedStream;
 use crate::format::manifest::StatedTotals;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Timestamp;
@@ -21,11 +22,13 @@ use crate::repo::tree::reader::OwnedEntry;
 use crate::repo::write::ChunkStore;
 
 /// The newest snapshot of a source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Parent {
     pub(crate) snapshot: SnapshotId,
     /// What it held: about what the next one will.
     pub(crate) totals: StatedTotals,
+    /// What it stated of its streams.
+    pub(crate) streams: Vec<StatedStream>,
     root: crate::id::ChunkId,
     height: u8,
     /// Files that changed at or after this time may have changed behind its back.
@@ -50,7 +53,8 @@ impl Parent {
         let started = parse_time(&manifest.predicate.times.started)?;
         let trusted_before = before(started);
         let totals = manifest.predicate.totals;
-        Some(Self { snapshot: live.snapshot, totals, root, height, trusted_before })
+        let streams = manifest.predicate.streams;
+        Some(Self { snapshot: live.snapshot, totals, streams, root, height, trusted_before })
     }
 
     /// A cursor over its tree.

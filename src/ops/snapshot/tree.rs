@@ -19,6 +19,7 @@ use crate::localfs::walk::WalkEntry;
 use crate::localfs::walk::WalkEvent;
 use crate::ops::commit::StoredTree;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::beside::Beside;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::pace::Pace;
@@ -58,6 +59,7 @@ pub(crate) struct TreeRun<'a, 'scope> {
     linked: HashMap<InodeNumber, Option<(FileEntry, Vec<ExtendedAttribute>)>>,
     open: Vec<OpenDirectory>,
     top: DirectoryBuilder,
+    beside: Beside,
     buffer: Vec<u8>,
 }
 
@@ -101,13 +103,23 @@ pub(crate) struct TreeRunParts<'a, 'scope> {
     pub(crate) deltas: bool,
     pub(crate) memory: &'a mut HostMemory,
     pub(crate) pace: &'a Pace<'a>,
+    pub(crate) beside: Beside,
 }
 
 impl<'a, 'scope> TreeRun<'a, 'scope> {
     /// Begins a run.
     pub(crate) fn new(parts: TreeRunParts<'a, 'scope>) -> Result<Self, RepoError> {
-        let TreeRunParts { store, workers, chunker, progress, parent, deltas, memory, pace } =
-            parts;
+        let TreeRunParts {
+            store,
+            workers,
+            chunker,
+            progress,
+            parent,
+            deltas,
+            memory,
+            pace,
+            beside,
+        } = parts;
         Ok(Self {
             store,
             workers,
@@ -129,6 +141,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             linked: HashMap::new(),
             open: Vec::new(),
             top: DirectoryBuilder::default(),
+            beside,
             buffer: Vec::new(),
         })
     }
@@ -147,6 +160,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         }
         self.send_batch()?;
         self.assemble(Wait::ForAll)?;
+        self.beside.push_before(None, &mut self.top, &mut self.tree)?;
         let (node, height, totals) = self.top.finish_root(&mut self.tree)?;
         self.tree.flush()?;
         Ok((StoredTree { node, height, totals }, self.tally))
@@ -401,6 +415,9 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         node: EntryKind,
         xattrs: Vec<ExtendedAttribute>,
     ) -> Result<(), RepoError> {
+        if self.open.is_empty() {
+            self.beside.push_before(Some(&name), &mut self.top, &mut self.tree)?;
+        }
         let owner = self.names.owner(stat);
         let entry = TreeEntry { name, node, metadata: stat.metadata(0, xattrs) };
         let builder = match self.open.last_mut() {
