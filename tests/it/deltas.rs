@@ -124,16 +124,13 @@ fn a_damaged_base_is_told_with_every_dump_that_needs_it() {
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(&path, bytes).expect("a test damages a pack");
+    crate::scratch::put(&path, bytes);
     check(&desk.run(&["check", "--read-data"]), 5);
     for snapshot in [&first, &second] {
-        let dumped = desk.run(&["dump", &format!("{snapshot}:/app.sql")]);
-        check(&dumped, 5);
+        check(&desk.run(&["dump", &format!("{snapshot}:/app.sql")]), 5);
     }
-    // What is backed up next relies on nothing that is damaged.
-    check(&desk.run(&["check", "--read-data"]), 5);
-    let (third, _stored) = back_up(&desk, &day(2), &["--delta", "off"]);
-    let _told = err(&desk.run(&["dump", &format!("{third}:/app.sql")]));
+    // A base that cannot be read costs room, and no backup.
+    back_up(&desk, &day(2), &[]);
 }
 
 #[test]
