@@ -62,6 +62,13 @@ pub(crate) struct OpenBlock {
     pub(crate) plaintext: Arc<Vec<u8>>,
 }
 
+impl OpenBlock {
+    fn bytes_at(&self, place: ChunkPlace) -> Option<&[u8]> {
+        let start = to_usize32(place.offset);
+        self.plaintext.get(start..start.saturating_add(to_usize32(place.length)))
+    }
+}
+
 /// Where the stored bytes of a block come from.
 #[derive(Clone, Copy)]
 struct Source<'a> {
@@ -191,9 +198,7 @@ impl ChunkReader {
         place: ChunkPlace,
         block: &'a OpenBlock,
     ) -> Result<&'a [u8], RepoError> {
-        let start = to_usize32(place.offset);
-        let end = start.saturating_add(to_usize32(place.length));
-        let bytes = block.plaintext.get(start..end);
+        let bytes = block.bytes_at(place);
         let wrong = || RepoError::WrongChunk { chunk: *id, pack: block.pack };
         let bytes = bytes.ok_or_else(wrong)?;
         if self.repository.keys.namer(kind)?.name(bytes) == *id { Ok(bytes) } else { Err(wrong()) }
@@ -391,7 +396,8 @@ impl ChunkReader {
         open(stored)
     }
 
-    /// The plaintext of a delta's base chunks, in order; each verified, from plain blocks only.
+    /// The plaintext of a delta's base chunks, in order, from plain blocks only. Their bytes are
+    /// authentic; whether they are the chunks is seen by what is made after them, which has names, too.
     pub(crate) fn base_bytes(
         &self,
         kind: PackKind,
@@ -403,8 +409,10 @@ impl ChunkReader {
                 .index
                 .find_plain(base)
                 .ok_or(BasesError::Block(BlockError::BaseNotPlain(*base)))?;
-            self.read_base(kind, base, place, &mut prefix)
-                .map_err(|error| BasesError::Repo(Box::new(error)))?;
+            let failed = |error| BasesError::Repo(Box::new(error));
+            let block = self.block_in(&self.bases, kind, place.block).map_err(failed)?;
+            let wrong = || failed(RepoError::WrongChunk { chunk: *base, pack: block.pack });
+            prefix.extend_from_slice(block.bytes_at(place).ok_or_else(wrong)?);
             if to_u64(prefix.len()) > BASE_BYTES_MAX {
                 return Err(BasesError::Block(BlockError::BasesTooLong));
             }

@@ -187,6 +187,27 @@ fn copies_of_deltas_are_whole_without_their_bases() {
 }
 
 #[test]
+fn copies_of_all_dumps_stay_deltas() {
+    let desk = Desk::with_repository();
+    for number in 0..3 {
+        back_up(&desk, &day(number), &[]);
+    }
+    let other = desk.path("other");
+    let other = other.to_str().unwrap();
+    check(&desk.run(&["init", "--repo", other, "--key-file", "other-key"]), 0);
+    check(&desk.run(&["copy", "--to", other, "--to-key-file", "other-key"]), 0);
+    let there = ["--repo", other, "--key-file", "other-key"];
+    let stored = |more: &[&str]| {
+        desk.json(&[&["stats"], more].concat(), 0)["stored_bytes"].as_u64().unwrap()
+    };
+    let (here, copied) = (stored(&[]), stored(&there));
+    assert!(copied * 10 < here * 12, "{copied} bytes of {here}");
+    check(&desk.run(&[&["check", "--read-data"][..], &there].concat()), 0);
+    let dumped = desk.run(&[&["dump", "db@latest:/app.sql"][..], &there].concat());
+    assert!(dumped.stdout == day(2), "{}", err(&dumped));
+}
+
+#[test]
 fn the_reader_in_python_reads_deltas() {
     let desk = Desk::with_repository();
     back_up(&desk, &day(0), &[]);

@@ -1,6 +1,7 @@
 //! Moves chunks from one repository to another: opened, verified, named anew, and stored if they
 //! are new there; several blocks at a time.
 
+use crate::format::block::BlockCodec;
 use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::ops::copy::known::NamedChunk;
@@ -10,10 +11,13 @@ use crate::ops::progress::Progress;
 use crate::repo::error::RepoError;
 use crate::repo::index::BlockHandle;
 use crate::repo::index::ChunkPlace;
+use crate::repo::index::Index;
 use crate::repo::joined::Joined;
 use crate::repo::read::ChunkReader;
+use crate::repo::read::OpenBlock;
 use crate::repo::write::ChunkStore;
 use crate::repo::write::ChunkWriter;
+use crate::repo::write::bases::Prefix;
 use crate::units::to_u32;
 use crate::units::to_u64;
 use rayon::ThreadPool;
@@ -23,6 +27,7 @@ use rayon::iter::ParallelIterator as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -40,6 +45,8 @@ pub(crate) struct Mover<'a> {
     progress: &'a dyn Progress,
     /// One a thread.
     writers: Vec<Mutex<ChunkWriter<'a>>>,
+    /// What the other repository has.
+    index: Arc<Index>,
     bytes_read: AtomicU64,
 }
 
@@ -60,7 +67,8 @@ impl<'a> Mover<'a> {
         let writer = |_thread| Ok(Mutex::new(store.writer(PackKind::Data)?));
         let writers: Result<_, RepoError> = (0..pool.current_num_threads()).map(writer).collect();
         let writers = writers.during("cannot begin to write")?;
-        Ok(Self { source, pool, progress, writers, bytes_read: AtomicU64::new(0) })
+        let (index, bytes_read) = (store.index(), AtomicU64::new(0));
+        Ok(Self { source, pool, progress, writers, index, bytes_read })
     }
 
     /// Moves chunks, each block that holds some of them opened once.
@@ -111,7 +119,14 @@ impl<'a> Mover<'a> {
         let mut moved = Vec::new();
         for handle in handles.get(joined.blocks.clone()).unwrap_or_default() {
             let opened = self.source.open_fetched(*handle, fetched.as_ref());
-            for (id, place) in blocks.get(handle).into_iter().flatten() {
+            let wanted = blocks.get(handle).map(Vec::as_slice).unwrap_or_default();
+            if let (Ok(block), Some(bases)) = (&opened, self.bases_of(*handle))
+                && let Some(delta) = self.move_delta(block, &bases, wanted)?
+            {
+                moved.extend(delta);
+                continue;
+            }
+            for (id, place) in wanted {
                 let bytes = opened
                     .as_ref()
                     .ok()
@@ -126,6 +141,60 @@ impl<'a> Mover<'a> {
         Ok(moved)
     }
 
+    fn bases_of(&self, handle: BlockHandle) -> Option<Vec<ChunkId>> {
+        match self.source.index.block(handle)?.1.codec {
+            BlockCodec::Delta { bases } => Some(bases),
+            BlockCodec::Raw | BlockCodec::Zstd => None,
+        }
+    }
+
+    /// Moves the chunks of a delta, again after its bases if the other repository has those; `None`
+    /// if one of them is damaged.
+    fn move_delta(
+        &self,
+        block: &OpenBlock,
+        bases: &[ChunkId],
+        wanted: &[(ChunkId, ChunkPlace)],
+    ) -> Result<Option<Vec<Moved>>, OpError> {
+        let chunk = |(id, place): &(ChunkId, ChunkPlace)| {
+            self.source.chunk_of(PackKind::Data, id, *place, block).ok()
+        };
+        let Some(chunks) = wanted.iter().map(chunk).collect::<Option<Vec<&[u8]>>>() else {
+            return Ok(None);
+        };
+        let mut writer = self.writer();
+        let mut moved = Vec::with_capacity(chunks.len());
+        let mut new = Vec::new();
+        for ((source_id, _place), bytes) in wanted.iter().zip(chunks) {
+            self.count(bytes);
+            let (id, is_new) = writer.claim(bytes);
+            moved.push((*source_id, Ok(NamedChunk { id, length: to_u32(bytes.len()) })));
+            new.extend(is_new.then_some((id, bytes)));
+        }
+        let prefix = if new.is_empty() { None } else { self.prefix(&writer, bases) };
+        let what = "cannot store the data";
+        let is_stored = match prefix {
+            Some(prefix) => writer.write_delta(&new, &prefix).during(what)?,
+            None => false,
+        };
+        if !is_stored {
+            new.iter().try_for_each(|(id, bytes)| writer.write_claimed(*id, bytes)).during(what)?;
+        }
+        Ok(Some(moved))
+    }
+
+    /// What stands before a delta, by the names of the other repository.
+    fn prefix(&self, writer: &ChunkWriter<'_>, bases: &[ChunkId]) -> Option<Prefix> {
+        let (mut bytes, mut names) = (Vec::new(), Vec::with_capacity(bases.len()));
+        for base in bases {
+            let place = self.source.index.find_plain(base)?;
+            let start = bytes.len();
+            self.source.read_base(PackKind::Data, base, place, &mut bytes).ok()?;
+            names.push(writer.name(&bytes[start..]));
+        }
+        Prefix::of_known(&self.index, names, bytes)
+    }
+
     fn move_alone(&self, id: &ChunkId) -> Result<Moved, OpError> {
         match self.source.read(PackKind::Data, id) {
             Ok(bytes) => Ok((*id, Ok(self.store(&bytes)?))),
@@ -137,11 +206,19 @@ impl<'a> Mover<'a> {
     }
 
     fn store(&self, bytes: &[u8]) -> Result<NamedChunk, OpError> {
+        self.count(bytes);
+        let id = self.writer().write(bytes).during("cannot store the data")?;
+        Ok(NamedChunk { id, length: to_u32(bytes.len()) })
+    }
+
+    fn count(&self, bytes: &[u8]) {
         self.bytes_read.fetch_add(to_u64(bytes.len()), Ordering::Relaxed);
         self.progress.advance(0, to_u64(bytes.len()));
+    }
+
+    /// The writer of this thread.
+    fn writer(&self) -> MutexGuard<'_, ChunkWriter<'a>> {
         let thread = rayon::current_thread_index().unwrap_or(0) % self.writers.len();
-        let mut writer = self.writers[thread].lock().unwrap_or_else(PoisonError::into_inner);
-        let id = writer.write(bytes).during("cannot store the data")?;
-        Ok(NamedChunk { id, length: to_u32(bytes.len()) })
+        self.writers[thread].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,6 +8,7 @@ use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::repo::index::BlockHandle;
 use crate::repo::index::ChunkPlace;
+use crate::repo::index::Index;
 use crate::repo::read::ChunkReader;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +23,16 @@ pub(crate) struct Prefix {
     pub(crate) bytes: Vec<u8>,
     /// How long such bytes are in plain blocks, in thousandths of their length.
     pub(crate) stored_per_mille: u64,
+}
+
+impl Prefix {
+    /// The prefix of bases whose bytes are at hand; `None` if one of them is in no plain block.
+    pub(crate) fn of_known(index: &Index, bases: Vec<ChunkId>, bytes: Vec<u8>) -> Option<Self> {
+        let found = bases.iter().map(|id| Some(Base { id: *id, place: index.find_plain(id)? }));
+        let found = found.collect::<Option<Vec<Base>>>()?;
+        let stored_per_mille = per_mille(index, &found)?;
+        Some(Self { bases, bytes, stored_per_mille })
+    }
 }
 
 /// Which blocks are read for bases.
@@ -66,7 +77,8 @@ impl BaseFinder<'_> {
                 bases.push(base);
             }
         }
-        let mut prefix = Prefix { stored_per_mille: self.per_mille(&bases)?, ..Prefix::default() };
+        let stored_per_mille = per_mille(&self.reader.index, &bases)?;
+        let mut prefix = Prefix { stored_per_mille, ..Prefix::default() };
         for Base { id, place } in bases {
             self.reader.read_base(PackKind::Data, &id, place, &mut prefix.bytes).ok()?;
             prefix.bases.push(id);
@@ -111,17 +123,17 @@ impl BaseFinder<'_> {
             }
         }
     }
+}
 
-    /// How well the blocks of these bases compress; `None` if there are none.
-    fn per_mille(&self, bases: &[Base]) -> Option<u64> {
-        let (mut stored, mut raw) = (0, 0);
-        for base in bases {
-            let (_run, block) = self.reader.index.block(base.place.block)?;
-            stored += block.range.end - block.range.start;
-            raw += u64::from(block.raw_length);
-        }
-        (raw > 0).then(|| stored.saturating_mul(1000) / raw)
+/// How well the blocks of these bases compress; `None` if there are none.
+fn per_mille(index: &Index, bases: &[Base]) -> Option<u64> {
+    let (mut stored, mut raw) = (0, 0);
+    for base in bases {
+        let (_run, block) = index.block(base.place.block)?;
+        stored += block.range.end - block.range.start;
+        raw += u64::from(block.raw_length);
     }
+    (raw > 0).then(|| stored.saturating_mul(1000) / raw)
 }
 
 /// Which part of the bases of a delta stood in the place of one of its chunks, with a margin: bases

@@ -232,6 +232,11 @@ impl ChunkWriter<'_> {
         Ok(id)
     }
 
+    /// What a chunk is named here.
+    pub(crate) fn name(&self, plaintext: &[u8]) -> ChunkId {
+        self.namer.name(plaintext)
+    }
+
     /// Names a chunk, and says whether it is new: then whoever asked must store it.
     pub(crate) fn claim(&self, plaintext: &[u8]) -> (ChunkId, bool) {
         let id = self.namer.name(plaintext);
