@@ -298,7 +298,10 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::Feature { .. } => {
             (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
         }
-        RepoError::WentBack { .. } => (Exit::Damage, "repository.went_back", hint(ROLLBACK_HINT)),
+        RepoError::WentBack { source } if source.is_memory_damaged => {
+            (Exit::Damage, source.code(), hint(MEMORY_HINT))
+        }
+        RepoError::WentBack { source } => (Exit::Damage, source.code(), hint(ROLLBACK_HINT)),
         RepoError::AuditRequired { .. } => (Exit::Refused, "audit.required", hint(AUDIT_HINT)),
         RepoError::Store { source } => {
             let (exit, code, hint) = judge_store(source.kind);
@@ -429,6 +432,8 @@ const WENT_BACK_HINT: &str = "find out who changed one of the two; nothing was c
 const ROLLBACK_HINT: &str = "somebody put an older state back, or removed objects: find out who, and \
      run `sbf-repo audit verify`; if that was on purpose, run this command again with \
      `--accept-rollback`";
+const MEMORY_HINT: &str = "compare with what another host says (`sbf-repo audit verify`, `--head`); to begin a new \
+     memory of what is there now, run this command again with `--accept-rollback`";
 const AUDIT_HINT: &str =
     "without `--require-audit` the record is kept on this host until it can be stored";
 const MACHINE_HINT: &str = "test this machine's memory and processor before you use it for backups";

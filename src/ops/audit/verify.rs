@@ -10,13 +10,13 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::ops::finding::any_loss;
 use crate::ops::finding::chain_words;
+use crate::ops::unreadable::rollback_finding;
 use crate::repo::audit::heads::record_heads;
 use crate::repo::audit::heads::recorded_heads;
 use crate::repo::audit::read::audit_numbers;
 use crate::repo::audit::read::read_statements;
 use crate::repo::error::RepoError;
 use crate::repo::memory::AuditHead;
-use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -128,10 +128,7 @@ pub fn audit_verify(
         let known = known.remove(&client).unwrap_or_default();
         verify_chain(repository, client, &numbers, &known, &mut report)?;
     }
-    if let Some(WentBack { known, found }) = went_back(repository)? {
-        let effect = format!("it went back in time: this host has seen {known}, and finds {found}");
-        report.note("repository.went_back", "repository".to_owned(), effect);
-    }
+    report.findings.extend(went_back(repository)?.iter().map(rollback_finding));
     let heads = report.heads();
     let is_recorded = |(client, head): &(ClientId, AuditHead)| {
         recorded.iter().any(|it| it.client == *client && it.head == *head)

@@ -18,6 +18,7 @@ use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
 use crate::ops::select::Selector;
 use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::history::History;
@@ -109,6 +110,7 @@ pub fn export(
     let received = String::new();
     let mut export = Export { repository, options, history: &history, writer, received, report };
     export.report.findings.extend(history.unreadable.iter().map(history_finding));
+    export.report.findings.extend(history.went_back.iter().map(rollback_finding));
     export.add_identities()?;
     export.add_snapshots(&chosen, progress)?;
     if options.selectors.is_empty() {
