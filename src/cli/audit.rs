@@ -134,8 +134,7 @@ impl Audit {
         repository: Repository,
     ) -> Result<Repository, Failure> {
         let accepted = accepted(global, output, &repository)?;
-        let repository =
-            if accepted.is_some() { repository.accepting_gaps() } else { repository };
+        let repository = if accepted.is_some() { repository.accepting_gaps() } else { repository };
         let accepting = Recorded { operation: "accept-rollback", writes: true, when: When::Opened };
         let recorded = self.recorded.or(accepted.is_some().then_some(accepting));
         let Some(recorded) = recorded else { return Ok(repository) };

@@ -211,8 +211,9 @@ impl Memory {
             line(format_args!("record {kind} {client} {number} {digest}"));
         }
         for (record, OwnForget { verdict, snapshots }) in &self.forgets {
-            let snapshots: String = snapshots.iter().map(|id| format!(" {id}")).collect();
-            line(format_args!("forget {record} {verdict}{snapshots}"));
+            let words: Vec<String> = snapshots.iter().map(ToString::to_string).collect();
+            let words = [&[record.to_string(), verdict.to_string()], words.as_slice()].concat();
+            line(format_args!("forget {}", words.join(" ")));
         }
         for place in places {
             line(format_args!("place {place}"));
@@ -452,9 +453,7 @@ fn compare_verdict(
     history: &History,
     known: VerdictSeen,
 ) -> Result<Option<WentBack>, RepoError> {
-    let back = |found: String| {
-        Some(WentBack::new(format!("collection {}", known.number), found))
-    };
+    let back = |found: String| Some(WentBack::new(format!("collection {}", known.number), found));
     if known.number == 0 {
         return Ok(None);
     }

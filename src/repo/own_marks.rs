@@ -58,9 +58,8 @@ pub(crate) fn compare_records(
 ) -> Result<Option<WentBack>, RepoError> {
     for ((client, kind), OwnRecord { number, digest: known }) in &memory.records {
         let key = layout::record_key(kind, *client, *number);
-        let read = repository.read_or_copy(|store| {
-            Ok(store.read(&key, length_max(ObjectKind::Record))?)
-        });
+        let read =
+            repository.read_or_copy(|store| Ok(store.read(&key, length_max(ObjectKind::Record))?));
         let found = match read {
             // Where creates may replace what is there, another process of the client may have.
             Ok(_bytes) if repository.config.store == StoreMode::NoRegisters => continue,

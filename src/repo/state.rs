@@ -65,7 +65,9 @@ impl StateDirectory {
         match std::fs::read(&path) {
             Ok(bytes) => match summed(&bytes) {
                 Some(text) => MemoryText::Intact(text.to_owned()),
-                None => MemoryText::Damaged(format!("{} does not end with its sum", path.display())),
+                None => {
+                    MemoryText::Damaged(format!("{} does not end with its sum", path.display()))
+                }
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 MemoryText::Intact(String::new())
@@ -87,7 +89,8 @@ impl StateDirectory {
         let Some(mut text) = change(&self.memory()) else { return Ok(()) };
         let sum = sha256(text.as_bytes());
         text.push_str(SUM);
-        text.push_str(&format!("{sum}\n"));
+        text.push_str(&sum.to_string());
+        text.push('\n');
         replace_durably(&path, text.as_bytes())
     }
 

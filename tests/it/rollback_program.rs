@@ -234,8 +234,7 @@ fn a_repository_does_not_become_a_mirror_for_whoever_knows_it() {
 /// The files below a folder of the repository, sorted.
 fn files_in(desk: &Desk, folder: &str) -> Vec<PathBuf> {
     let mut find = Command::new("find");
-    let listed =
-        find.arg(desk.path("repo").join(folder)).args(["-type", "f"]).output().unwrap();
+    let listed = find.arg(desk.path("repo").join(folder)).args(["-type", "f"]).output().unwrap();
     let mut files: Vec<PathBuf> = out(&listed).lines().map(PathBuf::from).collect();
     files.sort();
     files
@@ -327,12 +326,17 @@ fn a_damaged_memory_is_no_empty_one() {
     let whole = memory_text(&desk);
     let cut = whole.rfind("sha256 ").unwrap();
     let first_line = whole.find('\n').unwrap() + 1;
-    for damaged in ["", "nonsense\n", &whole[..cut], &whole[first_line..], &whole[..whole.len() - 1]] {
+    for damaged in
+        ["", "nonsense\n", &whole[..cut], &whole[first_line..], &whole[..whole.len() - 1]]
+    {
         fs::write(&file, damaged).unwrap();
         let refused = desk.run(&["snapshot", "data", "--source", "docs"]);
         check(&refused, 5);
         let said = err(&refused);
-        assert!(said.contains("memory of it is damaged") && said.contains("--accept-rollback"), "{said}");
+        assert!(
+            said.contains("memory of it is damaged") && said.contains("--accept-rollback"),
+            "{said}"
+        );
         check(&desk.run(&["prune"]), 5);
         let read = desk.run(&["restore", "latest", "--target", "back"]);
         assert!(err(&read).contains("memory of it is damaged"), "{}", err(&read));
@@ -398,7 +402,9 @@ fn a_statement_of_the_authority_that_is_missing_in_the_middle_is_acted_on() {
     let gap = ids.remove(ids.len() - 2);
     fs::remove_file(&gap).unwrap();
     // With a memory and without.
-    for command in [&["snapshot", "data", "--source", "docs"][..], &["prune"], &["forget", "latest"]] {
+    for command in
+        [&["snapshot", "data", "--source", "docs"][..], &["prune"], &["forget", "latest"]]
+    {
         for output in [desk.run(command), elsewhere(&desk, command)] {
             check(&output, 5);
             assert!(err(&output).contains("may be a revocation"), "{command:?}: {}", err(&output));
