@@ -44,7 +44,6 @@ pub(crate) enum ErrorOutput {
     /// It goes where this process's goes.
     Inherit,
     /// Its last [`STDERR_BYTES_MAX`] bytes are kept for [`CommandOutcome`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for commands whose errors are reported"))]
     Capture,
 }
 
@@ -114,10 +113,19 @@ struct TailState {
 }
 
 impl CommandReader {
-    /// Starts `argv` without a shell, its input empty.
-    pub(crate) fn spawn(argv: &[OsString], errors: ErrorOutput) -> Result<Self, CommandError> {
+    #[cfg(test)]
+    fn spawn(argv: &[OsString], errors: ErrorOutput) -> Result<Self, CommandError> {
+        Self::spawn_with(argv, errors, &[])
+    }
+
+    /// Starts `argv` without a shell, its input empty, with these variables in its environment.
+    pub(crate) fn spawn_with(
+        argv: &[OsString],
+        errors: ErrorOutput,
+        variables: &[(OsString, OsString)],
+    ) -> Result<Self, CommandError> {
         let streams = (Stdio::null(), Stdio::piped());
-        let mut child = RunningChild::spawn(argv, streams, errors, Group::Shared)?;
+        let mut child = RunningChild::spawn(argv, streams, (errors, variables), Group::Shared)?;
         match child.child.stdout.take() {
             Some(stdout) => Ok(Self { child, stdout }),
             None => Err(child.wrong("read from", io::ErrorKind::BrokenPipe.into())),
@@ -152,7 +160,7 @@ impl CommandWriter {
     /// Starts `argv` without a shell; its output goes where this process's error output goes.
     pub(crate) fn spawn(argv: &[OsString], errors: ErrorOutput) -> Result<Self, CommandError> {
         let streams = (Stdio::piped(), Stdio::from(io::stderr()));
-        let mut child = RunningChild::spawn(argv, streams, errors, Group::Own)?;
+        let mut child = RunningChild::spawn(argv, streams, (errors, &[]), Group::Own)?;
         let stdin = child.child.stdin.take();
         Ok(Self { child, stdin })
     }
@@ -199,7 +207,7 @@ impl RunningChild {
     fn spawn(
         argv: &[OsString],
         (stdin, stdout): (Stdio, Stdio),
-        errors: ErrorOutput,
+        (errors, variables): (ErrorOutput, &[(OsString, OsString)]),
         group: Group,
     ) -> Result<Self, CommandError> {
         let program = argv.first().cloned().unwrap_or_default();
@@ -210,6 +218,7 @@ impl RunningChild {
         };
         let mut command = Command::new(&program);
         command.args(argv.iter().skip(1)).stdin(stdin).stdout(stdout).stderr(stderr);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         if group == Group::Own {
             command.process_group(0);
         }

@@ -34,7 +34,6 @@ impl Compressor {
     }
 
     /// As [`Self::compress`], with `prefix` as bytes that stood before the plaintext.
-    #[cfg_attr(not(test), expect(dead_code, reason = "delta blocks are read, not yet written"))]
     pub(crate) fn compress_after(
         &self,
         prefix: &[u8],
@@ -43,7 +42,8 @@ impl Compressor {
     ) -> bool {
         // A context of its own borrows the prefix, so that no later frame can depend on it.
         let mut context = CCtx::create();
-        let done = set_up(&mut context, self.level, plaintext.len()).is_ok()
+        let bytes = prefix.len().saturating_add(plaintext.len());
+        let done = set_up_delta(&mut context, self.level, bytes).is_ok()
             && context.ref_prefix(prefix).is_ok()
             && write_frame(&mut context, plaintext, output);
         keep_if_shorter(done, plaintext, output)
@@ -115,6 +115,17 @@ fn set_up(context: &mut CCtx<'_>, level: i32, plaintext_bytes: usize) -> Result<
     Ok(())
 }
 
+/// Levels below the least one hardly find what repeats the prefix, and their tables would lose most
+/// of it.
+fn set_up_delta(context: &mut CCtx<'_>, level: i32, bytes: usize) -> Result<(), usize> {
+    set_up(context, level.max(DELTA_LEVEL_MIN), 0)?;
+    let log = bytes.next_power_of_two().ilog2().clamp(DELTA_TABLE_LOG_MIN, WINDOW_LOG_MAX);
+    context.set_parameter(CParameter::WindowLog(log))?;
+    context.set_parameter(CParameter::HashLog(log.min(DELTA_TABLE_LOG_MAX)))?;
+    context.set_parameter(CParameter::ChainLog(log.min(DELTA_TABLE_LOG_MAX)))?;
+    Ok(())
+}
+
 /// Blocks are this long only where content compresses very well, and then a better level costs
 /// little time.
 const fn level_for(level: i32, plaintext_bytes: usize) -> i32 {
@@ -153,6 +164,9 @@ const LONG_BYTES_MIN: usize = 524_288;
 const GROWN_BYTES_MIN: usize = 4 * 1_048_576;
 /// What every decoder takes: 8 MiB.
 const WINDOW_LOG_MAX: u32 = 23;
+const DELTA_LEVEL_MIN: i32 = 3;
+const DELTA_TABLE_LOG_MIN: u32 = 16;
+const DELTA_TABLE_LOG_MAX: u32 = 19;
 /// The levels of zstd that look up one place in one table.
 const FAST_LEVELS: std::ops::RangeInclusive<i32> = 1..=2;
 /// Measured on blocks of 2 MiB: `benches/README.md`.

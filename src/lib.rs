@@ -13,6 +13,7 @@ pub mod id;
 pub mod key;
 mod localfs;
 pub mod ops;
+mod pgdump;
 mod repo;
 mod settings;
 mod store;

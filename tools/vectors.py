@@ -679,6 +679,20 @@ def manifests(add):
     bytes_of("copied", statement.encode_json(manifest(origin=origin)), "a copy of a snapshot of another repository")
     changed("origin_not_hex", "an origin whose snapshot is no id", origin={**origin, "snapshot": "g" * 32})
     changed("origin_member_missing", "an origin without `manifest`", origin={name: origin[name] for name in list(origin)[:3]})
+    table = {"name": "public.\"Users\"", "rows": 3, "bytes": 40, "digest": fixed("rows").hex()}
+    dump = {"form": "postgresql-cluster", "server": "15.4", "program": "15.4", "tables": [{"database": "app", **table}, table],
+            "tables_count": 3, "rows": 7, "bytes": 90, "inserts": 0,
+            "objects": [{"kind": "INDEX", "count": 1}, {"kind": "TABLE", "count": 3}]}
+
+    def dumps(**other):
+        return [{"name": "app.sql", "command": {"argv": ["pg_dump"], "exit_status": 0}, "dump": {**dump, **other}}, {"name": "x"}]
+
+    bytes_of("dumps", statement.encode_json(manifest(kind="several", streams=dumps())), "two streams, one of them a dump")
+    bytes_of("postgres", statement.encode_json(manifest(kind="postgres", streams=dumps(form="postgresql-plain"))), "a database")
+    changed("streams_empty", "`streams` that is empty", streams=[])
+    changed("dump_form_unknown", "another form of a dump", streams=dumps(form="oracle"))
+    changed("dump_digest_not_hex", "a digest of rows that is none", streams=dumps(tables=[{**table, "digest": "g" * 64}]))
+    changed("dump_objects_unsorted", "kinds that are not sorted", streams=dumps(objects=dump["objects"][::-1]))
     strings = manifest(tags=["\"\\/\b\t\n\f\r\x00\x1f\x7fäß€😀"])
     bytes_of("strings", statement.encode_json(strings), "every escape, and what is not escaped")
     bytes_of("white_space", data.replace(b'","', b'", "', 1), "a space after a comma", "MANIFEST-1")

@@ -236,6 +236,7 @@ fn judge(error: &OpError) -> Judgement {
             "source.command",
             hint("no snapshot was made; run the source command alone to see why it fails"),
         ),
+        OpError::Guard { remedy, .. } => (Exit::Refused, "guard", hint(remedy)),
         OpError::TargetCommand { .. } => (
             Exit::Failure,
             "target.command",
@@ -254,11 +255,7 @@ fn judge(error: &OpError) -> Judgement {
             let text = format!("run `sbf-repo forget --undo {snapshot}` to bring it back");
             (Exit::Failure, "snapshot.forgotten", Some(text))
         }
-        OpError::TooLate { .. } => (
-            Exit::Failure,
-            "forget.too_late",
-            hint("another copy of the repository may still have it"),
-        ),
+        OpError::TooLate { .. } => (Exit::Failure, "forget.too_late", hint(TOO_LATE_HINT)),
         OpError::Committed { .. } => (
             Exit::Failure,
             "session.committed",
@@ -272,6 +269,8 @@ fn judge(error: &OpError) -> Judgement {
         }
     }
 }
+
+const TOO_LATE_HINT: &str = "another copy of the repository may still have it";
 
 fn judge_repo(error: &RepoError) -> Judgement {
     let hint = |text: &str| Some(text.to_owned());

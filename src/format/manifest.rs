@@ -2,6 +2,8 @@
 
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::dump;
+use crate::format::dump::StatedStream;
 use crate::format::tree::NODE_HEIGHT_MAX;
 use crate::format::tree::Totals;
 use crate::id::ChunkId;
@@ -75,6 +77,9 @@ pub struct SnapshotPredicate {
     /// The command that produced a stream.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub command: Option<SourceCommand>,
+    /// The streams, if they are several, beside files, or dumps that were understood.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub streams: Vec<StatedStream>,
     /// The parent whose unchanged files were not read again, hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<String>,
@@ -113,6 +118,10 @@ pub enum SourceKind {
     Stream,
     /// The output of a command.
     Command,
+    /// Databases of a server of `PostgreSQL`.
+    Postgres,
+    /// Several streams, or streams and paths.
+    Several,
 }
 
 /// Who asked for the run.
@@ -271,6 +280,9 @@ impl Manifest {
         let skipped = &manifest.predicate.skipped;
         let origin = manifest.predicate.origin.as_ref();
         if origin.is_some_and(|origin| !origin.is_valid()) {
+            return Err(wrong(2));
+        }
+        if !dump::are_valid(&manifest.predicate.streams) {
             return Err(wrong(2));
         }
         if manifest.root().is_none() || skipped.len() > SKIPPED_COUNT_MAX {

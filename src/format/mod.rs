@@ -8,6 +8,7 @@ pub(crate) mod codec;
 pub mod config;
 pub mod content;
 pub mod coverage;
+pub mod dump;
 pub mod envelope;
 pub mod error;
 pub mod gc;

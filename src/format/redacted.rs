@@ -59,6 +59,16 @@ impl RedactedManifest {
         let arguments =
             statement.command.iter_mut().flat_map(|command| command.argv.iter_mut().skip(1));
         arguments.into_iter().try_for_each(replace)?;
+        for stream in &mut statement.streams {
+            replace(&mut stream.name)?;
+            let arguments =
+                stream.command.iter_mut().flat_map(|command| command.argv.iter_mut().skip(1));
+            arguments.into_iter().try_for_each(replace)?;
+            for table in stream.dump.iter_mut().flat_map(|dump| &mut dump.tables) {
+                table.database.iter_mut().try_for_each(replace)?;
+                replace(&mut table.name)?;
+            }
+        }
         let original = original.to_string();
         let predicate = RedactedPredicate { exporter, original, statement };
         let predicate_type = REDACTED_PREDICATE.to_owned();

@@ -64,6 +64,14 @@ pub enum OpError {
         /// How it ended.
         how: String,
     },
+    /// What the source gave is less than it should be; there is no snapshot.
+    #[error("{why}")]
+    Guard {
+        /// What is less, and than what.
+        why: String,
+        /// What lets it pass if it is meant.
+        remedy: String,
+    },
     /// The command that receives the data failed.
     #[error("the command that receives the data failed: {how}")]
     TargetCommand {

@@ -1,5 +1,6 @@
 //! `stats`: what is stored, and how much room it takes.
 
+use crate::format::block::BlockCodec;
 use crate::format::pack::PackKind;
 use crate::ops::check::coverage::CoverageReport;
 use crate::ops::check::coverage::coverage_of;
@@ -32,6 +33,8 @@ pub struct Stats {
     pub data: PackStats,
     /// Packs of trees and lists of chunks.
     pub tree: PackStats,
+    /// What of the contents is stored as deltas.
+    pub deltas: DeltaStats,
     /// Index segments.
     pub segments: u64,
     /// Their stored bytes.
@@ -55,6 +58,18 @@ pub struct PackStats {
     /// Plaintext bytes of the chunks.
     pub plain_bytes: u64,
     /// Stored bytes of the packs.
+    pub stored_bytes: u64,
+}
+
+/// Blocks that are stored as the difference to chunks of older versions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DeltaStats {
+    /// Blocks.
+    pub blocks: u64,
+    /// Their plaintext bytes.
+    pub plain_bytes: u64,
+    /// Their stored bytes.
     pub stored_bytes: u64,
 }
 
@@ -105,11 +120,17 @@ fn add_packs(index: &Index, stats: &mut Stats) {
             kind.packs += 1;
             kind.stored_bytes += pack.length;
         }
-        let kinds: Vec<Option<PackKind>> = (0..to_u32(run.block_count()))
-            .map(|number| {
-                packs.get(to_usize32(run.block(number)?.pack)).map(|pack| pack.header.kind)
-            })
-            .collect();
+        let mut kind_of = |number| {
+            let block = run.block(number)?;
+            if let BlockCodec::Delta { .. } = block.codec {
+                stats.deltas.blocks += 1;
+                stats.deltas.plain_bytes += u64::from(block.raw_length);
+                stats.deltas.stored_bytes += block.range.end - block.range.start;
+            }
+            packs.get(to_usize32(block.pack)).map(|pack| pack.header.kind)
+        };
+        let kinds: Vec<Option<PackKind>> =
+            (0..to_u32(run.block_count())).map(&mut kind_of).collect();
         for number in 0..run.chunk_count() {
             let Some((_id, place)) = run.chunk_at(number) else { continue };
             if let Some(Some(kind)) = kinds.get(to_usize32(place.block)) {

@@ -322,19 +322,6 @@ impl History {
 }
 
 impl History {
-    /// Checks the same of a repository whose history is not needed.
-    pub(crate) fn check_as_known(repository: &Repository) -> Result<(), RepoError> {
-        Self::load_readable(repository)?.check_not_back()
-    }
-
-    /// Checks that nothing is missing that this host has seen: else nothing is written.
-    pub(crate) fn check_not_back(&self) -> Result<(), RepoError> {
-        match &self.went_back {
-            Some(back) => Err(RepoError::WentBack { source: back.clone() }),
-            None => Ok(()),
-        }
-    }
-
     /// Whether this object should have been read and could not.
     pub(crate) fn is_unreadable(&self, key: &ObjectKey) -> bool {
         self.unreadable.iter().any(|at| at.key == *key)

@@ -32,6 +32,8 @@ pub(crate) struct Kept {
     objects: Option<Shelf>,
     /// Packs of trees as they are stored, by name.
     trees: Option<Shelf>,
+    /// Packs of data that this host stored, as they are stored, by name: bases of deltas to come.
+    data: Option<Shelf>,
     /// The pack of trees that was fetched last, if no shelf could take it. Locked while one is
     /// fetched: others are likely to want the same.
     last: Mutex<Option<(PackId, Vec<u8>)>>,
@@ -46,7 +48,8 @@ impl Kept {
         };
         Self {
             objects: shelf(OBJECTS, |bytes_max| bytes_max / OBJECTS_SHARE),
-            trees: shelf(TREES, |bytes_max| bytes_max - bytes_max / OBJECTS_SHARE),
+            trees: shelf(TREES, |bytes_max| bytes_max / OBJECTS_SHARE * PACKS_SHARE),
+            data: shelf(DATA, |bytes_max| bytes_max / OBJECTS_SHARE * PACKS_SHARE),
             last: Mutex::new(None),
         }
     }
@@ -64,6 +67,29 @@ impl Kept {
     ) -> bool {
         let name = pack.id.to_string();
         self.trees.as_ref().is_some_and(|trees| trees.part(&name, range, buffer))
+    }
+
+    /// Reads a part of a pack of data that is kept; says whether it is.
+    pub(crate) fn data_part(
+        &self,
+        pack: &IndexedPack,
+        range: &Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> bool {
+        let name = pack.id.to_string();
+        self.data.as_ref().is_some_and(|data| data.part(&name, range, buffer))
+    }
+
+    /// Whether a pack of data is kept.
+    pub(crate) fn holds_data(&self, pack: PackId) -> bool {
+        self.data.as_ref().is_some_and(|data| data.holds(&pack.to_string()))
+    }
+
+    /// Forgets a pack of data that is not what it should be.
+    pub(crate) fn drop_data(&self, pack: &IndexedPack) {
+        if let Some(data) = &self.data {
+            data.remove(&pack.id.to_string());
+        }
     }
 
     /// Forgets a pack of trees that is not what it should be.
@@ -114,6 +140,13 @@ impl Repository {
     pub(crate) fn keep_tree(&self, id: PackId, bytes: &[u8]) {
         if let Some(trees) = self.kept.as_ref().and_then(|kept| kept.trees.as_ref()) {
             trees.put(&id.to_string(), bytes);
+        }
+    }
+
+    /// Keeps a pack of data that was stored just now.
+    pub(crate) fn keep_data(&self, id: PackId, bytes: &[u8]) {
+        if let Some(data) = self.kept.as_ref().and_then(|kept| kept.data.as_ref()) {
+            data.put(&id.to_string(), bytes);
         }
     }
 
@@ -216,7 +249,10 @@ fn copy_part(whole: &[u8], range: &Range<u64>, buffer: &mut Vec<u8>) -> bool {
 
 const OBJECTS: &str = "objects";
 const TREES: &str = "trees";
+const DATA: &str = "data";
 /// Objects get a seventeenth of the cache: of 2176 MiB 128 MiB, some 100 000 objects.
 const OBJECTS_SHARE: u64 = 17;
+/// Packs of trees and packs of data get eight seventeenths each: 1 GiB.
+const PACKS_SHARE: u64 = 8;
 /// Longer packs are read block by block.
 const WHOLE_BYTES_MAX: u64 = 64 * crate::units::MIB;

@@ -13,6 +13,7 @@ use crate::format::keyslot::Role;
 use crate::format::keyslot::SlotKeys;
 use crate::format::pack::PackKind;
 use crate::id::ClientId;
+use crate::id::Digest;
 use crate::id::KeyId;
 use crate::id::PackUid;
 use crate::id::RepoId;
@@ -130,6 +131,22 @@ impl KeyRing {
         let mut table = Box::new([0; GEAR_TABLE_BYTES]);
         derive_long("sbf-repo 1 gear table", key, table.as_mut_slice());
         Ok(table)
+    }
+
+    /// The word between `\restrict` and `\unrestrict` in dumps of a source: the same each time, so that
+    /// dumps deduplicate, and known to nobody who has no key of the repository.
+    pub(crate) fn restrict_word(&self, source: &str) -> Result<String, RepoError> {
+        let key = self.keys.id_key.as_ref().ok_or_else(|| self.lacks(Right::CutContent))?;
+        let secret = derive("sbf-repo 1 dump restrict", &[key, source.as_bytes()]);
+        Ok(Digest::new(*secret.expose()).to_string())
+    }
+
+    /// The digest of a dump's rows. Spec: format-spec/08-manifest.md, "Streams and dumps".
+    pub(crate) fn rows_digest(&self, rows: u64, sum: u128) -> Result<Digest, RepoError> {
+        let key = self.keys.id_key.as_ref().ok_or_else(|| self.lacks(Right::CutContent))?;
+        let namer = ChunkNamer::new(derive("sbf-repo 1 dump rows", &[key]));
+        let content = [rows.to_le_bytes().as_slice(), &sum.to_le_bytes()].concat();
+        Ok(Digest::new(*namer.name(&content).as_bytes()))
     }
 
     /// The keys under which new objects are sealed.

@@ -222,6 +222,21 @@ impl Memory {
     }
 }
 
+impl History {
+    /// Checks the same of a repository whose history is not needed.
+    pub(crate) fn check_as_known(repository: &Repository) -> Result<(), RepoError> {
+        Self::load_readable(repository)?.check_not_back()
+    }
+
+    /// Checks that nothing is missing that this host has seen: else nothing is written.
+    pub(crate) fn check_not_back(&self) -> Result<(), RepoError> {
+        match &self.went_back {
+            Some(back) => Err(RepoError::WentBack { source: back.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Repository {
     /// What this host remembers of the repository; nothing of a mirror, which may lag behind.
     pub(crate) fn memory(&self) -> Memory {

@@ -6,6 +6,7 @@ pub(crate) mod announce;
 pub(crate) mod audit;
 pub(crate) mod audit_objects;
 #[cfg(feature = "cloud")]
+pub(crate) mod block_cache;
 pub(crate) mod bucket;
 pub(crate) mod cache;
 pub(crate) mod closure;

@@ -11,6 +11,7 @@ use crate::format::pack::PackKind;
 use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::id::PackUid;
+use crate::repo::block_cache::BlockCache;
 use crate::repo::error::BlockError;
 use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
@@ -30,7 +31,6 @@ use crate::units::to_usize32;
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::hash::Hash as _;
 use std::hash::Hasher as _;
 use std::ops::Range;
@@ -45,8 +45,12 @@ pub(crate) struct ChunkReader {
     pub(crate) index: Arc<Index>,
     pack_keys: Mutex<HashMap<(PackUid, PackKind), Secret>>,
     blocks: Mutex<BlockCache>,
+    /// Blocks that deltas were made after: apart, since one is long and serves many deltas.
+    bases: Mutex<BlockCache>,
     /// Held while a block is opened, so that threads that want the same one open it once.
     opening: [Mutex<()>; OPENING_COUNT],
+    /// The same for deltas: while one is opened, plain blocks are, and no other delta.
+    opening_deltas: [Mutex<()>; OPENING_COUNT],
     /// The verdict at which the index was loaded, if it may be loaded anew.
     loaded_at: Option<Mutex<u64>>,
 }
@@ -69,10 +73,13 @@ struct Source<'a> {
 impl ChunkReader {
     /// A reader that keeps blocks of at most `cache_bytes` of plaintext.
     pub(crate) fn new(repository: Repository, index: Arc<Index>, cache_bytes: usize) -> Self {
-        let blocks = Mutex::new(BlockCache { budget_bytes: cache_bytes, ..BlockCache::default() });
+        let [blocks, bases] = [cache_bytes, BASES_CACHE_BYTES]
+            .map(|bytes_max| Mutex::new(BlockCache::new(bytes_max)));
         let pack_keys = Mutex::new(HashMap::new());
-        let opening = std::array::from_fn(|_number| Mutex::new(()));
-        Self { repository, index, pack_keys, blocks, opening, loaded_at: None }
+        let [opening, opening_deltas] =
+            [(), ()].map(|()| std::array::from_fn(|_number| Mutex::new(())));
+        let loaded_at = None;
+        Self { repository, index, pack_keys, blocks, bases, opening, opening_deltas, loaded_at }
     }
 
     /// The same reader, which loads the index anew when a pack is gone: its index was that of
@@ -219,21 +226,75 @@ impl ChunkReader {
 
     /// A block from the cache, or opened and kept there.
     fn cached_block(&self, kind: PackKind, handle: BlockHandle) -> Result<OpenBlock, RepoError> {
-        let find = || self.lock_blocks().find(handle);
+        self.block_in(&self.blocks, kind, handle)
+    }
+
+    /// A base chunk of a delta, verified.
+    pub(crate) fn read_base(
+        &self,
+        kind: PackKind,
+        id: &ChunkId,
+        place: ChunkPlace,
+        prefix: &mut Vec<u8>,
+    ) -> Result<(), RepoError> {
+        let block = self.block_in(&self.bases, kind, place.block)?;
+        prefix.extend_from_slice(self.chunk_of(kind, id, place, &block)?);
+        Ok(())
+    }
+
+    /// A block that is kept with those that deltas were made after.
+    pub(crate) fn kept_block(&self, handle: BlockHandle) -> Option<OpenBlock> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner).find(handle)
+    }
+
+    /// Keeps a block that will be wanted again: by what comes next, or as base of a delta.
+    pub(crate) fn keep_block(&self, handle: BlockHandle, block: &OpenBlock) {
+        if !self.is_delta(handle) {
+            self.bases.lock().unwrap_or_else(PoisonError::into_inner).keep(handle, block);
+        }
+    }
+
+    fn block_in(
+        &self,
+        cache: &Mutex<BlockCache>,
+        kind: PackKind,
+        handle: BlockHandle,
+    ) -> Result<OpenBlock, RepoError> {
+        let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let find = || lock().find(handle);
         if let Some(block) = find() {
             return Ok(block);
         }
         let mut hasher = std::hash::DefaultHasher::new();
         handle.hash(&mut hasher);
         let stripe = to_usize(hasher.finish() % to_u64(OPENING_COUNT));
-        let _opening = self.opening[stripe].lock().unwrap_or_else(PoisonError::into_inner);
+        let opening = if self.is_delta(handle) { &self.opening_deltas } else { &self.opening };
+        let _opening = opening[stripe].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(block) = find() {
             return Ok(block);
         }
-        let memory = self.lock_blocks().spare.pop().unwrap_or_default();
+        let memory = lock().take_spare();
         let block = self.open_block_into(kind, handle, memory)?;
-        self.lock_blocks().keep(handle, &block);
+        lock().keep(handle, &block);
         Ok(block)
+    }
+
+    fn is_delta(&self, handle: BlockHandle) -> bool {
+        let block = self.index.block(handle);
+        block.is_some_and(|(_run, block)| matches!(block.codec, BlockCodec::Delta { .. }))
+    }
+
+    /// Whether a block of data can be read without a request of a store behind a network.
+    pub(crate) fn is_on_this_host(&self, handle: BlockHandle) -> bool {
+        if !self.repository.is_remote() {
+            return true;
+        }
+        let (Some(kept), Some((run, block))) = (&self.repository.kept, self.index.block(handle))
+        else {
+            return false;
+        };
+        let pack = run.packs().get(to_usize32(block.pack));
+        pack.is_some_and(|pack| kept.holds_data(pack.id))
     }
 
     fn open_into(
@@ -307,6 +368,14 @@ impl ChunkReader {
         open: &dyn Fn(&mut Vec<u8>) -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
         if pack.header.kind == PackKind::Data {
+            if let Some(kept) = &self.repository.kept
+                && kept.data_part(pack, range, stored)
+            {
+                match open(stored) {
+                    Ok(()) => return Ok(()),
+                    Err(_not_what_it_should_be) => kept.drop_data(pack),
+                }
+            }
             store.read_range(&pack.reference().key(), range.clone(), stored)?;
             return open(stored);
         }
@@ -334,10 +403,8 @@ impl ChunkReader {
                 .index
                 .find_plain(base)
                 .ok_or(BasesError::Block(BlockError::BaseNotPlain(*base)))?;
-            let bytes = self
-                .read_at(kind, base, place)
+            self.read_base(kind, base, place, &mut prefix)
                 .map_err(|error| BasesError::Repo(Box::new(error)))?;
-            prefix.extend_from_slice(&bytes);
             if to_u64(prefix.len()) > BASE_BYTES_MAX {
                 return Err(BasesError::Block(BlockError::BasesTooLong));
             }
@@ -369,10 +436,6 @@ impl ChunkReader {
         keys.insert((pack_uid, kind), key.clone());
         Ok(key)
     }
-
-    fn lock_blocks(&self) -> std::sync::MutexGuard<'_, BlockCache> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Why the bases of a delta cannot be had.
@@ -394,47 +457,12 @@ impl BasesError {
     }
 }
 
-/// Blocks that were opened lately.
-#[derive(Debug, Default)]
-struct BlockCache {
-    budget_bytes: usize,
-    held_bytes: usize,
-    blocks: HashMap<BlockHandle, OpenBlock>,
-    order: VecDeque<BlockHandle>,
-    /// Memory of blocks that were dropped: given back to the allocator by whichever thread drops it and taken by another, it would
-    /// lie about in pieces.
-    spare: Vec<Vec<u8>>,
-}
-
-impl BlockCache {
-    fn find(&self, handle: BlockHandle) -> Option<OpenBlock> {
-        self.blocks.get(&handle).cloned()
-    }
-
-    fn keep(&mut self, handle: BlockHandle, block: &OpenBlock) {
-        if self.blocks.insert(handle, block.clone()).is_none() {
-            self.held_bytes += block.plaintext.capacity();
-            self.order.push_back(handle);
-        }
-        while self.held_bytes > self.budget_bytes {
-            let Some(oldest) = self.order.pop_front() else { break };
-            if let Some(dropped) = self.blocks.remove(&oldest) {
-                self.held_bytes -= dropped.plaintext.capacity();
-                let is_usual = dropped.plaintext.capacity() <= SPARE_BYTES_MAX;
-                if is_usual && self.spare.len() < SPARE_COUNT_MAX {
-                    self.spare.extend(Arc::into_inner(dropped.plaintext));
-                }
-            }
-        }
-    }
-}
-
 thread_local! {
     static SCRATCH: RefCell<Option<(Vec<u8>, Decompressor)>> = const { RefCell::new(None) };
 }
 
-const SPARE_COUNT_MAX: usize = 4;
-const SPARE_BYTES_MAX: usize = 4 * 1_048_576;
+/// A few of the longest blocks for every thread.
+const BASES_CACHE_BYTES: usize = 64 * 1_048_576;
 const PACK_KEYS_COUNT_MAX: usize = 65_536;
 /// Blocks that are opened at the same time at most, give or take chance.
 const OPENING_COUNT: usize = 64;

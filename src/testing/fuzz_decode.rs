@@ -48,6 +48,7 @@ use crate::format::session::Heartbeat;
 use crate::format::tree::TreeNode;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
+use crate::pgdump::DumpParser;
 use crate::repo::index::bytes::RunBytes;
 use crate::repo::index::run::Run;
 use crate::repo::key_file::KeyFile;
@@ -234,6 +235,23 @@ pub fn fuzz_chunk_cuts(bytes: &[u8]) {
         assert!(length > 0 && length <= rest.len(), "a chunk of {length} bytes");
         rest = rest.get(length..).unwrap_or_default();
     }
+}
+
+/// Reads bytes as a dump of a database, whole and in pieces, whose length the first byte gives.
+///
+/// # Panics
+///
+/// If it matters how the bytes arrive.
+pub fn fuzz_dump(bytes: &[u8]) {
+    let Some((step, content)) = bytes.split_first() else { return };
+    let parse = |step: usize| {
+        let mut parser = DumpParser::new(100);
+        content.chunks(step).for_each(|part| parser.update(part));
+        parser.finish()
+    };
+    let whole = parse(content.len().max(1));
+    assert_eq!(parse(usize::from(*step).max(1)), whole, "pieces of {step} bytes");
+    assert!(whole.is_none_or(|dump| dump.tables.len() <= 100), "more tables than are to be kept");
 }
 
 /// The chunker's table for a gear key.

@@ -83,7 +83,7 @@ pub fn seal_blocks(content: &[u8], block_bytes: u32, level: i32, readback: Readb
         let place = BlockPlace { repository, pack_kind: 1, pack_uid, key: &key, number };
         seal(place, &block.encoded, &mut sealed);
         if readback == Readback::Yes {
-            let reads = reads_back(place, &block.entry, &sealed, &namer, &mut scratch);
+            let reads = reads_back(place, &block.entry, &sealed, &[], &namer, &mut scratch);
             assert!(reads, "block {number} does not read back");
         }
         stored += sealed.len();

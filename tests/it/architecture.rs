@@ -22,9 +22,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("localfs", &["units", "format"]),
     ("command", &["units"]),
     ("settings", &["units"]),
-    ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command"]),
+    ("pgdump", &["units"]),
+    ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump"]),
     ("cli", &["id", "key", "units", "format", "settings", "ops", "repo"]),
-    ("testing", &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo"]),
+    (
+        "testing",
+        &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],
+    ),
 ];
 
 /// Longest file, in lines before its tests.

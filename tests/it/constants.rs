@@ -8,6 +8,7 @@ use sbf_repo::format::block;
 use sbf_repo::format::config;
 use sbf_repo::format::content;
 use sbf_repo::format::coverage;
+use sbf_repo::format::dump;
 use sbf_repo::format::envelope;
 use sbf_repo::format::index;
 use sbf_repo::format::inventory;
@@ -128,7 +129,10 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("LIST_NODE_BYTES_MAX", number(content::LIST_NODE_BYTES_MAX)),
         ("STATEMENT_TYPE", text(manifest::STATEMENT_TYPE)),
         ("SNAPSHOT_PREDICATE", text(manifest::SNAPSHOT_PREDICATE)),
+        ("KINDS_COUNT_MAX", number(dump::KINDS_COUNT_MAX)),
         ("SKIPPED_COUNT_MAX", number(manifest::SKIPPED_COUNT_MAX)),
+        ("STREAMS_COUNT_MAX", number(dump::STREAMS_COUNT_MAX)),
+        ("TABLES_COUNT_MAX", number(dump::TABLES_COUNT_MAX)),
         ("CHECK_SNAPSHOTS_MAX", number(coverage::SNAPSHOTS_COUNT_MAX)),
         ("AUDIT_VERSION", number(audit::AUDIT_VERSION)),
         ("PREDICATE_PREFIX", text(record::PREDICATE_PREFIX)),

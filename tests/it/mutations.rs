@@ -9,6 +9,7 @@ use sbf_repo::testing::SplitMix;
 use sbf_repo::testing::fuzz_decode::Input;
 use sbf_repo::testing::fuzz_decode::fuzz_chunk_cuts;
 use sbf_repo::testing::fuzz_decode::fuzz_decode;
+use sbf_repo::testing::fuzz_decode::fuzz_dump;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -48,6 +49,19 @@ fn cuts_follow_the_page_for_any_bytes() {
 }
 
 #[test]
+fn dumps_may_be_of_any_bytes_that_arrive_anyhow() {
+    let mut random = SplitMix::new(SEED);
+    let head = b"--\n-- PostgreSQL database dump\n";
+    let letters = b"'\"$-/*;\\.\n\tE aCOPY t FROM stdin;\n$$a$";
+    for _ in 0..300 {
+        let (length, step) = (below(&mut random, 2000), byte(&mut random) & 31);
+        let tail = (0..length).map(|_| letters[usize::from(byte(&mut random)) % letters.len()]);
+        let bytes: Vec<u8> = [step].into_iter().chain(*head).chain(tail).collect();
+        fuzz_dump(&bytes);
+    }
+}
+
+#[test]
 fn inputs_that_once_failed_pass() {
     let Ok(folders) = fs::read_dir("fuzz/regressions") else { return };
     for folder in folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
@@ -58,8 +72,11 @@ fn inputs_that_once_failed_pass() {
             if let Some(input) = Input::from_word(&word) {
                 check(input, &bytes, &path.display().to_string());
             } else {
-                assert_eq!(word, "chunk-cuts", "no target of this name");
-                fuzz_chunk_cuts(&bytes);
+                match word.as_str() {
+                    "chunk-cuts" => fuzz_chunk_cuts(&bytes),
+                    "dump" => fuzz_dump(&bytes),
+                    _ => unreachable!("no target of the name {word}"),
+                }
             }
         }
     }
@@ -73,6 +90,7 @@ fn every_input_has_a_fuzz_target() {
         assert!(target.contains(&format!("Input::{input:?}")), "{path} is about another input");
     }
     assert!(Path::new("fuzz/fuzz_targets/chunk_cuts.rs").exists());
+    assert!(Path::new("fuzz/fuzz_targets/dump.rs").exists());
 }
 
 #[track_caller]

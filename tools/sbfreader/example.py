@@ -264,7 +264,7 @@ def manifest(session=SESSION, root=bytes(32), height=0, totals=(0, 0, 0, 0), pac
         "repository": REPOSITORY.hex(), "client": CLIENT.hex(), "snapshot": session.hex(), "source": source, "kind": kind,
         "paths": ["/home/u"], "tags": ["a \"tag\"\n"], "host": "höst", "tool": "sbf-repo 0.1.0",
         "actor": {"user_id": 1000}, "times": {name: "2023-11-14T22:13:20Z" for name in ("data", "started", "finished")},
-        "command": command, "parent": None, "origin": None, "profile": "default", "root": {"node": root.hex(), "height": height},
+        "command": command, "streams": None, "parent": None, "origin": None, "profile": "default", "root": {"node": root.hex(), "height": height},
         "totals": dict(zip(("files", "directories", "others", "bytes"), totals)),
         "run": {"files_new": 3, "files_changed": 0, "files_unchanged": 0, "bytes_read": 10, "bytes_new": 10, "bytes_stored": 9},
         "incomplete": False, "skipped": [{"path": "/home/u/\\xff", "reason": "denied"}], "skipped_count": 1,

@@ -129,19 +129,38 @@ HEX16, HEX32 = hexadecimal(32), hexadecimal(64)
 
 SUBJECT = fields(name=text, digest=fields(sha256=HEX32))
 RECORD_SUBJECT = fields(name=text, digest=fields(sha256=text))
+COMMAND = fields(argv=list_of(text), exit_status=I32)
+TABLE = fields(("database",), database=text, name=text, rows=U64, bytes=U64, digest=HEX32)
+DUMP = fields(
+    form=one_of("postgresql-plain", "postgresql-cluster"), server=text, program=text, tables=list_of(TABLE),
+    tables_count=U64, rows=U64, bytes=U64, inserts=U64, objects=list_of(fields(kind=text, count=U64)))
+STREAM = fields(("command", "dump"), name=text, command=COMMAND, dump=DUMP)
+TABLES_COUNT_MAX, STREAMS_COUNT_MAX, KINDS_COUNT_MAX = 8192, 256, 64
+
+
+def streams(value):
+    """What a manifest states of streams."""
+    if not list_of(STREAM)(value) or not 1 <= len(value) <= STREAMS_COUNT_MAX:
+        return False
+    dumps = [each["dump"] for each in value if "dump" in each]
+    kinds = [[each["kind"].encode("utf-8") for each in dump["objects"]] for dump in dumps]
+    return (sum(len(dump["tables"]) for dump in dumps) <= TABLES_COUNT_MAX
+            and all(len(each) <= KINDS_COUNT_MAX and all(a < b for a, b in zip(each, each[1:])) for each in kinds))
+
+
 PREDICATE = dict(
-    repository=HEX16, client=HEX16, snapshot=HEX16, source=text, kind=one_of("files", "stream", "command"),
+    repository=HEX16, client=HEX16, snapshot=HEX16, source=text, kind=one_of("files", "stream", "command", "postgres", "several"),
     paths=list_of(text), tags=list_of(text), host=text, tool=text,
     actor=fields(("sudo_user",), user_id=U32, sudo_user=text),
     times=fields(data=time, started=time, finished=time),
-    command=fields(argv=list_of(text), exit_status=I32),
+    command=COMMAND, streams=streams,
     parent=HEX16, origin=fields(repository=HEX16, client=HEX16, snapshot=HEX16, manifest=HEX32), profile=text, root=fields(node=HEX32, height=U8),
     totals=fields(files=U64, directories=U64, others=U64, bytes=U64),
     run=fields(files_new=U64, files_changed=U64, files_unchanged=U64, bytes_read=U64, bytes_new=U64, bytes_stored=U64),
     incomplete=boolean, skipped=list_of(fields(path=text, reason=text)), skipped_count=U64,
     packs=fields(root=HEX32, count=U64, scope=one_of("all", "session")),
     verdict=fields(number=U64, digest=HEX32))
-OPTIONAL = ("command", "parent", "origin")
+OPTIONAL = ("command", "streams", "parent", "origin")
 MANIFEST = fields(_type=text, subject=list_of(SUBJECT), predicateType=text, predicate=fields(OPTIONAL, **PREDICATE))
 
 

@@ -12,7 +12,9 @@ use crate::ops::diff::Change;
 use crate::ops::diff::DiffReport;
 use crate::ops::diff::DiffTotals;
 use crate::ops::diff::Difference;
+use crate::ops::diff::TableChange;
 use crate::ops::diff::diff;
+use crate::ops::diff::diff_tables;
 use crate::ops::look::ListedEntry;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
@@ -64,6 +66,8 @@ pub(crate) fn run(context: &Context, arguments: &DiffArguments) -> Result<Exit, 
     let report = diff(&repository, &old, &new, &mut show, &context.progress)?;
     context.output.warn_of(&report.findings);
     tell_sums(context, &report);
+    let tables = diff_tables(&old, &new);
+    tell_tables(context, &tables);
     let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
     let side = |one: &Selected| {
         let time = &one.manifest.predicate.times.data;
@@ -74,8 +78,25 @@ pub(crate) fn run(context: &Context, arguments: &DiffArguments) -> Result<Exit, 
         "new": side(&new),
         "is_same": report.is_same(),
         "totals": report,
+        "tables": tables,
     });
     Ok(context.output.finish(&words, exit))
+}
+
+fn tell_tables(context: &Context, changes: &[TableChange]) {
+    let rows = |side: Option<u64>| side.map_or_else(|| "none".to_owned(), |rows| rows.to_string());
+    for change in changes {
+        let database = change.database.iter().map(|name| format!("{name}: "));
+        let name = database.chain([change.table.clone()]).collect::<String>();
+        context.output.note(format_args!(
+            "table {} of {}: {} -> {} rows{}",
+            name.escape_debug(),
+            change.stream.escape_debug(),
+            rows(change.rows_old),
+            rows(change.rows_new),
+            if change.rows_old == change.rows_new { ", others" } else { "" },
+        ));
+    }
 }
 
 fn tell(context: &Context, change: &Change<'_>, with_metadata: bool) {

@@ -7,6 +7,8 @@ use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::words;
+use crate::cli::words::Table;
+use crate::format::dump::StatedStream;
 use crate::ops::evidence::ExportOptions;
 use crate::ops::manifest;
 use crate::ops::manifest::Shown;
@@ -133,11 +135,59 @@ fn show(context: &Context, selector: &OsString, raw: bool) -> Result<Exit, Failu
     for (name, value) in rows.iter().filter(|(_name, value)| !value.is_empty()) {
         output.line(format_args!("{name:<13} {}", value.escape_debug()));
     }
+    for stream in &stated.streams {
+        show_stream(context, stream);
+    }
     for skipped in &stated.skipped {
         output.line(format_args!("left out: {}: {}", skipped.path, skipped.reason));
     }
     let report = json!({ "manifest": selected.manifest, "signer": signer, "sha256": sha256 });
     Ok(context.output.finish(&report, Exit::Success))
+}
+
+fn show_stream(context: &Context, stream: &StatedStream) {
+    let StatedStream { name, command, dump } = stream;
+    let output = &context.output;
+    if let Some(command) = command {
+        let words = command.argv.join(" ");
+        output.line(format_args!("{} from `{}`", name.escape_debug(), words.escape_debug()));
+    }
+    let Some(dump) = dump else { return };
+    let objects: Vec<String> =
+        dump.objects.iter().map(|each| format!("{} {}", each.count, each.kind)).collect();
+    // A dump of roles alone names neither.
+    let versions = [("of PostgreSQL", &dump.server), ("by pg_dump", &dump.program)];
+    let versions = versions.iter().filter(|(_, version)| !version.is_empty());
+    let versions: Vec<String> =
+        versions.map(|(who, version)| format!("{who} {version}, ")).collect();
+    output.line(format_args!(
+        "{}: a dump {}of {} in {}",
+        name.escape_debug(),
+        versions.concat().escape_debug(),
+        words::count(dump.rows, "row"),
+        words::count(dump.tables_count, "table"),
+    ));
+    if !objects.is_empty() {
+        output.line(format_args!("makes: {}", objects.join(", ").escape_debug()));
+    }
+    if dump.inserts > 0 {
+        let statements = words::count(dump.inserts, "INSERT statement");
+        output.line(format_args!("rows in {statements} are not counted"));
+    }
+    let mut table = Table::new(&["TABLE", "ROWS", "SIZE", "DIGEST"]);
+    for each in &dump.tables {
+        let database = each.database.iter().map(|name| format!("{name}: "));
+        let full = database.chain([each.name.clone()]).collect::<String>();
+        table.push(vec![
+            full.escape_debug().to_string(),
+            each.rows.to_string(),
+            human_bytes(each.bytes),
+            each.digest.chars().take(16).collect(),
+        ]);
+    }
+    if !dump.tables.is_empty() {
+        output.line(format_args!("{table}"));
+    }
 }
 
 fn verify(context: &Context, texts: &[OsString]) -> Result<Exit, Failure> {

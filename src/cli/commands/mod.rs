@@ -9,6 +9,7 @@ pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod dump;
+pub(crate) mod dumps;
 pub(crate) mod evidence;
 pub(crate) mod find;
 pub(crate) mod forget;

@@ -167,6 +167,11 @@ fn run_command(
     selector: &Selector,
     arguments: &RestoreArguments,
 ) -> Result<Exit, Failure> {
+    if is_psql_in_pieces(&arguments.command) {
+        context.output.warn(
+            "psql without `-1` commits statement by statement: if anything goes wrong, the database keeps a part",
+        );
+    }
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;
     let (selected, bytes) = context.reading(&opened, |repository| {
         let selected = context.select(repository, selector)?;
@@ -178,6 +183,13 @@ fn run_command(
     let id = selected.snapshot().to_string();
     context.output.note(format_args!("the command took {}", human_bytes(bytes)));
     Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes }), Exit::Success))
+}
+
+/// Whether a command is `psql` and keeps what came before an error.
+fn is_psql_in_pieces(argv: &[OsString]) -> bool {
+    let Some((program, arguments)) = argv.split_first() else { return false };
+    let is_whole = |word: &OsString| word == "-1" || word == "--single-transaction";
+    Path::new(program).file_name() == Some(OsStr::new("psql")) && !arguments.iter().any(is_whole)
 }
 
 fn options_of(arguments: RestoreArguments) -> Result<RestoreOptions, Failure> {

@@ -1,5 +1,6 @@
 //! `snapshot`: backs up files, a stream or a command's output.
 
+use crate::cli::commands::dumps::DumpArguments;
 use crate::cli::context::Context;
 use crate::cli::environment;
 use crate::cli::failure::Exit;
@@ -8,18 +9,24 @@ use crate::cli::patterns;
 use crate::cli::words;
 use crate::format::manifest::RunSummary;
 use crate::format::manifest::StatedTotals;
+use crate::ops::snapshot::delta::DeltaUse;
 use crate::ops::snapshot::dry::dry_run;
 use crate::ops::snapshot::options::CommandSource;
+use crate::ops::snapshot::options::DeltaMode;
 use crate::ops::snapshot::options::FilesSource;
+use crate::ops::snapshot::options::SeveralSource;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
 use crate::ops::snapshot::options::is_source_name;
+use crate::ops::snapshot::postgres::PostgresPlan;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::snapshot;
 use crate::ops::words::path_words;
+use crate::repo::repository::Repository;
 use crate::units::human_bytes;
 use clap::Args;
+use clap::ValueEnum;
 use rustix::fs::FileType;
 use rustix::fs::OFlags;
 use serde_json::json;
@@ -36,11 +43,18 @@ use std::sync::Arc;
 ///
 /// `sbf-repo snapshot --stdin-name NAME --from-command -- PROGRAM ARGUMENT…` backs up what the
 /// program prints; if it fails, there is no snapshot.
+///
+/// `sbf-repo snapshot --postgres SERVICE` backs up a database of PostgreSQL with its roles.
+///
+/// `--stream NAME=COMMAND` backs up the output of more commands, beside paths and databases: all of it
+/// is one snapshot, or nothing is. Dumps of PostgreSQL, MySQL and MariaDB that were cut off are
+/// refused, however they come in, and so are those of PostgreSQL that lost many rows since the snapshot
+/// before.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotArguments {
     /// What to back up; after `--from-command`, the program and its arguments
-    #[arg(value_name = "PATH", required_unless_present = "stdin_name")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin_name", "stream", "postgres"])]
     paths: Vec<OsString>,
     /// Name of the source, by which snapshots are found and kept [default: HOST:first-path]
     #[arg(long, value_name = "NAME")]
@@ -67,7 +81,7 @@ pub(crate) struct SnapshotArguments {
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
     /// Only say what would be read, by sizes and times
-    #[arg(long, conflicts_with = "stdin_name")]
+    #[arg(long, conflicts_with_all = ["stdin_name", "stream", "postgres"])]
     dry_run: bool,
     /// Back up standard input, or a command's output, as a file of this name
     #[arg(long, value_name = "NAME")]
@@ -75,12 +89,27 @@ pub(crate) struct SnapshotArguments {
     /// Run the program that follows `--` and back up its output
     #[arg(long, requires = "stdin_name", requires = "paths")]
     from_command: bool,
+    /// Store what changed in dumps and large files as the difference to the snapshot before: `auto`
+    /// where that can be read without downloading, `on` always, `off` never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    delta: DeltaWhen,
     /// Name of this host [default: the system's]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// Threads that read and compress [default: one a processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    dumps: DumpArguments,
+}
+
+/// When what changed is stored as a difference.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeltaWhen {
+    Auto,
+    On,
+    Off,
 }
 
 type Exclude = Arc<dyn Fn(&Path, bool) -> bool + Send + Sync>;
@@ -95,7 +124,8 @@ impl SnapshotArguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exit, Failure> {
     let host = arguments.host.clone().unwrap_or_else(environment::host);
-    let (source, first) = source_of(&arguments)?;
+    let chosen = source_of(&arguments)?;
+    let first = chosen.first_name();
     let name = match arguments.source {
         Some(name) => name,
         None => default_name(&host, &first)?,
@@ -104,13 +134,20 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     options.tags = arguments.tag;
     options.time = arguments.time;
     options.sudo_user = environment::sudo_user();
+    options.delta = match arguments.delta {
+        DeltaWhen::Auto => DeltaMode::Auto,
+        DeltaWhen::On => DeltaMode::On,
+        DeltaWhen::Off => DeltaMode::Off,
+    };
     options.threads = arguments.threads.map_or(options.threads, usize::from);
+    options.guards = arguments.dumps.guards();
     let repository = context.open()?;
+    let source = chosen.into_source(&repository, &options.source)?;
     let report = match source {
         Source::Files(files) if arguments.dry_run => {
             dry_run(&repository, &options, files, &context.progress)?
         }
-        Source::Files(_) | Source::Stream(_) | Source::Command(_) => {
+        Source::Files(_) | Source::Stream(_) | Source::Command(_) | Source::Several(_) => {
             snapshot(&repository, &options, source, &context.progress)?
         }
     };
@@ -133,23 +170,74 @@ fn default_name(host: &str, first: &str) -> Result<String, Failure> {
     Err(Failure::usage(why).with_hint("`--source NAME` gives the source a name of your choice"))
 }
 
-fn source_of(arguments: &SnapshotArguments) -> Result<(Source, String), Failure> {
+/// What is to be backed up.
+enum Chosen {
+    Source(Source, String),
+    Several {
+        postgres: Option<PostgresPlan>,
+        commands: Vec<CommandSource>,
+        files: Option<FilesSource>,
+    },
+}
+
+impl Chosen {
+    /// What a source without a name is named after.
+    fn first_name(&self) -> String {
+        let several = |postgres: &Option<PostgresPlan>, commands: &[CommandSource]| {
+            let database = postgres.as_ref().and_then(|plan| plan.names().into_iter().next());
+            database.or_else(|| commands.first().map(|command| command.name.clone()))
+        };
+        match self {
+            Self::Source(_, first) => first.clone(),
+            Self::Several { postgres, commands, files: _ } => {
+                several(postgres, commands).unwrap_or_default()
+            }
+        }
+    }
+
+    fn into_source(self, repository: &Repository, name: &str) -> Result<Source, Failure> {
+        let (postgres, commands, files) = match self {
+            Self::Source(source, _) => return Ok(source),
+            Self::Several { postgres, commands, files } => (postgres, commands, files),
+        };
+        let mut several = match postgres {
+            Some(plan) => plan.commands(repository, name)?,
+            None => SeveralSource::new(Vec::new()),
+        };
+        several.is_postgres &= commands.is_empty() && files.is_none();
+        several.commands.extend(commands);
+        several.files = files;
+        Ok(Source::Several(several))
+    }
+}
+
+fn source_of(arguments: &SnapshotArguments) -> Result<Chosen, Failure> {
+    let dumps = &arguments.dumps;
+    let postgres = dumps.plan()?;
+    let mut commands = dumps.commands()?;
+    let is_several = postgres.is_some() || !commands.is_empty();
+    let expected = dumps.expected();
     let Some(name) = arguments.stdin_name.clone() else {
-        let paths: Vec<PathBuf> = arguments.paths.iter().map(absolute).collect::<Result<_, _>>()?;
-        let first = paths.first().map(|path| path.to_string_lossy().into_owned());
-        let mut files = FilesSource::new(paths);
-        let compiled = patterns::compile(&arguments.exclude, &arguments.exclude_file)?;
-        files.exclude = compiled.map(|compiled| -> Exclude {
-            Arc::new(move |path, is_directory| patterns::matches(&compiled, path, is_directory))
-        });
-        files.exclude_if_present.clone_from(&arguments.exclude_if_present);
-        files.exclude_caches = arguments.exclude_caches;
-        files.one_file_system = arguments.one_file_system;
-        return Ok((Source::Files(files), first.unwrap_or_default()));
+        let files = files_of(arguments)?;
+        if is_several {
+            let files = Some(files).filter(|files| !files.paths.is_empty());
+            return Ok(Chosen::Several { postgres, commands, files });
+        }
+        let first = files.paths.first().map(|path| path.to_string_lossy().into_owned());
+        return Ok(Chosen::Source(Source::Files(files), first.unwrap_or_default()));
     };
     if arguments.from_command {
-        let command = CommandSource::new(name.clone(), arguments.paths.clone());
-        return Ok((Source::Command(command), name));
+        let mut command = CommandSource::new(name.clone(), arguments.paths.clone());
+        command.expected = expected;
+        if is_several {
+            commands.insert(0, command);
+            return Ok(Chosen::Several { postgres, commands, files: None });
+        }
+        return Ok(Chosen::Source(Source::Command(command), name));
+    }
+    if is_several {
+        let why = "standard input is a snapshot of its own".to_owned();
+        return Err(Failure::usage(why).with_hint("`--stream NAME=COMMAND` runs the program"));
     }
     if arguments.paths.iter().any(|path| path != "-") {
         let why = "`--stdin-name` takes no paths but `-`".to_owned();
@@ -160,8 +248,22 @@ fn source_of(arguments: &SnapshotArguments) -> Result<(Source, String), Failure>
         let failure = Failure::local("read", Path::new("standard input"), why);
         return Err(failure.with_hint("pipe the data into this command; nothing was stored"));
     }
-    let stream = StreamSource::new(name.clone(), Box::new(std::io::stdin()));
-    Ok((Source::Stream(stream), name))
+    let mut stream = StreamSource::new(name.clone(), Box::new(std::io::stdin()));
+    stream.expected = expected;
+    Ok(Chosen::Source(Source::Stream(stream), name))
+}
+
+fn files_of(arguments: &SnapshotArguments) -> Result<FilesSource, Failure> {
+    let paths: Vec<PathBuf> = arguments.paths.iter().map(absolute).collect::<Result<_, _>>()?;
+    let mut files = FilesSource::new(paths);
+    let compiled = patterns::compile(&arguments.exclude, &arguments.exclude_file)?;
+    files.exclude = compiled.map(|compiled| -> Exclude {
+        Arc::new(move |path, is_directory| patterns::matches(&compiled, path, is_directory))
+    });
+    files.exclude_if_present.clone_from(&arguments.exclude_if_present);
+    files.exclude_caches = arguments.exclude_caches;
+    files.one_file_system = arguments.one_file_system;
+    Ok(files)
 }
 
 /// Whether the process was started without this stream. The runtime then opens the null device in
@@ -202,10 +304,11 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
     let (source, time) = (&report.source, words::duration(context.elapsed()));
     match &id {
         Some(id) => context.output.note(format_args!(
-            "snapshot {} of {source}: {files}; {read} read, {} stored ({}) in {time}",
+            "snapshot {} of {source}: {files}; {read} read, {} stored ({}{}) in {time}",
             context.id(id),
             human_bytes(report.run.bytes_stored),
             ratios(report.totals.bytes, &report.run),
+            delta_words(report.deltas),
         )),
         None => context.output.note(format_args!(
             "dry run of {source}: {files}; {read} would be read; nothing was stored, in {time}"
@@ -221,12 +324,24 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
         "parent": report.parent.map(|parent| parent.to_string()),
         "totals": StatedTotals::from(report.totals),
         "run": report.run,
+        "deltas": report.deltas,
         "incomplete": report.is_incomplete(),
         "skipped": report.skipped,
         "skipped_count": report.skipped_count,
         "seconds": context.elapsed().as_secs_f64(),
     });
     context.output.finish(&words, exit)
+}
+
+fn delta_words(deltas: DeltaUse) -> String {
+    match deltas {
+        DeltaUse::On { bytes } if bytes > 0 => format!(", {} as deltas", human_bytes(bytes)),
+        DeltaUse::RoleCannotRead => ", no deltas: this role cannot read contents".to_owned(),
+        DeltaUse::NotOnThisHost => {
+            ", no deltas: the older version is not on this host, see `--delta`".to_owned()
+        }
+        DeltaUse::Off | DeltaUse::On { .. } => String::new(),
+    }
 }
 
 /// How much smaller deduplication and compression made the snapshot.

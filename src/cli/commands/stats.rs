@@ -21,6 +21,12 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Failure> {
     let files = words::count(stats.files, "file");
     line("restored size", format!("{} in {files}", human_bytes(stats.restored_bytes)));
     line("data", packs(&stats.data));
+    if stats.deltas.blocks > 0 {
+        let (plain, stored) = (stats.deltas.plain_bytes, stats.deltas.stored_bytes);
+        let blocks = words::count(stats.deltas.blocks, "block");
+        let (plain, stored) = (human_bytes(plain), human_bytes(stored));
+        line("of it deltas", format!("{stored} in {blocks} of {plain}"));
+    }
     line("trees", packs(&stats.tree));
     let segments = words::count(stats.segments, "segment");
     line("index", format!("{} in {segments}", human_bytes(stats.segment_bytes)));

@@ -2,8 +2,11 @@
 
 mod aspects;
 mod compare;
+mod tables;
 
 pub use aspects::AspectChange;
+pub use tables::TableChange;
+pub use tables::diff_tables;
 
 use crate::format::tree::EntryKind;
 use crate::format::tree::Listing;

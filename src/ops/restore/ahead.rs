@@ -18,7 +18,7 @@ use rayon::ThreadPool;
 use rayon::ThreadPoolBuilder;
 use rayon::iter::IntoParallelRefIterator as _;
 use rayon::iter::ParallelIterator as _;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
@@ -36,10 +36,12 @@ pub(crate) enum Piece<'a> {
 #[derive(Default)]
 struct Batch {
     extents: Vec<(Extent, Option<ChunkPlace>)>,
-    /// Plaintext of the blocks.
+    /// Their bytes.
     bytes: u64,
-    /// The blocks, to be opened and then open.
-    wanted: BTreeSet<BlockHandle>,
+    /// Plaintext of the blocks.
+    block_bytes: u64,
+    /// The blocks to be opened, and how much of each is not wanted here.
+    wanted: BTreeMap<BlockHandle, u64>,
     blocks: HashMap<BlockHandle, OpenBlock>,
 }
 
@@ -105,31 +107,48 @@ impl Batch {
             Extent::Chunk { id, .. } => reader.index.find(id),
             Extent::Hole { .. } => None,
         };
-        if let Some(place) = place
-            && self.wanted.insert(place.block)
-        {
-            let block = reader.index.block(place.block);
-            self.bytes += block.map_or(0, |(_run, block)| u64::from(block.raw_length));
+        if let Some(place) = place {
+            self.bytes += u64::from(place.length);
+            let rest = self.wanted.entry(place.block).or_insert_with(|| {
+                let block = reader.index.block(place.block);
+                let bytes = block.map_or(0, |(_run, block)| u64::from(block.raw_length));
+                self.block_bytes += bytes;
+                bytes
+            });
+            *rest = rest.saturating_sub(u64::from(place.length));
         }
         self.extents.push((extent, place));
     }
 
     fn is_full(&self, bytes_max: u64) -> bool {
-        self.bytes >= bytes_max || self.extents.len() >= BATCH_EXTENTS_COUNT
+        self.bytes >= bytes_max
+            || self.block_bytes >= bytes_max * BLOCK_BYTES_FACTOR
+            || self.extents.len() >= BATCH_EXTENTS_COUNT
     }
 
     fn open_blocks(&mut self, reader: &ChunkReader) {
-        let handles: Vec<BlockHandle> = std::mem::take(&mut self.wanted).into_iter().collect();
+        let mut wanted = std::mem::take(&mut self.wanted);
+        let kept = wanted.keys().filter_map(|&block| Some((block, reader.kept_block(block)?)));
+        self.blocks = kept.collect();
+        wanted.retain(|block, _rest| !self.blocks.contains_key(block));
+        let handles: Vec<BlockHandle> = wanted.keys().copied().collect();
         let joined = reader.join(&handles);
         let opened = joined.par_iter().flat_map_iter(|joined| {
             let fetched = reader.fetch_joined(joined);
             let blocks = handles.get(joined.blocks.clone()).unwrap_or_default();
+            let wanted = &wanted;
             let open = move |&block: &BlockHandle| {
-                Some((block, reader.open_fetched(block, fetched.as_ref()).ok()?))
+                let open = reader.open_fetched(block, fetched.as_ref()).ok()?;
+                if wanted.get(&block).is_some_and(|rest| *rest > 0) {
+                    // What comes next has chunks of it, too.
+                    reader.keep_block(block, &open);
+                }
+                Some((block, open))
             };
             blocks.iter().filter_map(open)
         });
-        self.blocks = opened.collect();
+        let opened: Vec<_> = opened.collect();
+        self.blocks.extend(opened);
     }
 
     fn give_to(
@@ -176,10 +195,12 @@ pub(crate) fn check_length(id: &ChunkId, bytes: &[u8], extent: &Extent) -> Resul
     Err(damaged(RepoError::UnknownChunk { chunk: *id }))
 }
 
-/// Plaintext of the blocks of a batch: a few blocks for each processor.
+/// Plaintext that a batch gives: a few blocks for each processor.
 const BATCH_BYTES: u64 = 8 * crate::units::MIB;
 /// The same over a network: a few requests at once.
 const REMOTE_BATCH_BYTES: u64 = 48 * crate::units::MIB;
+/// How much more its blocks may hold.
+const BLOCK_BYTES_FACTOR: u64 = 3;
 const BATCH_EXTENTS_COUNT: usize = 16_384;
 /// Batches that wait while one is taken.
 const BATCHES_AHEAD: usize = 1;

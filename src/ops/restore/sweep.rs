@@ -232,7 +232,7 @@ impl<'a> Sweep<'a> {
     /// Whether a directory of the selection lies in one of the paths that were backed up.
     fn is_covered(&self, shown: &[u8]) -> bool {
         let stated = &self.selected.manifest.predicate;
-        if stated.kind != SourceKind::Files {
+        if !matches!(stated.kind, SourceKind::Files | SourceKind::Several) {
             return false;
         }
         let names = self.selected.path.iter().map(Vec::as_slice);

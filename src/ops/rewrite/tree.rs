@@ -277,6 +277,11 @@ fn key_of(path: &[u8], directory: &DirectoryEntry) -> Option<(Vec<u8>, ChunkId)>
 /// Drops from what a manifest states the paths of what was left out.
 pub(crate) fn drop_paths(predicate: &mut SnapshotPredicate, exclude: &Filter, left_out: &LeftOut) {
     predicate.paths.retain(|path| !left_out.roots.contains(path));
+    // What is stated of a dump names tables, and says how many rows they had.
+    let stays = |name: &str| !exclude(format!("/{name}").as_bytes(), false);
+    predicate.streams.retain(|stream| stays(&stream.name));
+    // Streams stand there with their names, which begin with no slash.
+    predicate.paths.retain(|path| path.starts_with('/') || stays(path));
     let before = predicate.skipped.len();
     predicate.skipped.retain(|skipped| !is_below(&skipped.path, exclude));
     let dropped = crate::units::to_u64(before - predicate.skipped.len());

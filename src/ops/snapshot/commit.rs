@@ -6,7 +6,6 @@ use crate::format::manifest::RootReference;
 use crate::format::manifest::RunSummary;
 use crate::format::manifest::SnapshotPredicate;
 use crate::format::manifest::SnapshotTimes;
-use crate::format::manifest::SourceKind;
 use crate::format::manifest::StatedVerdict;
 use crate::id::SnapshotId;
 use crate::ops::commit;
@@ -61,12 +60,12 @@ pub(crate) fn commit(
 
 fn report(store: &ChunkStore, draft: Draft<'_>, snapshot: SnapshotId) -> SnapshotReport {
     let run = run_summary(store, &draft.tally);
-    let Tally { run: _, skipped, skipped_count } = draft.tally;
+    let Tally { run: _, skipped, skipped_count, deltas } = draft.tally;
     let parent = draft.parent.map(|parent| parent.snapshot);
     let totals = draft.tree.totals;
     let source = draft.options.source.clone();
     let snapshot = Some(snapshot);
-    SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count }
+    SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, deltas }
 }
 
 fn run_summary(store: &ChunkStore, tally: &Tally) -> RunSummary {
@@ -90,10 +89,6 @@ fn predicate(
     let (seconds, nanoseconds) = repository.environment.now();
     let started = time_words(started.0, started.1);
     let verdict = session.history.verdict;
-    let profile = match produced.kind {
-        SourceKind::Files => "default",
-        SourceKind::Stream | SourceKind::Command => "stream",
-    };
     SnapshotPredicate {
         repository: repository.id().to_string(),
         client: repository.keys.client.to_string(),
@@ -114,9 +109,10 @@ fn predicate(
             finished: time_words(seconds, nanoseconds),
         },
         command: produced.command.clone(),
+        streams: produced.streams.clone(),
         parent: parent.map(|parent| parent.snapshot.to_string()),
         origin: None,
-        profile: profile.to_owned(),
+        profile: produced.profile.to_owned(),
         root: RootReference { node: tree.node.to_string(), height: tree.height },
         totals: tree.totals.into(),
         run: run_summary(store, tally),

@@ -55,10 +55,11 @@ pub fn dry_run(
         run.take(event, progress);
     }
     let DryRun { parent: _, memory: _, tally, totals } = run;
-    let Tally { run, skipped, skipped_count } = tally;
+    let Tally { run, skipped, skipped_count, deltas } = tally;
     let parent = parent.map(|parent| parent.snapshot);
     let source = options.source.clone();
-    Ok(SnapshotReport { snapshot: None, source, parent, totals, run, skipped, skipped_count })
+    let snapshot = None;
+    Ok(SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, deltas })
 }
 
 struct DryRun<'a> {

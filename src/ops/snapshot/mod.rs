@@ -1,11 +1,15 @@
 //! `snapshot`: files, a stream or a command's output become a committed snapshot.
 
+mod beside;
 mod commit;
+pub mod delta;
 pub mod dry;
+mod guard;
 pub(crate) mod memory;
 pub mod options;
 pub(crate) mod pace;
 pub(crate) mod parent;
+pub mod postgres;
 mod read;
 pub mod report;
 mod source;
@@ -14,7 +18,7 @@ mod tree;
 mod workers;
 
 use crate::chunk::Chunker;
-use crate::format::manifest::SourceKind;
+use crate::format::dump::StatedStream;
 use crate::localfs::walk::Walk;
 use crate::ops::commit::Ended;
 use crate::ops::commit::StoredTree;
@@ -23,6 +27,8 @@ use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::commit::Draft;
 use crate::ops::snapshot::commit::commit;
+use crate::ops::snapshot::delta::DeltaUse;
+use crate::ops::snapshot::delta::bases_from;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -30,8 +36,13 @@ use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
+use crate::ops::snapshot::source::FILES_PROFILE;
 use crate::ops::snapshot::source::Produced;
-use crate::ops::snapshot::source::produce;
+use crate::ops::snapshot::source::STREAM_PROFILE;
+use crate::ops::snapshot::source::StreamRun;
+use crate::ops::snapshot::source::entries;
+use crate::ops::snapshot::source::store_alone;
+use crate::ops::snapshot::source::tally;
 use crate::ops::snapshot::tree::TreeRun;
 use crate::ops::snapshot::tree::TreeRunParts;
 use crate::ops::snapshot::workers::Workers;
@@ -41,6 +52,9 @@ use crate::repo::read::ChunkReader;
 use crate::repo::repository::Repository;
 use crate::repo::session::WriterSession;
 use crate::repo::write::ChunkStore;
+use crate::repo::write::bases::BaseFinder;
+use crate::repo::write::bases::BasesFrom;
+use std::sync::atomic::AtomicBool;
 
 /// Backs up a source and commits a snapshot of it.
 ///
@@ -86,20 +100,32 @@ fn run(
     for at in &session.history.unreadable {
         progress.warn(&history_finding(at).words());
     }
-    let parent = match &source {
-        Source::Files(_) => Parent::find(repository, &session.history, &options.source),
-        Source::Stream(_) | Source::Command(_) => None,
+    let bases = bases_from(repository, options.delta).during("cannot store deltas")?;
+    let older = Parent::find(repository, &session.history, &options.source);
+    let has_files = source.files().is_some();
+    let has_streams = !matches!(source, Source::Files(_));
+    let mut memory = if has_files {
+        HostMemory::begin(repository, &session.history, &options.source)
+    } else {
+        HostMemory::default()
     };
-    let mut memory = match &source {
-        Source::Files(_) => HostMemory::begin(repository, &session.history, &options.source),
-        Source::Stream(_) | Source::Command(_) => HostMemory::default(),
-    };
+    let streams_before = older.as_ref().map(|older| older.streams.clone()).unwrap_or_default();
+    let parent = older.clone().filter(|_| has_files);
     let expected =
         parent.as_ref().map_or((0, 0), |parent| (parent.totals.files, parent.totals.bytes));
     progress.begin("backing up", expected.0, expected.1);
     let store = ChunkStore::new(session).during("cannot begin to write")?;
     let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
-    let before = Before { parent: parent.as_ref(), memory: &mut memory };
+    if has_streams && bases.is_some() && repository.is_remote() {
+        store.keep_data();
+    }
+    let before = Before {
+        parent: parent.as_ref(),
+        older: older.as_ref().filter(|_| bases.is_some()),
+        bases,
+        memory: &mut memory,
+        streams: &streams_before,
+    };
     let backed_up = back_up(&store, options, source, before, progress, &pace);
     let (tree, tally, produced) = match backed_up {
         Ok(done) => done,
@@ -125,7 +151,11 @@ fn run(
 /// What is known of the source from runs before.
 struct Before<'a> {
     parent: Option<&'a Parent>,
+    /// The same, if what its streams held may stand before deltas.
+    older: Option<&'a Parent>,
+    bases: Option<BasesFrom>,
     memory: &'a mut HostMemory,
+    streams: &'a [StatedStream],
 }
 
 fn back_up(
@@ -136,35 +166,48 @@ fn back_up(
     progress: &dyn Progress,
     pace: &Pace<'_>,
 ) -> Result<(StoredTree, Tally, Produced), OpError> {
-    let chunker = chunker(store, &source)?;
+    let file_chunker = chunker(store, FILES_PROFILE)?;
+    let stream_chunker = chunker(store, STREAM_PROFILE)?;
     let index = store.index();
     let reader = ChunkReader::new(store.repository.clone(), index, PARENT_CACHE_BYTES);
-    std::thread::scope(|scope| {
-        let workers = Workers::start(scope, options.threads, store, &chunker, progress);
-        let done = match source {
-            Source::Files(files) => {
-                let kind = SourceKind::Files;
-                let produced = Produced::new(kind, files.path_words());
-                let walk = Walk::start(files.into_walk(options.threads))?;
-                let Before { parent, memory } = before;
-                let parent = parent.map(|parent| parent.cursor(&reader));
-                let parts = TreeRunParts {
-                    store,
-                    workers: &workers,
-                    chunker: &chunker,
-                    progress,
-                    parent,
-                    memory,
-                    pace,
-                };
-                let run = TreeRun::new(parts).during("cannot build the tree")?;
-                let built = run.run(walk).during("cannot store the files");
-                built.map(|(tree, tally)| (tree, tally, produced))
-            }
-            Source::Stream(_) | Source::Command(_) => {
-                produce(store, &workers, &chunker, source, progress, pace)
-            }
+    let Before { parent, older, bases, memory, streams } = before;
+    let is_far = AtomicBool::new(false);
+    let finder = bases.map(|from| BaseFinder { reader: &reader, from, is_far: &is_far });
+    let done = std::thread::scope(|scope| {
+        let workers =
+            Workers::start(scope, options.threads, store, &file_chunker, finder, progress);
+        let streams = StreamRun {
+            store,
+            workers: &workers,
+            chunker: &stream_chunker,
+            progress,
+            pace,
+            guards: &options.guards,
+            before: streams,
+            older: older.map(|older| (older, &reader)),
         };
+        let done = streams.run(source).and_then(|(taken, produced, files)| {
+            let tally = tally(&taken);
+            let Some(files) = files else {
+                return Ok((store_alone(store, taken)?, tally, produced));
+            };
+            let walk = Walk::start(files.into_walk(options.threads))?;
+            let parts = TreeRunParts {
+                store,
+                workers: &workers,
+                chunker: &file_chunker,
+                progress,
+                parent: parent.map(|parent| parent.cursor(&reader)),
+                deltas: bases.is_some(),
+                memory,
+                pace,
+                beside: entries(store, taken),
+            };
+            let mut run = TreeRun::new(parts).during("cannot build the tree")?;
+            run.tally = tally;
+            let (tree, tally) = run.run(walk).during("cannot store the files")?;
+            Ok((tree, tally, produced))
+        });
         // The workers' own error says more than the closed channel that it caused.
         let ended = workers.finish();
         match (done, ended) {
@@ -179,13 +222,17 @@ fn back_up(
                 Ok(done)
             }
         }
+    });
+    done.map(|(tree, tally, produced)| {
+        let deltas = DeltaUse::of(store, options.delta, bases, is_far.into_inner());
+        (tree, Tally { deltas, ..tally }, produced)
     })
 }
 
-fn chunker(store: &ChunkStore, source: &Source) -> Result<Chunker, OpError> {
+fn chunker(store: &ChunkStore, profile: &str) -> Result<Chunker, OpError> {
     let repository = &store.repository;
     let profiles = &repository.config.profiles;
-    let profile = repository.config.profile(source.profile()).or(profiles.first());
+    let profile = repository.config.profile(profile).or(profiles.first());
     let profile = profile.ok_or_else(|| OpError::Refused {
         why: "the repository has no chunker profile".to_owned(),
     })?;

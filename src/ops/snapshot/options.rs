@@ -1,14 +1,17 @@
 //! What to back up, and how.
 
+use crate::format::dump::STREAMS_COUNT_MAX;
 use crate::format::outcome::SOURCE_BYTES_MAX;
 use crate::localfs::walk::Matcher;
 use crate::localfs::walk::WalkOptions;
 use crate::ops::error::OpError;
 use crate::ops::words::path_words;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,8 +32,25 @@ pub struct SnapshotOptions {
     pub sudo_user: Option<String>,
     /// Threads that read and compress.
     pub threads: usize,
+    /// What a dump must be like to be committed.
+    pub guards: Guards,
     /// Seconds after which a long run commits a checkpoint of what it has uploaded.
     pub checkpoint_seconds: i64,
+    /// Whether what is new is stored as the difference to an older version.
+    pub delta: DeltaMode,
+}
+
+/// Whether new chunks are compressed after those that stood in their place in the snapshot before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeltaMode {
+    /// Where the older version can be read without a request over a network.
+    #[default]
+    Auto,
+    /// Wherever there is an older version.
+    On,
+    /// Nowhere.
+    Off,
 }
 
 impl SnapshotOptions {
@@ -44,7 +64,9 @@ impl SnapshotOptions {
             time: None,
             sudo_user: None,
             threads,
+            guards: Guards::default(),
             checkpoint_seconds: CHECKPOINT_SECONDS,
+            delta: DeltaMode::default(),
         }
     }
 
@@ -65,12 +87,8 @@ impl SnapshotOptions {
         match source {
             Source::Files(files) => files.check(),
             Source::Stream(stream) => check_name(&stream.name),
-            Source::Command(command) => {
-                if command.argv.is_empty() {
-                    return usage("there is no command to run".to_owned());
-                }
-                check_name(&command.name)
-            }
+            Source::Command(command) => command.check(),
+            Source::Several(several) => several.check(),
         }
     }
 }
@@ -91,6 +109,8 @@ pub enum Source {
     Stream(StreamSource),
     /// A command's output.
     Command(CommandSource),
+    /// Outputs of commands, and maybe paths, as one snapshot.
+    Several(SeveralSource),
 }
 
 impl Source {
@@ -99,15 +119,17 @@ impl Source {
         match self {
             Self::Files(files) => Some(Self::Files(files.clone())),
             Self::Command(command) => Some(Self::Command(command.clone())),
+            Self::Several(several) => Some(Self::Several(several.clone())),
             Self::Stream(_) => None,
         }
     }
 
-    /// The chunker profile that fits.
-    pub(crate) fn profile(&self) -> &'static str {
+    /// The paths of it, if it has some.
+    pub(crate) fn files(&self) -> Option<&FilesSource> {
         match self {
-            Self::Files(_) => "default",
-            Self::Stream(_) | Self::Command(_) => "stream",
+            Self::Files(files) => Some(files),
+            Self::Several(several) => several.files.as_ref(),
+            Self::Stream(_) | Self::Command(_) => None,
         }
     }
 }
@@ -193,12 +215,14 @@ pub struct StreamSource {
     pub name: String,
     /// Where it comes from.
     pub input: Box<dyn Read + Send>,
+    /// What it must be like.
+    pub expected: Expected,
 }
 
 impl StreamSource {
     /// Everything that `input` gives, under this name.
     pub fn new(name: String, input: Box<dyn Read + Send>) -> Self {
-        Self { name, input }
+        Self { name, input, expected: Expected::Any }
     }
 }
 
@@ -216,12 +240,110 @@ pub struct CommandSource {
     pub name: String,
     /// The program and its arguments; no shell.
     pub argv: Vec<OsString>,
+    /// Variables that its environment has beside this process's.
+    pub variables: Vec<(OsString, OsString)>,
+    /// What its output must be like.
+    pub expected: Expected,
+}
+
+/// What a stream must be like, beside what it says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// A dump that is known by its first lines must be whole.
+    #[default]
+    Any,
+    /// Its last line begins so.
+    Trailer(String),
+    /// It is a dump of `PostgreSQL` in SQL.
+    PostgresDump,
 }
 
 impl CommandSource {
     /// The output of `argv`, under this name.
     pub fn new(name: String, argv: Vec<OsString>) -> Self {
-        Self { name, argv }
+        Self { name, argv, variables: Vec::new(), expected: Expected::Any }
+    }
+
+    fn check(&self) -> Result<(), OpError> {
+        if self.argv.is_empty() {
+            return Err(OpError::Usage { why: "there is no command to run".to_owned() });
+        }
+        check_name(&self.name)
+    }
+}
+
+/// Outputs of commands, and maybe paths beside them, which become one snapshot or none.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SeveralSource {
+    /// The commands, run one after the other before the paths are read.
+    pub commands: Vec<CommandSource>,
+    /// Paths beside them.
+    pub files: Option<FilesSource>,
+    /// Whether the commands dump databases of one server of `PostgreSQL`, and nothing is beside.
+    pub is_postgres: bool,
+}
+
+impl SeveralSource {
+    /// The output of each of these commands.
+    pub fn new(commands: Vec<CommandSource>) -> Self {
+        Self { commands, files: None, is_postgres: false }
+    }
+
+    fn check(&self) -> Result<(), OpError> {
+        let usage = |why: String| Err(OpError::Usage { why });
+        if self.commands.is_empty() || self.commands.len() > STREAMS_COUNT_MAX {
+            return usage(format!("a snapshot has 1 to {STREAMS_COUNT_MAX} streams"));
+        }
+        let mut names = BTreeSet::new();
+        for command in &self.commands {
+            command.check()?;
+            if !names.insert(command.name.as_bytes()) {
+                return usage(format!("two streams have the name `{}`", command.name));
+            }
+        }
+        let Some(files) = &self.files else { return Ok(()) };
+        for path in &files.paths {
+            let top = path.components().find_map(|part| match part {
+                Component::Normal(name) => Some(name.as_bytes()),
+                Component::Prefix(_)
+                | Component::RootDir
+                | Component::CurDir
+                | Component::ParentDir => None,
+            });
+            let clash = match top {
+                Some(top) => names.contains(top),
+                // All of the root: any name may be in it.
+                None => std::fs::read_dir(path).is_ok_and(|entries| {
+                    entries.flatten().any(|entry| names.contains(entry.file_name().as_bytes()))
+                }),
+            };
+            if clash {
+                let path = path.display();
+                return usage(format!("a stream has the name that `{path}` begins with"));
+            }
+        }
+        files.check()
+    }
+}
+
+/// What a dump must be like to be committed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Guards {
+    /// Whether dumps must end as whole ones do.
+    pub whole: bool,
+    /// How much of a table's rows may be gone since the snapshot before, in percent.
+    pub row_drop_percent: u8,
+    /// Tables that may be gone, as SQL writes their names, schema first.
+    pub dropped_tables: Vec<String>,
+}
+
+impl Default for Guards {
+    /// Dumps are whole, at most half of a table's rows are gone, and no table.
+    fn default() -> Self {
+        Self { whole: true, row_drop_percent: 50, dropped_tables: Vec::new() }
     }
 }
 

@@ -2,12 +2,14 @@
 
 use crate::format::content::Content;
 use crate::format::content::Extent;
+use crate::format::dump::StatedStream;
 use crate::format::manifest::StatedTotals;
 use crate::format::tree::EntryKind;
 use crate::format::tree::Timestamp;
 use crate::id::SnapshotId;
 use crate::localfs::FileKind;
 use crate::localfs::Stat;
+use crate::ops::snapshot::delta::predecessor::Predecessor;
 use crate::ops::words::parse_time;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
@@ -20,11 +22,13 @@ use crate::repo::tree::reader::OwnedEntry;
 use crate::repo::write::ChunkStore;
 
 /// The newest snapshot of a source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Parent {
     pub(crate) snapshot: SnapshotId,
     /// What it held: about what the next one will.
     pub(crate) totals: StatedTotals,
+    /// What it stated of its streams.
+    pub(crate) streams: Vec<StatedStream>,
     root: crate::id::ChunkId,
     height: u8,
     /// Files that changed at or after this time may have changed behind its back.
@@ -49,7 +53,8 @@ impl Parent {
         let started = parse_time(&manifest.predicate.times.started)?;
         let trusted_before = before(started);
         let totals = manifest.predicate.totals;
-        Some(Self { snapshot: live.snapshot, totals, root, height, trusted_before })
+        let streams = manifest.predicate.streams;
+        Some(Self { snapshot: live.snapshot, totals, streams, root, height, trusted_before })
     }
 
     /// A cursor over its tree.
@@ -99,6 +104,27 @@ impl<'a> Level<'a> {
         let entry = self.next.take();
         self.advance();
         entry
+    }
+}
+
+impl<'a> ParentCursor<'a> {
+    /// The older version of a file of this name in the directory that is open.
+    pub(crate) fn predecessor(&mut self, name: &[u8]) -> Option<Predecessor<'a>> {
+        let found = self.find(name)?;
+        self.predecessor_of(&found)
+    }
+
+    /// What a file that changed held.
+    pub(crate) fn predecessor_of(&self, found: &OwnedEntry) -> Option<Predecessor<'a>> {
+        match &found.entry.node {
+            EntryKind::File(file) => Some(Predecessor::new(self.reader, &file.content)),
+            EntryKind::Directory(_)
+            | EntryKind::Symlink { .. }
+            | EntryKind::Fifo
+            | EntryKind::Socket
+            | EntryKind::CharacterDevice(_)
+            | EntryKind::BlockDevice(_) => None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::format::tree::Totals;
 use crate::id::SnapshotId;
 use crate::localfs::LocalError;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::delta::DeltaUse;
 use crate::ops::words::path_words;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -28,6 +29,8 @@ pub struct SnapshotReport {
     pub skipped: Vec<SkippedPath>,
     /// How many were left out in all.
     pub skipped_count: u64,
+    /// What was stored as the difference to an older version.
+    pub deltas: DeltaUse,
 }
 
 impl SnapshotReport {
@@ -43,6 +46,7 @@ pub(crate) struct Tally {
     pub(crate) run: RunSummary,
     pub(crate) skipped: Vec<SkippedPath>,
     pub(crate) skipped_count: u64,
+    pub(crate) deltas: DeltaUse,
 }
 
 impl Tally {

@@ -1,9 +1,12 @@
-//! Streams and commands: one file at the top of the tree.
+//! Streams and commands: files at the top of the tree.
 
 use crate::chunk::Chunker;
 use crate::command::CommandEnd;
+use crate::command::CommandError;
 use crate::command::CommandReader;
 use crate::command::ErrorOutput;
+use crate::format::dump::StatedStream;
+use crate::format::dump::TABLES_COUNT_MAX;
 use crate::format::manifest::SourceCommand;
 use crate::format::manifest::SourceKind;
 use crate::format::pack::PackKind;
@@ -19,17 +22,28 @@ use crate::ops::commit::StoredTree;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::beside::Beside;
+use crate::ops::snapshot::guard::Watch;
+use crate::ops::snapshot::guard::compare;
+use crate::ops::snapshot::guard::stated;
 use crate::ops::snapshot::options::CommandSource;
+use crate::ops::snapshot::options::Expected;
+use crate::ops::snapshot::options::FilesSource;
+use crate::ops::snapshot::options::Guards;
+use crate::ops::snapshot::options::SeveralSource;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
 use crate::ops::snapshot::pace::Pace;
+use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::stream::LongContent;
 use crate::ops::snapshot::workers::Workers;
 use crate::ops::words::path_words;
+use crate::repo::read::ChunkReader;
 use crate::repo::tree::builder::DirectoryBuilder;
 use crate::repo::write::ChunkStore;
+use crate::units::to_u64;
 use std::io;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
@@ -38,80 +52,157 @@ use std::os::unix::ffi::OsStrExt as _;
 #[derive(Debug)]
 pub(crate) struct Produced {
     pub(crate) kind: SourceKind,
+    pub(crate) profile: &'static str,
     pub(crate) paths: Vec<String>,
     pub(crate) command: Option<SourceCommand>,
+    pub(crate) streams: Vec<StatedStream>,
 }
 
 impl Produced {
-    /// A source without a command.
-    pub(crate) fn new(kind: SourceKind, paths: Vec<String>) -> Self {
-        Self { kind, paths, command: None }
+    /// Paths alone.
+    pub(crate) fn files(paths: Vec<String>) -> Self {
+        let (kind, profile) = (SourceKind::Files, FILES_PROFILE);
+        Self { kind, profile, paths, command: None, streams: Vec::new() }
+    }
+
+    /// Streams, and maybe paths beside them.
+    fn streams(kind: SourceKind, taken: &[Taken], paths: Vec<String>) -> Self {
+        let profile = if paths.is_empty() { STREAM_PROFILE } else { FILES_PROFILE };
+        let names = taken.iter().map(|taken| taken.stated.name.clone());
+        let paths = names.chain(paths).collect();
+        let is_one = matches!(kind, SourceKind::Stream | SourceKind::Command);
+        let command = taken.first().filter(|_| is_one).and_then(|one| one.stated.command.clone());
+        let streams: Vec<_> = taken.iter().map(|taken| taken.stated.clone()).collect();
+        let says_more = !is_one || streams.iter().any(|stream| stream.dump.is_some());
+        let streams = if says_more { streams } else { Vec::new() };
+        Self { kind, profile, paths, command, streams }
     }
 }
 
-/// Stores a stream or a command's output.
-///
-/// Errors: [`OpError::SourceCommand`] if the command failed; nothing may be committed then.
-pub(crate) fn produce(
-    store: &ChunkStore,
-    workers: &Workers<'_>,
-    chunker: &Chunker,
-    source: Source,
-    progress: &dyn Progress,
-    pace: &Pace<'_>,
-) -> Result<(StoredTree, Tally, Produced), OpError> {
-    let content =
-        LongContent::new(workers, store, progress, pace).during("cannot store the stream")?;
-    let (name, file, produced) = match source {
-        Source::Stream(StreamSource { name, mut input }) => {
-            let mut read = |buffer: &mut [u8]| {
-                let wrong = |source| LocalError::new(name.as_bytes(), "read", source);
-                fill(&mut *input, buffer).map_err(wrong)
-            };
-            let file = take_all(content, chunker, &mut read)?;
-            let produced = Produced::new(SourceKind::Stream, vec![name.clone()]);
-            (name, file, produced)
+/// A stream that is stored.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    file: FileEntry,
+    stated: StatedStream,
+}
+
+/// Stores streams and outputs of commands.
+pub(crate) struct StreamRun<'a, 'scope> {
+    pub(crate) store: &'a ChunkStore,
+    pub(crate) workers: &'a Workers<'scope>,
+    pub(crate) chunker: &'a Chunker,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) pace: &'a Pace<'a>,
+    pub(crate) guards: &'a Guards,
+    /// What the snapshot before stated of its streams.
+    pub(crate) before: &'a [StatedStream],
+    /// That snapshot and a reader of it, if what its streams held may stand before deltas.
+    pub(crate) older: Option<(&'a Parent, &'a ChunkReader)>,
+}
+
+impl<'a, 'scope> StreamRun<'a, 'scope> {
+    /// Stores every stream of a source; returns the paths beside them, too.
+    ///
+    /// Errors: [`OpError::SourceCommand`] if a command failed, [`OpError::Guard`] if too little came;
+    /// nothing may be committed then.
+    pub(crate) fn run(
+        &self,
+        source: Source,
+    ) -> Result<(Vec<Taken>, Produced, Option<FilesSource>), OpError> {
+        let (taken, kind, files) = match source {
+            Source::Stream(stream) => (vec![self.stream(stream)?], SourceKind::Stream, None),
+            Source::Command(command) => {
+                (vec![self.command(command, TABLES_COUNT_MAX)?], SourceKind::Command, None)
+            }
+            Source::Several(SeveralSource { commands, files, is_postgres }) => {
+                let share = TABLES_COUNT_MAX / commands.len().max(1);
+                let taken = commands.into_iter().map(|command| self.command(command, share));
+                let taken = taken.collect::<Result<_, _>>()?;
+                let kind = if is_postgres { SourceKind::Postgres } else { SourceKind::Several };
+                (taken, kind, files)
+            }
+            Source::Files(files) => {
+                return Ok((Vec::new(), Produced::files(files.path_words()), Some(files)));
+            }
+        };
+        let paths = files.as_ref().map(FilesSource::path_words).unwrap_or_default();
+        let produced = Produced::streams(kind, &taken, paths);
+        compare(self.before, &produced.streams, self.guards)?;
+        Ok((taken, produced, files))
+    }
+
+    fn stream(&self, stream: StreamSource) -> Result<Taken, OpError> {
+        let StreamSource { name, mut input, expected } = stream;
+        let mut watch = Watch::new(TABLES_COUNT_MAX);
+        let mut read = |buffer: &mut [u8]| {
+            let wrong = |source| LocalError::new(name.as_bytes(), "read", source);
+            let length = fill(&mut *input, buffer).map_err(wrong)?;
+            watch.update(&buffer[..length]);
+            Ok(length)
+        };
+        let file = take_all(self.content(&name)?, self.chunker, &mut read)?;
+        self.taken(name, file, (watch, &expected), None)
+    }
+
+    fn command(&self, source: CommandSource, tables_max: usize) -> Result<Taken, OpError> {
+        let CommandSource { name, argv, variables, expected } = source;
+        let program = argv.first().cloned().unwrap_or_default();
+        let failed = |how: String| {
+            let program = path_words(program.as_bytes());
+            OpError::SourceCommand { how: format!("{program}, for {name}: {how}") }
+        };
+        let mut child = CommandReader::spawn_with(&argv, ErrorOutput::Inherit, &variables)
+            .map_err(|error| failed(format!("{error}: {}", error.source)))?;
+        let mut watch = Watch::new(tables_max);
+        let mut read = |buffer: &mut [u8]| {
+            let wrong =
+                |error: CommandError| LocalError::new(name.as_bytes(), "read", error.source);
+            let length = child.read(buffer).map_err(wrong)?;
+            watch.update(&buffer[..length]);
+            Ok(length)
+        };
+        let file = take_all(self.content(&name)?, self.chunker, &mut read)?;
+        let outcome =
+            child.finish().map_err(|error| failed(format!("{error}: {}", error.source)))?;
+        match outcome.end {
+            CommandEnd::Exited(0) => {}
+            CommandEnd::Exited(code) => return Err(failed(format!("it exited with code {code}"))),
+            CommandEnd::Signalled(signal) => {
+                return Err(failed(format!("signal {signal} ended it")));
+            }
         }
-        Source::Command(command) => {
-            let name = command.name.clone();
-            let (file, produced) = run_command(content, chunker, command)?;
-            (name, file, produced)
-        }
-        Source::Files(_) => {
-            return Err(OpError::Refused { why: "files are no stream".to_owned() });
-        }
-    };
+        let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
+        let command = Some(SourceCommand { argv: redact(words), exit_status: 0 });
+        self.taken(name, file, (watch, &expected), command)
+    }
+
+    fn content(&self, name: &str) -> Result<LongContent<'a, 'scope>, OpError> {
+        let older = self.older.map(|(older, reader)| older.cursor(reader));
+        let predecessor = older.and_then(|mut older| older.predecessor(name.as_bytes()));
+        let env = (self.progress, self.pace);
+        let content = LongContent::new(self.workers, self.store, env, predecessor);
+        content.during("cannot store the stream")
+    }
+
+    fn taken(
+        &self,
+        name: String,
+        file: FileEntry,
+        (watch, expected): (Watch, &Expected),
+        command: Option<SourceCommand>,
+    ) -> Result<Taken, OpError> {
+        let summary = watch.finish(&name, expected, self.guards, self.progress)?;
+        let dump = summary.map(|summary| stated(&self.store.repository, &summary)).transpose()?;
+        Ok(Taken { file, stated: StatedStream { name, command, dump } })
+    }
+}
+
+/// What the run did with these streams.
+pub(crate) fn tally(taken: &[Taken]) -> Tally {
     let mut tally = Tally::default();
-    tally.run.files_new = 1;
-    tally.run.bytes_read = file.size;
-    let tree = store_alone(store, name, file)?;
-    Ok((tree, tally, produced))
-}
-
-fn run_command(
-    content: LongContent<'_, '_>,
-    chunker: &Chunker,
-    source: CommandSource,
-) -> Result<(FileEntry, Produced), OpError> {
-    let CommandSource { name, argv } = source;
-    let failed = |how: String| OpError::SourceCommand { how };
-    let mut child = CommandReader::spawn(&argv, ErrorOutput::Inherit)
-        .map_err(|error| failed(format!("{error}: {}", error.source)))?;
-    let mut read = |buffer: &mut [u8]| {
-        child.read(buffer).map_err(|error| LocalError::new(name.as_bytes(), "read", error.source))
-    };
-    let file = take_all(content, chunker, &mut read)?;
-    let outcome = child.finish().map_err(|error| failed(format!("{error}: {}", error.source)))?;
-    match outcome.end {
-        CommandEnd::Exited(0) => {}
-        CommandEnd::Exited(code) => return Err(failed(format!("it exited with code {code}"))),
-        CommandEnd::Signalled(signal) => {
-            return Err(failed(format!("signal {signal} ended it")));
-        }
-    }
-    let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
-    let command = Some(SourceCommand { argv: redact(words), exit_status: 0 });
-    Ok((file, Produced { kind: SourceKind::Command, paths: vec![name], command }))
+    tally.run.files_new = to_u64(taken.len());
+    tally.run.bytes_read = taken.iter().map(|taken| taken.file.size).sum();
+    tally
 }
 
 fn take_all(
@@ -140,9 +231,8 @@ fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-fn store_alone(store: &ChunkStore, name: String, file: FileEntry) -> Result<StoredTree, OpError> {
-    let what = "cannot build the tree";
-    let mut writer = store.writer(PackKind::Tree).during(what)?;
+/// The entries of streams at the top of a tree, sorted by name.
+pub(crate) fn entries(store: &ChunkStore, taken: Vec<Taken>) -> Beside {
     let (seconds, nanoseconds) = store.repository.environment.now();
     let now = Timestamp { seconds, nanoseconds };
     let metadata = Metadata {
@@ -162,9 +252,24 @@ fn store_alone(store: &ChunkStore, name: String, file: FileEntry) -> Result<Stor
         user_name: Vec::new(),
         group_name: Vec::new(),
     };
-    let entry = TreeEntry { name: name.into_bytes(), node: EntryKind::File(file), metadata };
+    let entry = |taken: Taken| {
+        let Taken { file, stated } = taken;
+        let (name, metadata) = (stated.name.into_bytes(), metadata.clone());
+        (TreeEntry { name, node: EntryKind::File(file), metadata }, owner.clone())
+    };
+    let mut entries: Vec<_> = taken.into_iter().map(entry).collect();
+    entries.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    Beside(entries.into())
+}
+
+/// A tree of streams alone.
+pub(crate) fn store_alone(store: &ChunkStore, taken: Vec<Taken>) -> Result<StoredTree, OpError> {
+    let what = "cannot build the tree";
+    let mut writer = store.writer(PackKind::Tree).during(what)?;
     let mut builder = DirectoryBuilder::default();
-    builder.push(&mut writer, entry, &owner).during(what)?;
+    for (entry, owner) in entries(store, taken).0 {
+        builder.push(&mut writer, entry, &owner).during(what)?;
+    }
     let (node, height, totals) = builder.finish_root(&mut writer).during(what)?;
     writer.flush().during(what)?;
     Ok(StoredTree { node, height, totals })
@@ -198,9 +303,13 @@ fn redact_url(word: String) -> String {
     format!("{scheme}://{hidden}")
 }
 
+/// Profiles of the chunker, by what is cut.
+pub(crate) const FILES_PROFILE: &str = "default";
+pub(crate) const STREAM_PROFILE: &str = "stream";
 /// Streams are nobody else's business.
 const STREAM_MODE: u16 = 0o600;
-const SECRET_WORDS: [&str; 5] = ["password", "passwd", "secret", "token", "api-key"];
+const SECRET_WORDS: [&str; 6] =
+    ["password", "passwd", "secret", "token", "api-key", "restrict-key"];
 
 #[cfg(test)]
 mod tests {

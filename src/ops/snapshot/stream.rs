@@ -5,6 +5,9 @@ use crate::format::content::Extent;
 use crate::format::pack::PackKind;
 use crate::format::tree::FileEntry;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::delta::predecessor::Predecessor;
+use crate::ops::snapshot::delta::store::NamedChunk;
+use crate::ops::snapshot::delta::store::StoreRun;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::read::Cut;
 use crate::ops::snapshot::read::ReadError;
@@ -22,6 +25,7 @@ use crate::repo::write::ChunkStore;
 use crate::repo::write::ChunkWriter;
 use crate::units::to_u64;
 use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
 use std::collections::VecDeque;
 
 /// A content on its way through the workers.
@@ -36,6 +40,9 @@ pub(crate) struct LongContent<'a, 'scope> {
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<Waiting>,
     sparse: bool,
+    predecessor: Option<Predecessor<'a>>,
+    /// Buffers on their way back from workers that store what has a place in the predecessor.
+    back: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
 enum Waiting {
@@ -48,8 +55,8 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
     pub(crate) fn new(
         workers: &'a Workers<'scope>,
         store: &'a ChunkStore,
-        progress: &'a dyn Progress,
-        pace: &'a Pace<'a>,
+        (progress, pace): (&'a dyn Progress, &'a Pace<'a>),
+        predecessor: Option<Predecessor<'a>>,
     ) -> Result<Self, RepoError> {
         Ok(Self {
             workers,
@@ -61,6 +68,8 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
             spare: Vec::new(),
             waiting: VecDeque::new(),
             sparse: false,
+            predecessor,
+            back: crossbeam_channel::unbounded(),
         })
     }
 
@@ -89,10 +98,8 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
 
     fn send(&mut self, bytes: Vec<u8>, lengths: Vec<u32>) -> Result<(), RepoError> {
         let (reply, names) = crossbeam_channel::bounded(1);
-        let job = Job::Run(ChunkRun { bytes, lengths, reply });
-        if self.workers.jobs.send(job).is_err() {
-            return Err(self.failure());
-        }
+        let is_stored = self.predecessor.is_none();
+        self.give(Job::Run(ChunkRun { bytes, lengths, is_stored, reply }))?;
         self.waiting.push_back(Waiting::Names(names));
         if self.pace.is_due()? {
             self.pause()?;
@@ -103,6 +110,10 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
             }
         }
         Ok(())
+    }
+
+    fn give(&self, job: Job) -> Result<(), RepoError> {
+        self.workers.jobs.send(job).map_err(|_closed| self.failure())
     }
 
     fn pause(&mut self) -> Result<(), RepoError> {
@@ -116,14 +127,29 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
 
     fn settle(&mut self, next: Waiting) -> Result<(), RepoError> {
         match next {
-            Waiting::Hole(length) => self.builder.push(&mut self.tree, Extent::Hole { length }),
+            Waiting::Hole(length) => {
+                if let Some(predecessor) = &mut self.predecessor {
+                    predecessor.skip(length);
+                }
+                self.builder.push(&mut self.tree, Extent::Hole { length })
+            }
             Waiting::Names(names) => {
-                let NamedRun { bytes, names } = names.recv().map_err(|_closed| self.failure())?;
-                self.spare.push(bytes);
-                for (id, length) in names {
+                let NamedRun { bytes, chunks } = names.recv().map_err(|_closed| self.failure())?;
+                for &NamedChunk { id, length, .. } in &chunks {
                     self.builder.push(&mut self.tree, Extent::Chunk { id, length })?;
                 }
-                Ok(())
+                self.spare.extend(self.back.1.try_iter());
+                let Some(predecessor) = &mut self.predecessor else {
+                    self.spare.push(bytes);
+                    return Ok(());
+                };
+                let groups = predecessor.locate(&chunks);
+                if chunks.iter().all(|chunk| !chunk.is_new) {
+                    self.spare.push(bytes);
+                    return Ok(());
+                }
+                let back = self.back.0.clone();
+                self.give(Job::Store(StoreRun { bytes, chunks, groups, back }))
             }
         }
     }

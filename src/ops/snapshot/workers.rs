@@ -3,10 +3,12 @@
 
 use crate::chunk::Chunker;
 use crate::format::pack::PackKind;
-use crate::id::ChunkId;
 use crate::localfs::LocalError;
 use crate::localfs::walk::WalkEntry;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::delta::store::DeltaStore;
+use crate::ops::snapshot::delta::store::NamedChunk;
+use crate::ops::snapshot::delta::store::StoreRun;
 use crate::ops::snapshot::read;
 use crate::ops::snapshot::read::Buffers;
 use crate::ops::snapshot::read::FileRead;
@@ -14,6 +16,7 @@ use crate::ops::snapshot::read::ReadError;
 use crate::repo::error::RepoError;
 use crate::repo::write::ChunkStore;
 use crate::repo::write::ChunkWriter;
+use crate::repo::write::bases::BaseFinder;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use std::thread::Scope;
@@ -26,6 +29,8 @@ pub(crate) enum Job {
     Files(Vec<(u64, WalkEntry)>),
     /// Consecutive chunks of one content that another thread reads and cuts.
     Run(ChunkRun),
+    /// The same chunks, once it is known what stood in their place.
+    Store(StoreRun),
     /// Store the open block, say so, and wait until the channel closes.
     Flush(Sender<()>, Receiver<()>),
 }
@@ -36,16 +41,18 @@ pub(crate) struct ChunkRun {
     pub(crate) bytes: Vec<u8>,
     /// Their lengths.
     pub(crate) lengths: Vec<u32>,
+    /// Whether those that are new are to be stored; if not, whoever asked stores them later.
+    pub(crate) is_stored: bool,
     /// Where their names go; closed without them if the worker failed.
     pub(crate) reply: Sender<NamedRun>,
 }
 
-/// A run whose chunks are stored or on their way.
+/// A run whose chunks have names.
 pub(crate) struct NamedRun {
     /// The run's buffer, to be used again.
     pub(crate) bytes: Vec<u8>,
-    /// Names and lengths of the chunks.
-    pub(crate) names: Vec<(ChunkId, u32)>,
+    /// The chunks.
+    pub(crate) chunks: Vec<NamedChunk>,
 }
 
 /// What a worker gives back.
@@ -70,6 +77,7 @@ impl<'scope> Workers<'scope> {
         count: usize,
         store: &'env ChunkStore,
         chunker: &'env Chunker,
+        finder: Option<BaseFinder<'env>>,
         progress: &'env dyn Progress,
     ) -> Self {
         let (jobs, queue) = crossbeam_channel::bounded(count * JOBS_PER_WORKER);
@@ -77,7 +85,8 @@ impl<'scope> Workers<'scope> {
         let start = |_number| {
             let (queue, results): (Receiver<Job>, Sender<Done>) = (queue.clone(), results.clone());
             scope.spawn(move || {
-                if let Err(error) = work(store, chunker, progress, &queue, &results) {
+                let env = (store, chunker, finder);
+                if let Err(error) = work(env, progress, &queue, &results) {
                     // Nobody listens any more only if the run has already failed.
                     let _ignored = results.send(Done::Failed(error));
                 }
@@ -130,14 +139,14 @@ impl<'scope> Workers<'scope> {
 }
 
 fn work(
-    store: &ChunkStore,
-    chunker: &Chunker,
+    (store, chunker, finder): (&ChunkStore, &Chunker, Option<BaseFinder<'_>>),
     progress: &dyn Progress,
     queue: &Receiver<Job>,
     results: &Sender<Done>,
 ) -> Result<(), RepoError> {
     let mut writer = store.writer(PackKind::Data)?;
     let mut buffers = Buffers::default();
+    let mut deltas = finder.map(DeltaStore::new);
     for job in queue {
         match job {
             Job::Files(files) => {
@@ -161,6 +170,10 @@ fn work(
                 }
             }
             Job::Run(run) => name_run(&mut writer, run)?,
+            Job::Store(run) => match &mut deltas {
+                Some(deltas) => deltas.store(&mut writer, run)?,
+                None => return Err(RepoError::WorkerLost),
+            },
             Job::Flush(stored, released) => {
                 writer.flush()?;
                 let _ignored = stored.send(());
@@ -173,16 +186,20 @@ fn work(
 }
 
 fn name_run(writer: &mut ChunkWriter<'_>, run: ChunkRun) -> Result<(), RepoError> {
-    let ChunkRun { bytes, lengths, reply } = run;
-    let mut names = Vec::with_capacity(lengths.len());
+    let ChunkRun { bytes, lengths, is_stored, reply } = run;
+    let mut chunks = Vec::with_capacity(lengths.len());
     let mut rest = bytes.as_slice();
     for length in lengths {
         let (chunk, behind) = rest.split_at(crate::units::to_usize32(length));
-        names.push((writer.write(chunk)?, length));
+        let (id, is_new) = writer.claim(chunk);
+        if is_new && is_stored {
+            writer.write_claimed(id, chunk)?;
+        }
+        chunks.push(NamedChunk { id, length, is_new });
         rest = behind;
     }
     // Nobody waits any more only if the run has already failed.
-    let _ignored = reply.send(NamedRun { bytes, names });
+    let _ignored = reply.send(NamedRun { bytes, chunks });
     Ok(())
 }
 

@@ -170,7 +170,7 @@ impl<'a> Repacker<'a> {
         }
         let namer = repository.keys.namer(kind)?;
         let block = copier.draft.compress(&mut copier.compressor);
-        let full = copier.packer.add(repository, namer, &block, &copier.draft)?;
+        let full = copier.packer.add(repository, namer, &block, &[])?;
         copier.draft.clear(block);
         if let Some(full) = full {
             self.uploader.send(full)?;

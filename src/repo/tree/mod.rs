@@ -2,4 +2,5 @@
 
 pub(crate) mod builder;
 pub(crate) mod content;
+pub(crate) mod extents;
 pub(crate) mod reader;

@@ -13,6 +13,7 @@ use crate::format::envelope::TAG_LEN;
 use crate::id::ChunkId;
 use crate::id::PackUid;
 use crate::id::RepoId;
+use crate::repo::write::bases::Prefix;
 use crate::units::to_u32;
 use crate::units::to_usize32;
 
@@ -99,9 +100,34 @@ impl BlockDraft {
         CompressedBlock { entry, encoded }
     }
 
-    /// The plaintext of the block that was just compressed.
-    pub(crate) fn plaintext(&self) -> &[u8] {
-        &self.plaintext
+    /// Compresses what is in it as a delta after `prefix`; `None` if that would be longer than
+    /// `encoded_bytes_max`. The draft is as it was then.
+    pub(crate) fn compress_after(
+        &mut self,
+        compressor: &Compressor,
+        prefix: &Prefix,
+        encoded_bytes_max: usize,
+    ) -> Option<CompressedBlock> {
+        let mut encoded = std::mem::take(&mut self.spare);
+        let is_shorter = compressor.compress_after(&prefix.bytes, &self.plaintext, &mut encoded);
+        if !is_shorter || encoded.len() > encoded_bytes_max {
+            self.spare = encoded;
+            return None;
+        }
+        let entry = BlockEntry {
+            stored_length: to_u32(encoded.len() + TAG_LEN),
+            raw_length: to_u32(self.plaintext.len()),
+            codec: BlockCodec::Delta { bases: prefix.bases.clone() },
+            origin: None,
+            chunks: std::mem::take(&mut self.chunks),
+        };
+        Some(CompressedBlock { entry, encoded })
+    }
+
+    /// Forgets what is in it.
+    pub(crate) fn discard(&mut self) {
+        self.chunks.clear();
+        self.plaintext.clear();
     }
 
     /// Empties the draft and takes the block's buffer back for the next one.
@@ -127,6 +153,7 @@ pub(crate) fn reads_back(
     place: BlockPlace<'_>,
     entry: &BlockEntry,
     sealed: &[u8],
+    prefix: &[u8],
     namer: &ChunkNamer,
     scratch: &mut Scratch,
 ) -> bool {
@@ -141,8 +168,14 @@ pub(crate) fn reads_back(
     let raw_length = to_usize32(entry.raw_length);
     let plain: &[u8] = match entry.codec {
         BlockCodec::Raw => opened,
-        BlockCodec::Zstd | BlockCodec::Delta { .. } => {
+        BlockCodec::Zstd => {
             if decompressor.decompress(opened, raw_length, plaintext).is_err() {
+                return false;
+            }
+            plaintext
+        }
+        BlockCodec::Delta { .. } => {
+            if decompressor.decompress_after(prefix, opened, raw_length, plaintext).is_err() {
                 return false;
             }
             plaintext

@@ -1,6 +1,7 @@
 //! Writing: known chunks are skipped, new ones go into blocks, blocks into packs, packs into
 //! segments; `finish` gives the proof that all of it is durable.
 
+pub(crate) mod bases;
 pub(crate) mod block;
 pub(crate) mod checkpoint;
 pub(crate) mod foreign;
@@ -20,9 +21,14 @@ use crate::repo::leftovers::Leftovers;
 use crate::repo::repository::Repository;
 use crate::repo::session::AllDurable;
 use crate::repo::session::WriterSession;
+use crate::repo::write::bases::Prefix;
 use crate::repo::write::block::BlockDraft;
+use crate::repo::write::block::CompressedBlock;
+use crate::repo::write::pack::PackDraft;
 use crate::repo::write::pack::Packer;
 use crate::repo::write::upload::Uploader;
+use crate::units::to_u64;
+use crate::units::to_usize;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -53,6 +59,8 @@ pub(crate) struct Counters {
     pub(crate) new_chunks: AtomicU64,
     /// Stored bytes of blocks.
     pub(crate) stored_bytes: AtomicU64,
+    /// Plaintext bytes of new chunks that are stored as deltas.
+    pub(crate) delta_bytes: AtomicU64,
 }
 
 impl ChunkStore {
@@ -88,6 +96,7 @@ impl ChunkStore {
             kind,
             namer: self.repository.keys.namer(kind)?.clone(),
             draft: BlockDraft::new(target),
+            delta: BlockDraft::new(0),
             compressor: Compressor::new(limits.compression_level),
         })
     }
@@ -140,6 +149,11 @@ impl ChunkStore {
         if let Ok(session) = self.take_session() {
             let _ignored = session.abandon();
         }
+    }
+
+    /// Keeps packs of data on this host, for the deltas of the next run.
+    pub(crate) fn keep_data(&self) {
+        self.uploader.keep_data();
     }
 
     /// Says that the session lives, if nothing was stored for a while.
@@ -203,23 +217,65 @@ pub(crate) struct ChunkWriter<'a> {
     kind: PackKind,
     namer: ChunkNamer,
     draft: BlockDraft,
+    /// Empty between calls.
+    delta: BlockDraft,
     compressor: Compressor,
 }
 
 impl ChunkWriter<'_> {
     /// Stores a chunk unless it is known; returns its name.
     pub(crate) fn write(&mut self, plaintext: &[u8]) -> Result<ChunkId, RepoError> {
-        let id = self.namer.name(plaintext);
-        if self.store.claim(&id) {
-            let counters = &self.store.counters;
-            counters.new_bytes.fetch_add(crate::units::to_u64(plaintext.len()), Ordering::Relaxed);
-            counters.new_chunks.fetch_add(1, Ordering::Relaxed);
-            if self.draft.is_full_for(plaintext.len()) {
-                self.flush()?;
-            }
-            self.draft.push(id, plaintext);
+        let (id, is_new) = self.claim(plaintext);
+        if is_new {
+            self.write_claimed(id, plaintext)?;
         }
         Ok(id)
+    }
+
+    /// Names a chunk, and says whether it is new: then whoever asked must store it.
+    pub(crate) fn claim(&self, plaintext: &[u8]) -> (ChunkId, bool) {
+        let id = self.namer.name(plaintext);
+        let is_new = self.store.claim(&id);
+        if is_new {
+            let counters = &self.store.counters;
+            counters.new_bytes.fetch_add(to_u64(plaintext.len()), Ordering::Relaxed);
+            counters.new_chunks.fetch_add(1, Ordering::Relaxed);
+        }
+        (id, is_new)
+    }
+
+    /// Stores a chunk that this session claimed.
+    pub(crate) fn write_claimed(&mut self, id: ChunkId, plaintext: &[u8]) -> Result<(), RepoError> {
+        if self.draft.is_full_for(plaintext.len()) {
+            self.flush()?;
+        }
+        self.draft.push(id, plaintext);
+        Ok(())
+    }
+
+    /// Stores chunks that this session claimed as one delta after `prefix` if that pays; says
+    /// whether they are stored.
+    pub(crate) fn write_delta(
+        &mut self,
+        chunks: &[(ChunkId, &[u8])],
+        prefix: &Prefix,
+    ) -> Result<bool, RepoError> {
+        let mut raw_bytes = 0;
+        for (id, plaintext) in chunks {
+            raw_bytes += plaintext.len();
+            self.delta.push(*id, plaintext);
+        }
+        let plain_bytes = to_u64(raw_bytes).saturating_mul(prefix.stored_per_mille) / 1000;
+        let bytes_max = to_usize(plain_bytes.saturating_mul(DELTA_PERCENT_MAX) / 100);
+        let Some(block) = self.delta.compress_after(&self.compressor, prefix, bytes_max) else {
+            self.delta.discard();
+            return Ok(false);
+        };
+        self.store.counters.delta_bytes.fetch_add(to_u64(raw_bytes), Ordering::Relaxed);
+        let full = self.seal(&block, &prefix.bytes)?;
+        self.delta.clear(block);
+        self.send(full)?;
+        Ok(true)
     }
 
     /// Seals the open block and gives it to the open pack.
@@ -228,14 +284,23 @@ impl ChunkWriter<'_> {
             return Ok(());
         }
         let block = self.draft.compress(&mut self.compressor);
+        let full = self.seal(&block, &[])?;
+        self.draft.clear(block);
+        self.send(full)
+    }
+
+    /// Gives a block to the open pack; returns the pack if that filled it.
+    fn seal(&self, block: &CompressedBlock, prefix: &[u8]) -> Result<Option<PackDraft>, RepoError> {
         let stored = u64::from(block.entry.stored_length);
         self.store.counters.stored_bytes.fetch_add(stored, Ordering::Relaxed);
         let packer = match self.kind {
             PackKind::Data => &self.store.data,
             PackKind::Tree => &self.store.tree,
         };
-        let full = packer.add(&self.store.repository, &self.namer, &block, &self.draft)?;
-        self.draft.clear(block);
+        packer.add(&self.store.repository, &self.namer, block, prefix)
+    }
+
+    fn send(&self, full: Option<PackDraft>) -> Result<(), RepoError> {
         if let Some(pack) = full
             && self.store.uploader.send(pack)?
         {
@@ -245,4 +310,7 @@ impl ChunkWriter<'_> {
     }
 }
 
+/// A delta that is longer than this share of what a plain block would take of the room does not pay:
+/// it keeps its bases alive and is slower to read.
+const DELTA_PERCENT_MAX: u64 = 60;
 const FRESH_SHARDS: usize = 16;

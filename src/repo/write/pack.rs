@@ -22,7 +22,6 @@ use crate::repo::error::RepoError;
 use crate::repo::packkey;
 use crate::repo::repository::Repository;
 use crate::repo::write::block;
-use crate::repo::write::block::BlockDraft;
 use crate::repo::write::block::BlockPlace;
 use crate::repo::write::block::CompressedBlock;
 use crate::repo::write::block::Scratch;
@@ -80,12 +79,14 @@ impl Packer {
     }
 
     /// Seals a block into the open pack; returns the pack if this block filled it.
+    ///
+    /// `prefix` is what a delta was compressed after; nothing for other blocks.
     pub(crate) fn add(
         &self,
         repository: &Repository,
         namer: &ChunkNamer,
         block: &CompressedBlock,
-        draft: &BlockDraft,
+        prefix: &[u8],
     ) -> Result<Option<PackDraft>, RepoError> {
         let (pack, number, offset, full) = self.reserve(repository, &block.entry)?;
         let place = BlockPlace {
@@ -95,11 +96,10 @@ impl Packer {
             key: &pack.key,
             number,
         };
-        debug_assert_eq!(draft.plaintext().len(), to_usize32(block.entry.raw_length));
         let sealed = SEALED.with_borrow_mut(|buffers| {
             let (sealed, scratch) = buffers;
             block::seal(place, &block.encoded, sealed);
-            if !block::reads_back(place, &block.entry, sealed, namer, scratch) {
+            if !block::reads_back(place, &block.entry, sealed, prefix, namer, scratch) {
                 return Err(RepoError::VerifyFailed { block: number });
             }
             pack.fill(offset, sealed);

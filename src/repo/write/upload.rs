@@ -26,6 +26,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -40,6 +42,8 @@ pub(crate) struct Uploader {
 struct Shared {
     repository: Repository,
     index: Arc<Index>,
+    /// Whether packs of data are kept on this host: the next run makes deltas after them.
+    keeps_data: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -85,7 +89,8 @@ impl Uploader {
     /// An uploader for a session.
     pub(crate) fn new(repository: &Repository, session: SessionRef, index: Arc<Index>) -> Self {
         let state = Mutex::new(State::new(session, repository.environment.now().0));
-        let shared = Shared { repository: repository.clone(), index, state };
+        let keeps_data = AtomicBool::new(false);
+        let shared = Shared { repository: repository.clone(), index, keeps_data, state };
         Self { shared: Arc::new(shared), running: Mutex::new(Vec::new()) }
     }
 
@@ -112,6 +117,11 @@ impl Uploader {
         let (session, sequence) = shared.lock().next_number();
         running.push(thread::spawn(move || shared.store(session, sequence, draft)));
         Ok(flushed)
+    }
+
+    /// Keeps packs of data on this host from now on.
+    pub(crate) fn keep_data(&self) {
+        self.shared.keeps_data.store(true, Ordering::Relaxed);
     }
 
     /// Lists a pack that is stored already.
@@ -178,6 +188,12 @@ impl Shared {
         if stored.is_ok() && header.kind == PackKind::Tree {
             // The next run compares with it.
             self.repository.keep_tree(id, &bytes);
+        }
+        if stored.is_ok()
+            && self.keeps_data.load(Ordering::Relaxed)
+            && header.kind == PackKind::Data
+        {
+            self.repository.keep_data(id, &bytes);
         }
         let mut state = self.lock();
         match stored {

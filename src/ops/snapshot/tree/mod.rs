@@ -1,5 +1,7 @@
 //! From the walk to a tree: entries keep their order while their contents are read out of order.
 
+mod long;
+
 use crate::chunk::Chunker;
 use crate::format::pack::PackKind;
 use crate::format::tree::EntryKind;
@@ -11,23 +13,19 @@ use crate::localfs::FileKind;
 use crate::localfs::LocalError;
 use crate::localfs::Stat;
 use crate::localfs::attributes;
-use crate::localfs::capture::Captured;
-use crate::localfs::capture::OpenFile;
 use crate::localfs::names::OwnerNames;
 use crate::localfs::walk::Walk;
 use crate::localfs::walk::WalkEntry;
 use crate::localfs::walk::WalkEvent;
 use crate::ops::commit::StoredTree;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::beside::Beside;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::ParentCursor;
 use crate::ops::snapshot::read::FileRead;
-use crate::ops::snapshot::read::ReadError;
-use crate::ops::snapshot::read::read_open;
 use crate::ops::snapshot::report::Tally;
-use crate::ops::snapshot::stream::LongContent;
 use crate::ops::snapshot::workers::Done;
 use crate::ops::snapshot::workers::Job;
 use crate::ops::snapshot::workers::Workers;
@@ -47,6 +45,7 @@ pub(crate) struct TreeRun<'a, 'scope> {
     pub(crate) chunker: &'a Chunker,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parent: Option<ParentCursor<'a>>,
+    deltas: bool,
     memory: &'a mut HostMemory,
     pub(crate) pace: &'a Pace<'a>,
     pub(crate) tally: Tally,
@@ -60,6 +59,7 @@ pub(crate) struct TreeRun<'a, 'scope> {
     linked: HashMap<InodeNumber, Option<(FileEntry, Vec<ExtendedAttribute>)>>,
     open: Vec<OpenDirectory>,
     top: DirectoryBuilder,
+    beside: Beside,
     buffer: Vec<u8>,
 }
 
@@ -99,20 +99,34 @@ pub(crate) struct TreeRunParts<'a, 'scope> {
     pub(crate) chunker: &'a Chunker,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parent: Option<ParentCursor<'a>>,
+    /// Whether files that changed become deltas.
+    pub(crate) deltas: bool,
     pub(crate) memory: &'a mut HostMemory,
     pub(crate) pace: &'a Pace<'a>,
+    pub(crate) beside: Beside,
 }
 
 impl<'a, 'scope> TreeRun<'a, 'scope> {
     /// Begins a run.
     pub(crate) fn new(parts: TreeRunParts<'a, 'scope>) -> Result<Self, RepoError> {
-        let TreeRunParts { store, workers, chunker, progress, parent, memory, pace } = parts;
+        let TreeRunParts {
+            store,
+            workers,
+            chunker,
+            progress,
+            parent,
+            deltas,
+            memory,
+            pace,
+            beside,
+        } = parts;
         Ok(Self {
             store,
             workers,
             chunker,
             progress,
             parent,
+            deltas,
             memory,
             pace,
             tally: Tally::default(),
@@ -127,6 +141,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             linked: HashMap::new(),
             open: Vec::new(),
             top: DirectoryBuilder::default(),
+            beside,
             buffer: Vec::new(),
         })
     }
@@ -145,6 +160,7 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         }
         self.send_batch()?;
         self.assemble(Wait::ForAll)?;
+        self.beside.push_before(None, &mut self.top, &mut self.tree)?;
         let (node, height, totals) = self.top.finish_root(&mut self.tree)?;
         self.tree.flush()?;
         Ok((StoredTree { node, height, totals }, self.tally))
@@ -240,6 +256,8 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             self.push_ready(&entry, EntryKind::File(file), xattrs);
             return Ok(());
         }
+        let predecessor = found.as_ref().filter(|_| self.deltas && size > DELTA_BYTES_MIN);
+        let predecessor = predecessor.and_then(|found| self.parent.as_ref()?.predecessor_of(found));
         if let Some(OwnedEntry { entry: parent, .. }) = found.filter(|_| unchanged)
             && let EntryKind::File(file) = &parent.node
             && self.parent.as_ref().is_some_and(|tree| tree.is_stored(self.store, &file.content))
@@ -262,8 +280,8 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             }
             self.linked.insert(entry.stat().inode, None);
         }
-        if size > LONG_BYTES_MIN {
-            return self.long_file(&entry);
+        if size > LONG_BYTES_MIN || predecessor.is_some() {
+            return self.long_file(&entry, predecessor);
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -274,53 +292,6 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             self.send_batch()?;
         }
         Ok(())
-    }
-
-    fn long_file(&mut self, entry: &WalkEntry) -> Result<(), RepoError> {
-        match self.read_long(entry) {
-            Ok((stat, file, xattrs)) => {
-                self.keep_linked(&stat, &file, &xattrs);
-                self.memory.push(entry, &stat, &file);
-                let node = EntryKind::File(file);
-                let name = entry.name().to_vec();
-                self.queue.push_back(Item::Ready { name, stat, node, xattrs });
-                Ok(())
-            }
-            Err(ReadError::Repo(error)) => Err(error),
-            Err(ReadError::Local(error)) => {
-                self.tally.skip(&error, self.progress);
-                Ok(())
-            }
-        }
-    }
-
-    fn read_long(
-        &mut self,
-        entry: &WalkEntry,
-    ) -> Result<(Stat, FileEntry, Vec<ExtendedAttribute>), ReadError> {
-        let mut file = OpenFile::open(entry)?;
-        let xattrs = match attributes::xattrs_of_file(&file) {
-            Ok(xattrs) => xattrs,
-            Err(error) => {
-                self.tally.skip(&error, self.progress);
-                Vec::new()
-            }
-        };
-        let mut content = LongContent::new(self.workers, self.store, self.progress, self.pace)?;
-        read_open(&mut file, self.chunker, &mut content, &mut self.buffer)?;
-        let mut read = content.finish()?;
-        let (mut stat, changed) = match file.finish()? {
-            Captured::Consistent(stat) => (stat, stat.size != read.size),
-            Captured::Changed(stat) => (stat, true),
-        };
-        if changed {
-            self.tally.changed(&entry.path_bytes(), self.progress);
-        }
-        self.tally.run.bytes_read += read.size;
-        self.progress.advance(1, 0);
-        stat.size = read.size;
-        read.sparse &= read.size > 0;
-        Ok((stat, read, xattrs))
     }
 
     fn send_batch(&mut self) -> Result<(), RepoError> {
@@ -444,6 +415,9 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
         node: EntryKind,
         xattrs: Vec<ExtendedAttribute>,
     ) -> Result<(), RepoError> {
+        if self.open.is_empty() {
+            self.beside.push_before(Some(&name), &mut self.top, &mut self.tree)?;
+        }
         let owner = self.names.owner(stat);
         let entry = TreeEntry { name, node, metadata: stat.metadata(0, xattrs) };
         let builder = match self.open.last_mut() {
@@ -484,6 +458,8 @@ enum Wait {
 
 /// Files larger than this are read here and shared among all workers.
 const LONG_BYTES_MIN: u64 = 16 * crate::units::MIB;
+/// Larger files whose older version is known become deltas, if they may.
+const DELTA_BYTES_MIN: u64 = crate::units::MIB;
 const BATCH_BYTES: u64 = 4 * crate::units::MIB;
 const BATCH_COUNT: usize = 256;
 /// Entries that wait for contents.

@@ -1,0 +1,139 @@
+//! What may stand before a delta: chunks of an older version that lie in plain blocks.
+//! Spec: format-spec/05-pack.md, "Prefix of a delta block".
+
+use crate::format::block::BASE_BYTES_MAX;
+use crate::format::block::BASES_COUNT_MAX;
+use crate::format::block::BlockCodec;
+use crate::format::pack::PackKind;
+use crate::id::ChunkId;
+use crate::repo::index::BlockHandle;
+use crate::repo::index::ChunkPlace;
+use crate::repo::read::ChunkReader;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+/// The plaintext of base chunks, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Prefix {
+    /// The chunks.
+    pub(crate) bases: Vec<ChunkId>,
+    /// Their bytes, back to back.
+    pub(crate) bytes: Vec<u8>,
+    /// How long such bytes are in plain blocks, in thousandths of their length.
+    pub(crate) stored_per_mille: u64,
+}
+
+/// Which blocks are read for bases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BasesFrom {
+    /// Any.
+    Anywhere,
+    /// Those whose stored bytes this host has: no request of the store is made.
+    ThisHost,
+}
+
+/// Finds and reads bases.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BaseFinder<'a> {
+    pub(crate) reader: &'a ChunkReader,
+    pub(crate) from: BasesFrom,
+    /// Set where a base was not to be had on this host.
+    pub(crate) is_far: &'a AtomicBool,
+}
+
+struct Base {
+    id: ChunkId,
+    place: ChunkPlace,
+}
+
+impl BaseFinder<'_> {
+    /// The prefix for what stands where these chunks stood; `None` if there is nothing to read.
+    ///
+    /// A chunk that is itself in a delta stands for its own bases, as far as they stood in its place.
+    /// What cannot be read is left to whoever needs it: without a prefix nothing is lost but room.
+    pub(crate) fn prefix(&self, stood_there: &[ChunkId]) -> Option<Prefix> {
+        let mut bases: Vec<Base> = Vec::new();
+        let mut total = 0;
+        for chunk in stood_there {
+            for base in self.plain_of(chunk) {
+                let length = u64::from(base.place.length);
+                let is_full = total + length > PREFIX_BYTES_MAX || bases.len() >= BASES_COUNT_MAX;
+                if is_full || bases.iter().any(|known| known.id == base.id) {
+                    continue;
+                }
+                total += length;
+                bases.push(base);
+            }
+        }
+        let mut prefix = Prefix { stored_per_mille: self.per_mille(&bases)?, ..Prefix::default() };
+        for Base { id, place } in bases {
+            self.reader.read_base(PackKind::Data, &id, place, &mut prefix.bytes).ok()?;
+            prefix.bases.push(id);
+        }
+        Some(prefix)
+    }
+
+    fn plain_of(&self, chunk: &ChunkId) -> Vec<Base> {
+        let index = &self.reader.index;
+        if let Some(place) = index.find_plain(chunk) {
+            let base = Base { id: *chunk, place };
+            return if self.is_near(place.block) { vec![base] } else { Vec::new() };
+        }
+        let Some(place) = index.find(chunk) else { return Vec::new() };
+        let Some((_run, block)) = index.block(place.block) else { return Vec::new() };
+        let BlockCodec::Delta { bases } = block.codec else { return Vec::new() };
+        let found = bases.iter().map_while(|id| Some((*id, index.find_plain(id)?)));
+        let found: Vec<Base> = found.map(|(id, place)| Base { id, place }).collect();
+        if found.len() < bases.len() {
+            return Vec::new();
+        }
+        let whole: u64 = found.iter().map(|base| u64::from(base.place.length)).sum();
+        let wanted = part(place, u64::from(block.raw_length), whole);
+        let mut at = 0;
+        let stood_there = |base: &Base| {
+            let start = at;
+            at += u64::from(base.place.length);
+            start < wanted.end && at > wanted.start && self.is_near(base.place.block)
+        };
+        let mut found = found;
+        found.retain(stood_there);
+        found
+    }
+
+    fn is_near(&self, block: BlockHandle) -> bool {
+        match self.from {
+            BasesFrom::Anywhere => true,
+            BasesFrom::ThisHost => {
+                let is_near = self.reader.is_on_this_host(block);
+                self.is_far.fetch_or(!is_near, Ordering::Relaxed);
+                is_near
+            }
+        }
+    }
+
+    /// How well the blocks of these bases compress; `None` if there are none.
+    fn per_mille(&self, bases: &[Base]) -> Option<u64> {
+        let (mut stored, mut raw) = (0, 0);
+        for base in bases {
+            let (_run, block) = self.reader.index.block(base.place.block)?;
+            stored += block.range.end - block.range.start;
+            raw += u64::from(block.raw_length);
+        }
+        (raw > 0).then(|| stored.saturating_mul(1000) / raw)
+    }
+}
+
+/// Which part of the bases of a delta stood in the place of one of its chunks, with a margin: bases
+/// reach as far on one side of what they stand for as on the other.
+fn part(place: ChunkPlace, raw_length: u64, whole: u64) -> Range<u64> {
+    let before = whole.saturating_sub(raw_length) / 2;
+    let start = before + u64::from(place.offset);
+    let end = start + u64::from(place.length);
+    start.saturating_sub(MARGIN_BYTES)..end + MARGIN_BYTES
+}
+
+/// Larger prefixes cost time and find little more: `benches/README.md`.
+const PREFIX_BYTES_MAX: u64 = 1_048_576;
+const _: () = assert!(PREFIX_BYTES_MAX <= BASE_BYTES_MAX, "readers take such prefixes");
+const MARGIN_BYTES: u64 = 16 * 1024;
