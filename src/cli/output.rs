@@ -276,19 +276,15 @@ impl Write for &Output {
 /// Adds to a report that the repository went back; the exit is as for any other of its findings, if it has some.
 fn add_back(fields: &mut Map<String, Value>, back: &Finding, exit: Exit) -> Exit {
     let Ok(told) = serde_json::to_value(back) else { return exit };
-    match fields.get_mut("findings").and_then(Value::as_array_mut) {
-        Some(findings) => {
-            if findings.iter().all(|finding| finding.get("code") != told.get("code")) {
-                findings.push(told);
-            }
-            if exit == Exit::Success { Exit::Damage } else { exit }
+    if let Some(findings) = fields.get_mut("findings").and_then(Value::as_array_mut) {
+        if findings.iter().all(|finding| finding.get("code") != told.get("code")) {
+            findings.push(told);
         }
-        None => {
-            let counts = fields.values().any(|value| value.get("findings").is_some());
-            fields.insert("findings".to_owned(), Value::Array(vec![told]));
-            if counts && exit == Exit::Success { Exit::Damage } else { exit }
-        }
+        return if exit == Exit::Success { Exit::Damage } else { exit };
     }
+    let counts = fields.values().any(|value| value.get("findings").is_some());
+    fields.insert("findings".to_owned(), Value::Array(vec![told]));
+    if counts && exit == Exit::Success { Exit::Damage } else { exit }
 }
 
 fn say(text: Arguments<'_>) {
