@@ -138,6 +138,7 @@ pub(crate) fn run_verify(
     for finding in &report.findings {
         context.output.line(format_args!("wrong: {}: {}", finding.object, finding.effect));
     }
+    context.output.warn_of(&report.notices);
     let BundleReport { repository, manifests, records, .. } = &report;
     let counted = format!(
         "{} and {}",

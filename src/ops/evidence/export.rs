@@ -103,6 +103,13 @@ pub fn export(
     options: &ExportOptions,
     progress: &dyn Progress,
 ) -> Result<ExportReport, OpError> {
+    if let Period { from: Some(from), until: Some(until) } = options.period
+        && from > until
+    {
+        let [from, until] = [from, until].map(|seconds| time_words(seconds, 0));
+        let why = format!("the period begins at {from}, after its end at {until}");
+        return Err(OpError::Usage { why });
+    }
     let history = History::load_readable(repository).during("cannot read what is valid")?;
     let chosen = chosen(repository, &history, options)?;
     let writer = BundleWriter::new(&options.target)?;

@@ -3,6 +3,7 @@
 
 pub(crate) mod export;
 mod files;
+mod logs;
 mod scrub;
 mod signers;
 mod verify;

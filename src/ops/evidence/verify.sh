@@ -181,6 +181,7 @@ done
 
 # 6. Records.
 records=0
+: >"$work/claims"
 for file in records/*.json; do
   [ -f "$file" ] || continue
   fields=$(jq -r '[.predicate.repository, .predicate.place, .predicate.time // "-"] | join(" ")' "$file" 2>/dev/null)
@@ -196,6 +197,12 @@ for file in records/*.json; do
     *) false ;;
   esac || { fail "$file: its signature does not count"; continue; }
   records=$((records + 1))
+  case $2 in
+    records/heads/*)
+      jq -r --arg file "$file" --arg by "$(echo "$2" | cut -d/ -f3)" \
+        '.predicate.heads[] | "\($file) \($by) \(.client) \(.seq) \(.sha256)"' "$file" >>"$work/claims"
+      ;;
+  esac
 done
 
 # 7. The inventory.
@@ -207,6 +214,7 @@ done
 
 # 8. The audit logs: each record is signed by its client and names the SHA-256 of the one before, and the exporter signed their ends.
 audits=0
+: >"$work/seen"
 if [ -f audit.jsonl ]; then
   verify checkpoint.txt "$exporter" sbf-repo-evidence "$created" || fail "checkpoint.txt: the exporter did not sign it"
   jq -r '"\(.signature)\u0000"' audit.signatures.jsonl | tr '\n\0' '~\n' | sed 's/^~//' >"$work/signatures"
@@ -233,11 +241,23 @@ if [ -f audit.jsonl ]; then
     fi
     seq=$number
     digest=$(sha256sum <"$work/record" | cut -c1-64)
+    echo "$client $number $digest" >>"$work/seen"
   done
   [ -z "$client" ] || echo "head $client:$seq:$digest" >>"$work/heads"
   grep '^head ' checkpoint.txt | sort >"$work/stated"
   sort "$work/heads" | cmp -s - "$work/stated" || fail "checkpoint.txt: the logs do not end as it says"
 fi
+
+# Records state where logs ended: of its own log a client does, and an admin of all. What others say is only told.
+while read -r file by client number digest; do
+  if grep -qxF "$client $number $digest" "$work/seen"; then
+    continue
+  elif [ "$by" = "$client" ] || grep "^$by " "$work/signers" | grep -q ' admin$'; then
+    fail "$file: it names record $number of the log of $client, which is not here: the log was cut off or replaced"
+  else
+    echo "NOTE $file: $by says that the log of $client had a record $number ($digest), which is not here"
+  fi
+done <"$work/claims"
 
 if [ $failures -gt 0 ]; then
   echo "$failures failures: this evidence does NOT verify"
