@@ -13,7 +13,7 @@ use std::process::Command;
 use std::process::Output;
 
 /// A repository with snapshots before and after a collection, and records; the authority's public key is in `auth.pub`.
-fn site() -> Scratch {
+pub(crate) fn site() -> Scratch {
     let scratch = fresh();
     for (name, time) in [("one", "2026-01-05T02:00:00Z"), ("two", "2026-01-06T02:00:00Z")] {
         put(scratch.source().join(name), name.as_bytes());
@@ -40,7 +40,7 @@ fn site() -> Scratch {
 }
 
 /// An empty repository that the program made.
-fn fresh() -> Scratch {
+pub(crate) fn fresh() -> Scratch {
     let scratch = Scratch::without_repository();
     scratch.run(&["init"], 0);
     scratch
@@ -56,14 +56,14 @@ fn json(scratch: &Scratch, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn export(scratch: &Scratch, name: &str, options: &[&str]) -> PathBuf {
+pub(crate) fn export(scratch: &Scratch, name: &str, options: &[&str]) -> PathBuf {
     let target = scratch.path(name);
     scratch.run(&[&["evidence", "export", target.to_str().unwrap()], options].concat(), 0);
     target
 }
 
 /// Verifies with the program, in an environment that knows no repository.
-fn verify(scratch: &Scratch, bundle: &Path) -> Output {
+pub(crate) fn verify(scratch: &Scratch, bundle: &Path) -> Output {
     let key = scratch.path("auth.pub");
     Command::new(env!("CARGO_BIN_EXE_sbf-repo"))
         .env_clear()
@@ -76,7 +76,7 @@ fn verify(scratch: &Scratch, bundle: &Path) -> Output {
 }
 
 /// Verifies with the bundle's script, where there are only the tools that it names.
-fn verify_by_script(scratch: &Scratch, bundle: &Path) -> Output {
+pub(crate) fn verify_by_script(scratch: &Scratch, bundle: &Path) -> Output {
     let tools = scratch.path("tools");
     if !tools.exists() {
         fs::create_dir(&tools).unwrap();
@@ -99,7 +99,7 @@ fn verify_by_script(scratch: &Scratch, bundle: &Path) -> Output {
 
 /// Asserts that both ways of verifying say yes, or that both say no.
 #[track_caller]
-fn expect(scratch: &Scratch, bundle: &Path, verifies: bool, case: &str) {
+pub(crate) fn expect(scratch: &Scratch, bundle: &Path, verifies: bool, case: &str) {
     let by_program = verify(scratch, bundle);
     let by_script = verify_by_script(scratch, bundle);
     let words = |output: &Output| {

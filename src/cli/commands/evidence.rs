@@ -9,6 +9,7 @@ use crate::ops::evidence::AuthorityKey;
 use crate::ops::evidence::BundleReport;
 use crate::ops::evidence::ExportOptions;
 use crate::ops::evidence::ExportReport;
+use crate::ops::evidence::Exporter;
 use crate::ops::evidence::Period;
 use crate::ops::evidence::export;
 use crate::ops::evidence::export::authority_line;
@@ -139,6 +140,9 @@ pub(crate) fn run_verify(
         context.output.line(format_args!("wrong: {}: {}", finding.object, finding.effect));
     }
     context.output.warn_of(&report.notices);
+    if let Some(Exporter { client, fingerprint, role, .. }) = &report.exporter {
+        context.output.note(format_args!("exported by client {client}, {role}, key {fingerprint}"));
+    }
     let BundleReport { repository, manifests, records, .. } = &report;
     let counted = format!(
         "{} and {}",

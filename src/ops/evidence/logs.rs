@@ -14,7 +14,6 @@ use crate::ops::evidence::files;
 use crate::ops::evidence::verify::Bundle;
 use crate::ops::finding::Finding;
 use crate::ops::words::parse_time;
-use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::message::sha256_of;
 use crate::repo::proof::trust::Signatory;
@@ -142,9 +141,7 @@ impl Bundle {
     /// The exporter signs how long each log is, so that no end of one can be cut off.
     fn check_checkpoint(&self, heads: &Heads) -> Result<(), String> {
         let signed = self.signed(files::CHECKPOINT).map_err(|why| why.to_string())?;
-        self.trust
-            .check(&signed, EVIDENCE_NAMESPACE, Signatory::AnyClient, self.created)
-            .map_err(|why| why.to_string())?;
+        self.check_exporter(&signed).map_err(|why| why.to_string())?;
         let text = String::from_utf8_lossy(&signed.message).into_owned();
         let stated: BTreeSet<&str> =
             text.lines().filter(|line| line.starts_with("head ")).collect();

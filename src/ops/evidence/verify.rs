@@ -20,11 +20,13 @@ use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::ops::error::OpError;
 use crate::ops::evidence::AuthorityKey;
+use crate::ops::evidence::exporter::About;
+use crate::ops::evidence::exporter::Exporter;
 use crate::ops::evidence::files;
 use crate::ops::evidence::logs::StatedEnd;
+use crate::ops::evidence::population::KnownCells;
 use crate::ops::finding::Finding;
 use crate::ops::words::parse_time;
-use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::message::sha256_of;
 use crate::repo::proof::trust::Signatory;
@@ -43,6 +45,8 @@ use std::path::Path;
 pub struct BundleReport {
     /// The repository, hexadecimal.
     pub repository: String,
+    /// Who exported it, if its signature counts.
+    pub exporter: Option<Exporter>,
     /// Files whose sums are right.
     pub files: u64,
     /// Certificates and revocations that the authority signed.
@@ -72,23 +76,19 @@ pub fn verify_bundle(root: &Path, authority: AuthorityKey) -> Result<BundleRepor
     }
     let report = BundleReport::default();
     let trust = Trust::new(RepoId::new([0; 16]), authority.0);
-    let stated = Vec::new();
-    let mut bundle = Bundle { created: created(&files), files, report, trust, stated };
+    let about = About::of(&files);
+    let (stated, rows) = (Vec::new(), Vec::new());
+    let mut bundle = Bundle { about, files, report, trust, stated, rows };
     bundle.check_identities(authority);
     bundle.check_sums();
     let accepted = bundle.accepted();
     bundle.check_manifests(&accepted);
+    bundle.check_population();
     bundle.check_records();
     bundle.check_inventories();
     bundle.check_audit();
+    bundle.tell_left_out();
     Ok(bundle.report)
-}
-
-/// When a bundle was made, as it says.
-fn created(files: &BTreeMap<String, Vec<u8>>) -> Option<i64> {
-    let about: Value = serde_json::from_slice(files.get(files::ABOUT)?).ok()?;
-    let (seconds, _nanoseconds) = parse_time(about.get("created")?.as_str()?)?;
-    Some(seconds)
 }
 
 /// The bytes of every file by its name.
@@ -120,13 +120,14 @@ fn read_files(root: &Path) -> Result<BTreeMap<String, Vec<u8>>, OpError> {
 }
 
 pub(super) struct Bundle {
-    /// When it was made, in seconds since 1970, as it says.
-    pub(super) created: Option<i64>,
+    pub(super) about: About,
     pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) trust: Trust,
     pub(super) report: BundleReport,
     /// Ends of audit logs as records state them that verify.
     pub(super) stated: Vec<StatedEnd>,
+    /// What the table of snapshots says of those whose statements verify.
+    pub(super) rows: Vec<KnownCells>,
 }
 
 /// The statements that something accepts.
@@ -165,8 +166,13 @@ impl Bundle {
         let repository = id.map_or(RepoId::new([0; 16]), |id| RepoId::new(*id));
         self.trust = Trust::new(repository, authority.0);
         self.report.repository = repository.to_string();
+        let mut last = None;
         for name in names {
             let number = name.rsplit('/').next().and_then(|number| number.parse().ok());
+            if let (Some(last), Some(number)) = (last, number) {
+                self.tell_gap(last, number);
+            }
+            last = number;
             let added = number.ok_or(Untrusted::Misplaced).and_then(|number| {
                 let signed = self.signed(&name)?;
                 self.trust.add(number, &signed)
@@ -185,10 +191,12 @@ impl Bundle {
     /// Compares every file with the sums, and checks their signature.
     fn check_sums(&mut self) {
         let checked = self.signed(files::SUMS).and_then(|signed| {
-            self.trust.check(&signed, EVIDENCE_NAMESPACE, Signatory::AnyClient, self.created)
+            self.check_exporter(&signed)?;
+            Ok(Exporter::of(&self.trust, &signed))
         });
-        if let Err(why) = checked {
-            self.find("evidence.sums", files::SUMS, &why);
+        match checked {
+            Ok(exporter) => self.report.exporter = exporter,
+            Err(why) => self.find("evidence.sums", files::SUMS, &why),
         }
         let text = self.files.get(files::SUMS).cloned().unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -293,13 +301,16 @@ impl Bundle {
     fn check_manifests(&mut self, accepted: &Accepted) {
         for name in self.names_in(files::MANIFESTS) {
             match self.check_manifest(&name, accepted) {
-                Ok(()) => self.report.manifests += 1,
+                Ok(row) => {
+                    self.report.manifests += 1;
+                    self.rows.push(row);
+                }
                 Err(why) => self.find("evidence.manifest", &name, &why),
             }
         }
     }
 
-    fn check_manifest(&self, name: &str, accepted: &Accepted) -> Result<(), String> {
+    fn check_manifest(&self, name: &str, accepted: &Accepted) -> Result<KnownCells, String> {
         let words = |why: Untrusted| why.to_string();
         let message = self.signed(name).map_err(words)?;
         let statement =
@@ -314,17 +325,21 @@ impl Bundle {
             return Err(misplaced());
         }
         let time = parse_time(&stated.times.finished).map(|(seconds, _nanoseconds)| seconds);
-        let (namespace, signer, time) = match exporter {
+        match exporter {
             Some(exporter) => {
-                let exporter = exporter.parse().map_err(|_source| misplaced())?;
-                (EVIDENCE_NAMESPACE.to_owned(), exporter, self.created)
+                if self.about.exporter.map(|known| known.to_string()) != Some(exporter) {
+                    return Err(misplaced());
+                }
+                self.check_exporter(&message).map_err(words)?;
             }
-            None => (ObjectKind::Manifest.namespace(), client, time),
-        };
-        let by = Signatory::Of(Subject::Client(signer));
-        self.trust.check(&message, &namespace, by, time).map_err(words)?;
+            None => {
+                let by = Signatory::Of(Subject::Client(client));
+                let namespace = ObjectKind::Manifest.namespace();
+                self.trust.check(&message, &namespace, by, time).map_err(words)?;
+            }
+        }
         if accepted.contains(&(client, snapshot, original)) {
-            return Ok(());
+            return Ok(KnownCells::of(&stated, original));
         }
         Err("no commit and no verdict in the bundle accepts it".to_owned())
     }
