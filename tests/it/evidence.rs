@@ -371,6 +371,14 @@ fn anybody_with_the_public_key_hashes_every_pack_again() {
     assert_eq!(clean["packs"], clean["intact"]);
     // Those of the snapshot since the collection.
     assert_eq!(clean["unlisted"], 2);
+    assert_eq!(clean["unlisted_intact"], 2);
+    let is_newer = |key: &&ObjectKey| !is_listed(&scratch, key);
+    let newer = scratch.place.keys("packs").iter().find(is_newer).unwrap().clone();
+    scratch.place.alter(&newer, |bytes| bytes[20] ^= 1);
+    let altered = scrub(5);
+    assert_eq!(altered["findings"][0]["object"], newer.as_str(), "{altered}");
+    assert_eq!(altered["unlisted_intact"], 1);
+    scratch.place.alter(&newer, |bytes| bytes[20] ^= 1);
     let pack =
         scratch.place.keys("packs").into_iter().find(|key| is_listed(&scratch, key)).unwrap();
     scratch.place.alter(&pack, |bytes| bytes[20] ^= 1);
