@@ -1,7 +1,5 @@
 //! What verifiers of a bundle tell of it: who exported it, what is not in it, and whether its table is right.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use crate::evidence::expect;
 use crate::evidence::export;
 use crate::evidence::fresh;

@@ -1,6 +1,5 @@
 //! Who exported a bundle, and what the export says of itself. Spec: format-spec/16-evidence.md.
 
-use crate::crypto::hash::sha256;
 use crate::format::identity::Subject;
 use crate::format::sshsig;
 use crate::id::ClientId;
@@ -10,6 +9,7 @@ use crate::ops::finding::Finding;
 use crate::ops::words::parse_time;
 use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::message::SignedMessage;
+use crate::repo::proof::message::sha256_of;
 use crate::repo::proof::trust::Signatory;
 use crate::repo::proof::trust::Trust;
 use crate::repo::proof::trust::Untrusted;
@@ -56,7 +56,7 @@ impl About {
 
 /// A public key as `ssh-keygen -l` names it.
 fn fingerprint(public: &[u8; 32]) -> String {
-    let digest = sha256(&sshsig::key_blob(public));
+    let digest = sha256_of(&sshsig::key_blob(public));
     format!("SHA256:{}", STANDARD_NO_PAD.encode(digest.as_bytes()))
 }
 

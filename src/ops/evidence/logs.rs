@@ -38,10 +38,10 @@ pub(super) struct StatedEnd {
 
 impl Bundle {
     /// Notes the ends of logs that a record states which was verified.
-    pub(super) fn add_stated(&mut self, name: &str, signed: &SignedMessage) {
-        let Ok(record) = Record::decode(&signed.message) else { return };
+    pub(super) fn add_stated(&mut self, name: &str, verified: &SignedMessage) {
+        let Ok(record) = Record::decode(&verified.message) else { return };
         let Ok(AuditHeads { heads }) = AuditHeads::read(&record) else { return };
-        let public = signed.signature.public_key;
+        let public = verified.signature.public_key;
         let signer = self.trust.certificates().find(|found| found.public_key == public);
         let Some(signer) = signer else { return };
         let (by, is_admin) = (signer.subject, signer.role == Role::Admin);

@@ -78,7 +78,7 @@ pub fn verify_bundle(root: &Path, authority: AuthorityKey) -> Result<BundleRepor
     let trust = Trust::new(RepoId::new([0; 16]), authority.0);
     let about = About::of(&files);
     let (stated, rows) = (Vec::new(), Vec::new());
-    let mut bundle = Bundle { about, files, report, trust, stated, rows };
+    let mut bundle = Bundle { about, files, trust, report, stated, rows };
     bundle.check_identities(authority);
     bundle.check_sums();
     let accepted = bundle.accepted();
@@ -325,18 +325,15 @@ impl Bundle {
             return Err(misplaced());
         }
         let time = parse_time(&stated.times.finished).map(|(seconds, _nanoseconds)| seconds);
-        match exporter {
-            Some(exporter) => {
-                if self.about.exporter.map(|known| known.to_string()) != Some(exporter) {
-                    return Err(misplaced());
-                }
-                self.check_exporter(&message).map_err(words)?;
+        if let Some(exporter) = exporter {
+            if self.about.exporter.map(|known| known.to_string()) != Some(exporter) {
+                return Err(misplaced());
             }
-            None => {
-                let by = Signatory::Of(Subject::Client(client));
-                let namespace = ObjectKind::Manifest.namespace();
-                self.trust.check(&message, &namespace, by, time).map_err(words)?;
-            }
+            self.check_exporter(&message).map_err(words)?;
+        } else {
+            let by = Signatory::Of(Subject::Client(client));
+            let namespace = ObjectKind::Manifest.namespace();
+            self.trust.check(&message, &namespace, by, time).map_err(words)?;
         }
         if accepted.contains(&(client, snapshot, original)) {
             return Ok(KnownCells::of(&stated, original));
