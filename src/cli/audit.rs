@@ -121,6 +121,11 @@ impl Audit {
         }
     }
 
+    /// Whether the command writes to the repository that it opens.
+    pub(crate) fn writes(&self) -> bool {
+        self.recorded.is_some_and(|recorded| recorded.writes)
+    }
+
     /// Records that a repository was opened, as far as the command asks for that now.
     pub(crate) fn opened(
         &self,
@@ -129,6 +134,7 @@ impl Audit {
         repository: Repository,
     ) -> Result<Repository, Failure> {
         let accepted = accepted(global, output, &repository)?;
+        let repository = if accepted.is_some() { repository.accepting_gaps() } else { repository };
         let accepting = Recorded { operation: "accept-rollback", writes: true, when: When::Opened };
         let recorded = self.recorded.or(accepted.is_some().then_some(accepting));
         let Some(recorded) = recorded else { return Ok(repository) };

@@ -17,6 +17,7 @@ use crate::cli::secrets::SecretSource;
 use crate::cli::sourced::Sourced;
 use crate::cli::stop::Stop;
 use crate::cli::words;
+use crate::ops::audit::accept;
 use crate::ops::copies::Copies;
 use crate::ops::copies::CopyUse;
 use crate::ops::copies::Reliance;
@@ -97,7 +98,20 @@ impl Context {
         let repository = self.with_authority(location::open(&options, &credential)?)?;
         self.tell_lag(&repository);
         self.opened.get_or_init(|| repository.clone());
-        self.audit.opened(&self.global, &self.output, repository)
+        let repository = self.audit.opened(&self.global, &self.output, repository)?;
+        self.tell_back(&repository)?;
+        Ok(repository)
+    }
+
+    /// Warns whoever only reads of a repository that went back; whoever writes is refused by what writes.
+    fn tell_back(&self, repository: &Repository) -> Result<(), Failure> {
+        if self.audit.writes() || self.global.at_verdict.is_some() {
+            return Ok(());
+        }
+        if let Some(finding) = accept::warning(repository)? {
+            self.output.warn_back(finding);
+        }
+        Ok(())
     }
 
     /// The repository with the authority's key, if a file holds it.
@@ -139,6 +153,7 @@ impl Context {
         self.opened.get_or_init(|| opened.repository.clone());
         let repository = opened.repository.clone();
         opened.repository = self.audit.opened(&self.global, &self.output, repository)?;
+        self.tell_back(&opened.repository)?;
         Ok(opened)
     }
 

@@ -3,6 +3,27 @@
 use crate::MirrorError;
 use crate::Right;
 use crate::StoreErrorKind;
+use crate::cli::hints::AGAIN_HINT;
+use crate::cli::hints::AUDIT_HINT;
+use crate::cli::hints::AUTHORITY_FILE_HINT;
+use crate::cli::hints::AUTHORITY_HINT;
+use crate::cli::hints::DAMAGE_HINT;
+use crate::cli::hints::GENERATION_HINT;
+use crate::cli::hints::KEPT_HINT;
+use crate::cli::hints::KEY_HINT;
+use crate::cli::hints::LAPSED_HINT;
+use crate::cli::hints::LEFT_OUT_HINT;
+use crate::cli::hints::MACHINE_HINT;
+use crate::cli::hints::MEMORY_HINT;
+use crate::cli::hints::MIRROR_HINT;
+use crate::cli::hints::OTHER_STORE_HINT;
+use crate::cli::hints::PLACE_HINT;
+use crate::cli::hints::PROMOTED_HINT;
+use crate::cli::hints::ROLE_HINT;
+use crate::cli::hints::ROLLBACK_HINT;
+use crate::cli::hints::TOO_LATE_HINT;
+use crate::cli::hints::VERDICT_HINT;
+use crate::cli::hints::WENT_BACK_HINT;
 use crate::format::keyslot::Role;
 use crate::ops::error::OpError;
 use crate::ops::unreadable::remedy_of;
@@ -270,8 +291,6 @@ fn judge(error: &OpError) -> Judgement {
     }
 }
 
-const TOO_LATE_HINT: &str = "another copy of the repository may still have it";
-
 fn judge_repo(error: &RepoError) -> Judgement {
     let hint = |text: &str| Some(text.to_owned());
     let damage = |code| (Exit::Damage, code, Some(damage_hint(error)));
@@ -297,7 +316,10 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::Feature { .. } => {
             (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
         }
-        RepoError::WentBack { .. } => (Exit::Damage, "repository.went_back", hint(ROLLBACK_HINT)),
+        RepoError::WentBack { source } if source.is_memory_damaged => {
+            (Exit::Damage, source.code(), hint(MEMORY_HINT))
+        }
+        RepoError::WentBack { source } => (Exit::Damage, source.code(), hint(ROLLBACK_HINT)),
         RepoError::AuditRequired { .. } => (Exit::Refused, "audit.required", hint(AUDIT_HINT)),
         RepoError::Store { source } => {
             let (exit, code, hint) = judge_store(source.kind);
@@ -401,38 +423,6 @@ fn judge_store(kind: StoreErrorKind) -> Judgement {
         StoreErrorKind::Other => (Exit::Store, "store.other", None),
     }
 }
-
-const ROLE_HINT: &str = "`sbf-repo key list` shows the roles; use a key whose role has the right";
-const AUTHORITY_HINT: &str = "somebody who knows your public key replaced the repository or \
-     the slot: compare its authority with whoever gave you the slot, and store nothing here";
-const LAPSED_HINT: &str = "whoever administers the repository makes another key \
-     (`sbf-repo key add`); if the time is wrong, set this machine's clock";
-const AUTHORITY_FILE_HINT: &str = "the slot in use does without the authority key: name the file \
-     that holds it with `--authority-file`";
-const LEFT_OUT_HINT: &str = "rotate with another admin's key: this one could not read what is \
-     stored afterwards";
-const KEY_HINT: &str = "`--key-file`, `--password-file` and the SBF_REPO_ variables choose the key";
-const GENERATION_HINT: &str = "the key in use was left out of a `key rotate`, or that was cut off: an \
-     admin sees in `sbf-repo key list` who was, and runs it again";
-const OTHER_STORE_HINT: &str = "choose another store, or another way to reach this one";
-const VERDICT_HINT: &str = "each prune ends with a verdict, counted from 1; of an older one the bucket \
-     may have freed the versions";
-const AGAIN_HINT: &str = "run the same command again";
-const PLACE_HINT: &str = "mirror into an empty place, or into the mirror of this repository";
-const MIRROR_HINT: &str = "write to the repository that it mirrors; if that is lost, \
-     `sbf-repo mirror promote` makes a repository of the mirror";
-const PROMOTED_HINT: &str = "back up to it, or mirror it; a repository from which it was mirrored \
-     needs another place for its mirrors";
-const WENT_BACK_HINT: &str = "find out who changed one of the two; nothing was copied, and \
-     `sbf-repo check` looks at either";
-const ROLLBACK_HINT: &str = "somebody put an older state back, or removed objects: find out who, and \
-     run `sbf-repo audit verify`; if that was on purpose, run this command again with \
-     `--accept-rollback`";
-const AUDIT_HINT: &str =
-    "without `--require-audit` the record is kept on this host until it can be stored";
-const MACHINE_HINT: &str = "test this machine's memory and processor before you use it for backups";
-const KEPT_HINT: &str = "`sbf-repo check` names what is damaged, and what can be done";
-const DAMAGE_HINT: &str = "run `sbf-repo check --read-data` to see everything that is damaged";
 
 #[cfg(test)]
 mod tests {

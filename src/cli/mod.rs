@@ -7,6 +7,7 @@ mod configuration;
 mod context;
 mod environment;
 mod failure;
+mod hints;
 mod keep;
 mod output;
 mod patterns;

@@ -53,6 +53,8 @@ struct Data {
     list: List,
     /// The final JSON object, until the output is closed.
     last: Option<Map<String, Value>>,
+    /// What the repository lacks that this host has seen of it.
+    back: Option<Finding>,
     /// The first error of a write.
     failed: Option<io::ErrorKind>,
 }
@@ -69,7 +71,7 @@ impl Output {
     /// An output of this form.
     pub(crate) fn new(form: Form, loudness: Loudness) -> Self {
         let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-        let data = Data { stdout, list: List::Closed, last: None, failed: None };
+        let data = Data { stdout, list: List::Closed, last: None, back: None, failed: None };
         Self { form, loudness, data: Mutex::new(data) }
     }
 
@@ -115,9 +117,18 @@ impl Output {
         say(format_args!("warning: {text}"));
     }
 
+    /// Warns of a repository that went back, whatever the command is; its report gets the finding, too.
+    pub(crate) fn warn_back(&self, finding: Finding) {
+        self.warn_of(std::slice::from_ref(&finding));
+        self.data().back = Some(finding);
+    }
+
     /// Warns of what was found, and says once each what can be done.
     pub(crate) fn warn_of(&self, findings: &[Finding]) {
-        for finding in findings {
+        let told = self.data().back.as_ref().map(|finding| finding.code);
+        let findings: Vec<&Finding> =
+            findings.iter().filter(|finding| Some(finding.code) != told).collect();
+        for finding in &findings {
             self.warn(&format!("{}: {}", finding.object, finding.effect));
         }
         let losses = findings.iter().filter(|finding| finding.severity == Severity::Loss);
@@ -149,14 +160,22 @@ impl Output {
 
     /// Gives the final JSON object, which closing writes; nothing in words, which were written before.
     pub(crate) fn finish(&self, report: &impl Serialize, exit: Exit) -> Exit {
+        let mut data = self.data();
+        if self.form == Form::Words && data.back.is_none() {
+            return exit;
+        }
+        let mut fields = match serde_json::to_value(report) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(other) => Map::from_iter([("result".to_owned(), other)]),
+            Err(error) => Map::from_iter([("error".to_owned(), error.to_string().into())]),
+        };
+        let exit = match &data.back {
+            Some(back) => add_back(&mut fields, back, exit),
+            None => exit,
+        };
         if self.form == Form::Json {
-            let mut fields = match serde_json::to_value(report) {
-                Ok(Value::Object(fields)) => fields,
-                Ok(other) => Map::from_iter([("result".to_owned(), other)]),
-                Err(error) => Map::from_iter([("error".to_owned(), error.to_string().into())]),
-            };
             fields.insert("exit_code".to_owned(), exit.code().into());
-            self.data().last = Some(fields);
+            data.last = Some(fields);
         }
         exit
     }
@@ -252,6 +271,20 @@ impl Write for &Output {
         data.failed = data.failed.or(flushed.as_ref().err().map(io::Error::kind));
         flushed
     }
+}
+
+/// Adds to a report that the repository went back; the exit is as for any other of its findings, if it has some.
+fn add_back(fields: &mut Map<String, Value>, back: &Finding, exit: Exit) -> Exit {
+    let Ok(told) = serde_json::to_value(back) else { return exit };
+    if let Some(findings) = fields.get_mut("findings").and_then(Value::as_array_mut) {
+        if findings.iter().all(|finding| finding.get("code") != told.get("code")) {
+            findings.push(told);
+        }
+        return if exit == Exit::Success { Exit::Damage } else { exit };
+    }
+    let counts = fields.values().any(|value| value.get("findings").is_some());
+    fields.insert("findings".to_owned(), Value::Array(vec![told]));
+    if counts && exit == Exit::Success { Exit::Damage } else { exit }
 }
 
 fn say(text: Arguments<'_>) {

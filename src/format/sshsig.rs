@@ -87,7 +87,7 @@ pub fn parse_public_key_line(text: &str) -> Option<[u8; 32]> {
     parse_key_blob(&BASE64.decode(words.next()?).ok()?)
 }
 
-fn key_blob(public_key: &[u8; 32]) -> Vec<u8> {
+pub(crate) fn key_blob(public_key: &[u8; 32]) -> Vec<u8> {
     let mut blob = Vec::new();
     push(&mut blob, ALGORITHM);
     push(&mut blob, public_key);

@@ -6,6 +6,7 @@ use crate::ops::finding::Finding;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::rollback_finding;
 use crate::repo::history::History;
 use crate::repo::history::LiveSnapshot;
 use crate::repo::proof::gather;
@@ -52,6 +53,7 @@ pub fn verify(repository: &Repository, selectors: &[Selector]) -> Result<VerifyR
     let history = History::load_readable(repository).during("cannot read what is valid")?;
     let mut report = VerifyReport::default();
     report.findings.extend(history.unreadable.iter().map(history_finding));
+    report.findings.extend(history.went_back.iter().map(rollback_finding));
     let mut chosen: Vec<LiveSnapshot> = Vec::new();
     for selector in selectors {
         chosen.push(selector.select_in(repository, &history)?.live);

@@ -233,7 +233,7 @@ fn check_nothing_hidden(repository: &Repository, options: &PruneOptions) -> Resu
         Some(MissingCommit { head, named_by }) => {
             let known = format!("the commit of session {}", head.session);
             let found = format!("only that session {} saw it", named_by.session);
-            Err(RepoError::WentBack { source: WentBack { known, found } })
+            Err(RepoError::WentBack { source: WentBack::new(known, found) })
         }
         None => Ok(()),
     }

@@ -161,9 +161,7 @@ pub(crate) fn missing_finding(missing: &MissingCommit) -> Finding {
 
 /// What this host has seen and does not find, as a finding; whoever only reads is warned.
 pub(crate) fn rollback_finding(back: &WentBack) -> Finding {
-    let WentBack { known, found } = back;
-    let effect = format!("it went back in time: this host has seen {known}, and finds {found}");
-    let finding = Finding::loss("repository.went_back", "repository".to_owned(), effect);
+    let finding = Finding::loss(back.code(), "repository".to_owned(), back.words("it"));
     Finding { remedy: ROLLBACK_REMEDY.to_owned(), ..finding }
 }
 

@@ -34,6 +34,7 @@ use crate::repo::marks::Marks;
 use crate::repo::memory::Memory;
 use crate::repo::memory::WentBack;
 use crate::repo::memory::compare;
+use crate::repo::own_marks::compare_forgets;
 use crate::repo::registers::Registers;
 use crate::repo::registers::Stray;
 use crate::repo::repository::Repository;
@@ -164,7 +165,15 @@ impl History {
             match Self::load_at(repository, after, &listed, unreadable, &memory) {
                 // Swept between the listing and the reading: a newer base has it.
                 Err(error) if error.is_damage() && Chain::load(repository)? != after => {}
-                loaded => return loaded.map(|history| history.without_forgotten(marks)),
+                loaded => {
+                    let mut history = loaded?;
+                    let is_stored = |id: &_| marks.is_stored(id);
+                    history.went_back = history
+                        .went_back
+                        .take()
+                        .or_else(|| compare_forgets(repository, &memory, &history, is_stored));
+                    return Ok(history.without_forgotten(marks));
+                }
             }
         }
         Err(RepoError::Unsettled { attempts: SETTLE_ATTEMPTS })

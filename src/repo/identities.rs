@@ -86,6 +86,11 @@ impl Identities {
         self.certificates.contains_key(&key)
     }
 
+    /// The numbers below the last one that no object has.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = u32> {
+        self.missing.iter().filter_map(|key| key.segments().last()?.parse().ok())
+    }
+
     /// Every certificate, in no order.
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.certificates.values().flatten()

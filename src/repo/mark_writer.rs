@@ -1,5 +1,6 @@
 //! Stores forgets, undos, holds and releases. Spec: format-spec/10-record.md, "Kinds".
 
+use crate::crypto::hash::digest;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
 use crate::format::audit::AuditHeads;
@@ -19,6 +20,7 @@ use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::grant::signs;
 use crate::repo::objects;
+use crate::repo::own_marks::OwnRecord;
 use crate::repo::repository::Repository;
 use crate::repo::rights::Right;
 use crate::store::StoreErrorKind;
@@ -37,6 +39,8 @@ pub(crate) fn store_forget(
     forget.write(&mut record);
     let bytes = seal(repository, ObjectKind::Forget, &key, &record, &signer)?;
     create(repository.store.as_ref(), &key, &bytes)?;
+    // It is stored, whether this host can remember that or not.
+    let _ignored = repository.remember(|memory| memory.add_forget(id, &forget.snapshots));
     Ok(id)
 }
 
@@ -97,7 +101,14 @@ pub(crate) fn store_record(
         match create(repository.store.as_ref(), &key, &bytes) {
             // Another process of this client took the number.
             Err(RepoError::Store { source }) if source.kind == StoreErrorKind::AlreadyExists => {}
-            created => return created.map(|()| key),
+            created => {
+                created?;
+                let record = OwnRecord { number, digest: digest(&bytes) };
+                // It is stored, whether this host can remember that or not.
+                let _ignored =
+                    repository.remember(|memory| memory.add_record(keys.client, kind, record));
+                return Ok(key);
+            }
         }
     }
     Err(RepoError::Unsettled { attempts: NUMBER_ATTEMPTS })

@@ -29,6 +29,8 @@ use std::sync::Arc;
 pub(crate) struct Marks {
     /// Every forget that could be read, whether it counts or not.
     requests: BTreeMap<RecordId, Forget>,
+    /// Every forget that is stored, whether it can be read or not.
+    stored: BTreeSet<RecordId>,
     undone: Vec<Undo>,
     holds: BTreeMap<SnapshotId, Vec<HeldBy>>,
     forgotten: BTreeSet<SnapshotId>,
@@ -116,6 +118,11 @@ impl Marks {
         self.requests.iter().filter(names).map(|(id, forget)| (*id, forget)).collect()
     }
 
+    /// Whether a forget was stored when they were listed.
+    pub(crate) fn is_stored(&self, forget: &RecordId) -> bool {
+        self.stored.contains(forget)
+    }
+
     /// Whether a forget names a snapshot, whether it counts for it or not.
     pub(crate) fn names(&self, forget: RecordId, snapshot: &SnapshotId) -> bool {
         self.requests.get(&forget).is_some_and(|request| request.snapshots.contains(snapshot))
@@ -124,6 +131,7 @@ impl Marks {
     fn load_forgets(&mut self, repository: &Repository) -> Result<(), RepoError> {
         for key in repository.list_keys(layout::FORGET)? {
             let Ok(id) = layout::parse_forget_key(&key) else { continue };
+            self.stored.insert(id);
             match read_forget(repository, &key) {
                 Ok(forget) => {
                     self.requests.insert(id, forget);

@@ -13,13 +13,19 @@ use crate::format::outcome::Head;
 use crate::format::outcome::VerdictSeen;
 use crate::id::ClientId;
 use crate::id::Digest;
+use crate::id::RecordId;
 use crate::id::Sha256;
 use crate::repo::error::RepoError;
 use crate::repo::history::Chain;
 use crate::repo::history::History;
 use crate::repo::history::load_verdict;
 use crate::repo::identities::Identities;
+use crate::repo::own_marks::OwnForget;
+use crate::repo::own_marks::OwnRecord;
+use crate::repo::own_marks::compare_records;
 use crate::repo::repository::Repository;
+use crate::repo::state::MemoryText;
+use crate::store::StoreErrorKind;
 use crate::units::to_u64;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -47,19 +53,58 @@ pub(crate) struct Memory {
     pub(crate) audit: BTreeMap<ClientId, AuditHead>,
     /// How many statements of the authority there were: the last ones may be revocations.
     pub(crate) identities: u32,
+    /// Numbers of statements of the authority that are missing, which a person accepted.
+    pub(crate) accepted_gaps: BTreeSet<u32>,
+    /// The last record of each kind that this host stored for a client.
+    pub(crate) records: BTreeMap<(ClientId, String), OwnRecord>,
+    /// Forgets of this host that no verdict has folded.
+    pub(crate) forgets: BTreeMap<RecordId, OwnForget>,
     /// Where this host has found the repository itself, no mirror of it: SHA-256 of each location.
     pub(crate) places: BTreeSet<Sha256>,
+    /// Why its file cannot be read, if it cannot: then nothing above says anything.
+    pub(crate) damage: Option<String>,
 }
 
 /// What was seen of a repository and is not there any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the repository went back in time: this host has seen {known}, and finds {found}")]
+#[error("{}", self.words("the repository"))]
 #[non_exhaustive]
 pub struct WentBack {
     /// What was seen.
     pub known: String,
     /// What is there instead.
     pub found: String,
+    /// Whether it is the memory of this host that is damaged: what it had seen is not known then.
+    pub is_memory_damaged: bool,
+}
+
+impl WentBack {
+    /// The repository lacks what this host knows of it.
+    pub(crate) fn new(known: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { known: known.into(), found: found.into(), is_memory_damaged: false }
+    }
+
+    /// The memory of this host cannot be read.
+    fn unknown(why: &str) -> Self {
+        let known = "what its memory held".to_owned();
+        Self { known, found: why.to_owned(), is_memory_damaged: true }
+    }
+
+    /// The stable code of it.
+    pub(crate) const fn code(&self) -> &'static str {
+        if self.is_memory_damaged { "memory.damaged" } else { "repository.went_back" }
+    }
+
+    /// What it means, of `whom`.
+    pub(crate) fn words(&self, whom: &str) -> String {
+        let Self { known, found, is_memory_damaged } = self;
+        if *is_memory_damaged {
+            return format!(
+                "whether {whom} went back in time is not known: this host's memory of it is damaged: {found}"
+            );
+        }
+        format!("{whom} went back in time: this host has seen {known}, and finds {found}")
+    }
 }
 
 impl AuditHead {
@@ -83,8 +128,16 @@ impl Memory {
         }
     }
 
+    /// Takes what a file holds; a damaged one is none that says nothing.
+    pub(crate) fn of(text: &MemoryText) -> Self {
+        match text {
+            MemoryText::Intact(text) => Self::parse(text),
+            MemoryText::Damaged(why) => Self { damage: Some(why.clone()), ..Self::default() },
+        }
+    }
+
     /// Takes the lines of a file; others than its own say nothing.
-    pub(crate) fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let mut memory = Self::default();
         for line in text.lines() {
             // A line that somebody wrote who knows more says nothing here.
@@ -114,6 +167,18 @@ impl Memory {
             }
             ["place", location] => drop(self.places.insert(location.parse().ok()?)),
             ["identities", count] => self.identities = count.parse().ok()?,
+            ["gap", number] => drop(self.accepted_gaps.insert(number.parse().ok()?)),
+            ["record", kind, client, number, digest] => {
+                let (number, digest) = (number.parse().ok()?, digest.parse().ok()?);
+                let key = (client.parse().ok()?, (*kind).to_owned());
+                self.records.insert(key, OwnRecord { number, digest });
+            }
+            ["forget", record, verdict, snapshots @ ..] => {
+                let snapshots: Result<_, _> = snapshots.iter().map(|word| word.parse()).collect();
+                let forget =
+                    OwnForget { verdict: verdict.parse().ok()?, snapshots: snapshots.ok()? };
+                self.forgets.insert(record.parse().ok()?, forget);
+            }
             _other => {}
         }
         Some(())
@@ -121,7 +186,7 @@ impl Memory {
 
     /// The lines of its file.
     pub(crate) fn lines(&self) -> String {
-        let Self { verdict, commits, audit, identities, places } = self;
+        let Self { verdict, commits, audit, identities, places, .. } = self;
         let mut text = String::new();
         // Writing into a string does not fail.
         let mut line = |words: fmt::Arguments<'_>| {
@@ -138,6 +203,17 @@ impl Memory {
         }
         if *identities > 0 {
             line(format_args!("identities {identities}"));
+        }
+        for number in &self.accepted_gaps {
+            line(format_args!("gap {number}"));
+        }
+        for ((client, kind), OwnRecord { number, digest }) in &self.records {
+            line(format_args!("record {kind} {client} {number} {digest}"));
+        }
+        for (record, OwnForget { verdict, snapshots }) in &self.forgets {
+            let words: Vec<String> = snapshots.iter().map(ToString::to_string).collect();
+            let words = [&[record.to_string(), verdict.to_string()], words.as_slice()].concat();
+            line(format_args!("forget {}", words.join(" ")));
         }
         for place in places {
             line(format_args!("place {place}"));
@@ -165,7 +241,7 @@ impl Repository {
     /// What this host remembers of the repository; nothing of a mirror, which may lag behind.
     pub(crate) fn memory(&self) -> Memory {
         let state = self.state.as_ref().filter(|_state| !self.is_mirror());
-        state.map(|state| Memory::parse(&state.memory())).unwrap_or_default()
+        state.map(|state| Memory::of(&state.memory())).unwrap_or_default()
     }
 
     /// Whether this host has found the repository itself where notes call it a mirror now: whoever put them there wants it to be
@@ -175,12 +251,18 @@ impl Repository {
     }
 
     fn known_places(&self) -> BTreeSet<Sha256> {
-        let memory = self.state.as_ref().map(|state| Memory::parse(&state.memory()));
+        let memory = self.state.as_ref().map(|state| Memory::of(&state.memory()));
         memory.map(|memory| memory.places).unwrap_or_default()
     }
 
     fn place_digest(&self) -> Sha256 {
         sha256(self.location().as_bytes())
+    }
+
+    /// The same repository for a run that accepts that statements of the authority are missing.
+    #[must_use]
+    pub(crate) fn accepting_gaps(self) -> Self {
+        Self { accepts_gaps: true, ..self }
     }
 
     /// Changes what this host remembers.
@@ -189,10 +271,11 @@ impl Repository {
             return Ok(());
         };
         state.change_memory(|text| {
-            let before = Memory::parse(text);
+            let before = Memory::of(text);
             let mut memory = before.clone();
             change(&mut memory);
-            (memory != before).then(|| memory.lines())
+            // A damaged one stays until a person accepts that: else the next run would know of nothing.
+            (memory != before && memory.damage.is_none()).then(|| memory.lines())
         })
     }
 }
@@ -207,16 +290,16 @@ pub(crate) fn compare(
     history: &History,
     own: &[(SessionRef, Commit, Digest)],
 ) -> Result<Option<WentBack>, RepoError> {
-    if repository.state.is_none() || repository.is_mirror() {
+    if repository.is_mirror() {
         return Ok(None);
     }
-    if repository.has_false_notes {
-        return Ok(Some(WentBack {
-            known: "the repository itself in this place".to_owned(),
-            found: "notes that call it a mirror".to_owned(),
-        }));
+    if let Some(back) = compare_cheaply(repository, memory)? {
+        return Ok(Some(back));
     }
-    if let Some(back) = compare_identities(repository, memory.identities)? {
+    if repository.state.is_none() {
+        return Ok(None);
+    }
+    if let Some(back) = compare_records(repository, memory)? {
         return Ok(Some(back));
     }
     if let Some(back) = compare_verdict(repository, chain, history, memory.verdict)? {
@@ -263,12 +346,37 @@ pub(crate) fn compare(
     Ok(None)
 }
 
-/// Compares what the authority says of keys: who hides its last words hides revocations.
-fn compare_identities(repository: &Repository, known: u32) -> Result<Option<WentBack>, RepoError> {
-    let lacks = |identities: &Identities| {
-        let hidden = identities.missing.iter().any(|key| *key <= layout::identity_key(known));
-        identities.count < known || hidden
+/// What can be compared without asking the store for anything, as long as nothing is wrong.
+pub(crate) fn compare_cheaply(
+    repository: &Repository,
+    memory: &Memory,
+) -> Result<Option<WentBack>, RepoError> {
+    if repository.is_mirror() {
+        return Ok(None);
+    }
+    if let Some(why) = &memory.damage {
+        return Ok(Some(WentBack::unknown(why)));
+    }
+    if repository.has_false_notes {
+        let found = "notes that call it a mirror";
+        return Ok(Some(WentBack::new("the repository itself in this place", found)));
+    }
+    compare_identities(repository, memory)
+}
+
+/// Compares what the authority says of keys: who hides its last words hides revocations. Whoever looks sees a number that
+/// is missing below the last one, with a memory or without.
+fn compare_identities(
+    repository: &Repository,
+    memory: &Memory,
+) -> Result<Option<WentBack>, RepoError> {
+    let known = memory.identities;
+    let gap = |identities: &Identities| {
+        let is_accepted = |number: &u32| memory.accepted_gaps.contains(number);
+        let mut gaps = identities.gaps().filter(|number| !is_accepted(number));
+        gaps.next().filter(|_number| !repository.accepts_gaps)
     };
+    let lacks = |identities: &Identities| identities.count < known || gap(identities).is_some();
     let seen = &repository.identities;
     if !lacks(seen) {
         if seen.count > known && seen.missing.is_empty() {
@@ -285,11 +393,14 @@ fn compare_identities(repository: &Repository, known: u32) -> Result<Option<Went
     if !lacks(&newest) {
         return Ok(None);
     }
+    if let Some(number) = gap(&newest) {
+        let known = format!("statement {} of the authority about keys", newest.count);
+        let found = format!("no statement {number}, which may be a revocation");
+        return Ok(Some(WentBack::new(known, found)));
+    }
     let found = u64::from(newest.count).saturating_sub(to_u64(newest.missing.len()));
-    Ok(Some(WentBack {
-        known: format!("{known} statements of the authority about keys"),
-        found: format!("{found}"),
-    }))
+    let known = format!("{known} statements of the authority about keys");
+    Ok(Some(WentBack::new(known, found.to_string())))
 }
 
 /// Whether a commit of an epoch that counts is there, or may be.
@@ -336,16 +447,28 @@ fn fate_of(
     }
 }
 
+/// Whether the register of the newest verdict that this host has seen is gone: no collection deletes one.
+pub(crate) fn verdict_is_missing(repository: &Repository) -> Result<Option<WentBack>, RepoError> {
+    let known = repository.memory().verdict.number;
+    if known == 0 {
+        return Ok(None);
+    }
+    match repository.store.length(&layout::gc_key(known, GcObject::Verdict)) {
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            let known = format!("collection {known}");
+            Ok(Some(WentBack::new(known, "nothing that it left")))
+        }
+        length => Ok(length.map(|_bytes| None)?),
+    }
+}
+
 fn compare_verdict(
     repository: &Repository,
     chain: Chain,
     history: &History,
     known: VerdictSeen,
 ) -> Result<Option<WentBack>, RepoError> {
-    let back = |found: String| {
-        let known = format!("collection {}", known.number);
-        Some(WentBack { known, found })
-    };
+    let back = |found: String| Some(WentBack::new(format!("collection {}", known.number), found));
     if known.number == 0 {
         return Ok(None);
     }
@@ -371,8 +494,6 @@ fn compare_verdict(
 }
 
 fn missing_commit(session: SessionRef) -> WentBack {
-    WentBack {
-        known: format!("the commit of session {}", session.session),
-        found: "neither it nor a collection that folded it".to_owned(),
-    }
+    let known = format!("the commit of session {}", session.session);
+    WentBack::new(known, "neither it nor a collection that folded it")
 }

@@ -43,6 +43,7 @@ pub(crate) mod mirror;
 pub(crate) mod mode;
 pub(crate) mod objects;
 pub(crate) mod open_sessions;
+pub(crate) mod own_marks;
 pub(crate) mod packkey;
 pub(crate) mod parity;
 pub(crate) mod past;

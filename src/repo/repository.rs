@@ -70,6 +70,8 @@ pub struct Repository {
     pub(crate) mirror: Option<Arc<MirrorState>>,
     /// Notes call it a mirror though this host knows better.
     pub(crate) has_false_notes: bool,
+    /// Whether this run accepts that statements of the authority are missing.
+    pub(crate) accepts_gaps: bool,
     /// What must be durable before anything is committed.
     pub(crate) gate: Option<Arc<Gate>>,
     /// When objects were received, as far as that was asked for.
@@ -228,6 +230,7 @@ impl Located {
             at_verdict: None,
             mirror: None,
             has_false_notes: false,
+            accepts_gaps: false,
             gate: None,
             receipts: Arc::default(),
         };

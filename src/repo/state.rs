@@ -1,6 +1,7 @@
 //! The client's memory: what it has seen, and which of its sessions are running on this host.
 //! A session's file is locked while its process lives; the kernel unlocks it when the process ends.
 
+use crate::crypto::hash::sha256;
 use crate::format::session::Purpose;
 use crate::id::RepoId;
 use crate::id::SessionId;
@@ -18,6 +19,15 @@ use std::path::PathBuf;
 #[derive(Debug, Clone)]
 pub(crate) struct StateDirectory {
     path: PathBuf,
+}
+
+/// What the file of what was seen holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MemoryText {
+    /// Its lines; none if there is no file.
+    Intact(String),
+    /// Why it cannot be relied on.
+    Damaged(String),
 }
 
 /// Says that a session's process lives, for as long as it is held.
@@ -50,19 +60,37 @@ impl StateDirectory {
     }
 
     /// What it has seen, as `memory.rs` writes it; empty if there is nothing.
-    pub(crate) fn memory(&self) -> String {
-        std::fs::read_to_string(self.path.join(MEMORY)).unwrap_or_default()
+    pub(crate) fn memory(&self) -> MemoryText {
+        let path = self.path.join(MEMORY);
+        match std::fs::read(&path) {
+            Ok(bytes) => match summed(&bytes) {
+                Some(text) => MemoryText::Intact(text.to_owned()),
+                None => {
+                    MemoryText::Damaged(format!("{} does not end with its sum", path.display()))
+                }
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                MemoryText::Intact(String::new())
+            }
+            Err(error) => {
+                MemoryText::Damaged(format!("{} cannot be read: {error}", path.display()))
+            }
+        }
     }
 
     /// Changes what it has seen, one process at a time; `change` returns the new text, if it is
     /// another one.
     pub(crate) fn change_memory(
         &self,
-        change: impl FnOnce(&str) -> Option<String>,
+        change: impl FnOnce(&MemoryText) -> Option<String>,
     ) -> Result<(), RepoError> {
         let path = self.path.join(MEMORY);
         let _lock = self.lock(MEMORY)?;
-        let Some(text) = change(&self.memory()) else { return Ok(()) };
+        let Some(mut text) = change(&self.memory()) else { return Ok(()) };
+        let sum = sha256(text.as_bytes());
+        text.push_str(SUM);
+        text.push_str(&sum.to_string());
+        text.push('\n');
         replace_durably(&path, text.as_bytes())
     }
 
@@ -147,8 +175,19 @@ fn wrong(call: &'static str, path: &Path, source: std::io::Error) -> RepoError {
     RepoError::Local { call, path: path.display().to_string(), source }
 }
 
+/// The lines that stand before the sum of them, which is the last line.
+fn summed(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    let start = text.rfind('\n').map_or(0, |at| at + 1);
+    let (lines, last) = text.split_at_checked(start)?;
+    let sum = last.strip_prefix(SUM)?;
+    (sum == sha256(lines.as_bytes()).to_string()).then_some(lines)
+}
+
 /// The file of what was seen.
 const MEMORY: &str = "memory";
+/// How its last line begins.
+const SUM: &str = "sha256 ";
 
 fn owner_of(path: PathBuf) -> Owner {
     let Ok(file) = OpenOptions::new().write(true).open(&path) else { return Owner::Unknown };

@@ -237,6 +237,26 @@ fn heads_that_somebody_recorded_protect_the_logs_of_others() {
 }
 
 #[test]
+fn what_one_client_says_of_the_log_of_another_is_told_and_proves_nothing() {
+    let desk = recorded();
+    let folder = records(&desk)[0].parent().unwrap().to_owned();
+    let auditor = desk.path("auditor").display().to_string();
+    check(&desk.run(&["key", "add", "--role", "auditor", "--new-key-file", &auditor]), 0);
+    let mut command = desk.command(&["audit", "verify"]);
+    command.env("SBF_REPO_KEY_FILE", &auditor).env("SBF_REPO_STATE_DIR", desk.path("theirs"));
+    check(&command.output().unwrap(), 0);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    fs::remove_file(files.max().unwrap()).unwrap();
+    let mut command = desk.command(&["audit", "verify", "--no-record", "--json"]);
+    let output = command.env("SBF_REPO_STATE_DIR", desk.path("none")).output().unwrap();
+    check(&output, 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["findings"][0]["code"], "audit.claimed", "{report}");
+    assert_eq!(report["findings"][0]["severity"], "notice", "{report}");
+    assert!(report["findings"][0]["effect"].as_str().unwrap().contains("records/heads/"));
+}
+
+#[test]
 fn records_that_cannot_be_stored_wait_on_the_host() {
     let desk = recorded();
     let mirror = desk.path("mirror").display().to_string();

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::process::Output;
 
 /// A repository with snapshots before and after a collection, and records; the authority's public key is in `auth.pub`.
-fn site() -> Scratch {
+pub(crate) fn site() -> Scratch {
     let scratch = fresh();
     for (name, time) in [("one", "2026-01-05T02:00:00Z"), ("two", "2026-01-06T02:00:00Z")] {
         put(scratch.source().join(name), name.as_bytes());
@@ -40,7 +40,7 @@ fn site() -> Scratch {
 }
 
 /// An empty repository that the program made.
-fn fresh() -> Scratch {
+pub(crate) fn fresh() -> Scratch {
     let scratch = Scratch::without_repository();
     scratch.run(&["init"], 0);
     scratch
@@ -56,14 +56,14 @@ fn json(scratch: &Scratch, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn export(scratch: &Scratch, name: &str, options: &[&str]) -> PathBuf {
+pub(crate) fn export(scratch: &Scratch, name: &str, options: &[&str]) -> PathBuf {
     let target = scratch.path(name);
     scratch.run(&[&["evidence", "export", target.to_str().unwrap()], options].concat(), 0);
     target
 }
 
 /// Verifies with the program, in an environment that knows no repository.
-fn verify(scratch: &Scratch, bundle: &Path) -> Output {
+pub(crate) fn verify(scratch: &Scratch, bundle: &Path) -> Output {
     let key = scratch.path("auth.pub");
     Command::new(env!("CARGO_BIN_EXE_sbf-repo"))
         .env_clear()
@@ -76,7 +76,7 @@ fn verify(scratch: &Scratch, bundle: &Path) -> Output {
 }
 
 /// Verifies with the bundle's script, where there are only the tools that it names.
-fn verify_by_script(scratch: &Scratch, bundle: &Path) -> Output {
+pub(crate) fn verify_by_script(scratch: &Scratch, bundle: &Path) -> Output {
     let tools = scratch.path("tools");
     if !tools.exists() {
         fs::create_dir(&tools).unwrap();
@@ -99,7 +99,7 @@ fn verify_by_script(scratch: &Scratch, bundle: &Path) -> Output {
 
 /// Asserts that both ways of verifying say yes, or that both say no.
 #[track_caller]
-fn expect(scratch: &Scratch, bundle: &Path, verifies: bool, case: &str) {
+pub(crate) fn expect(scratch: &Scratch, bundle: &Path, verifies: bool, case: &str) {
     let by_program = verify(scratch, bundle);
     let by_script = verify_by_script(scratch, bundle);
     let words = |output: &Output| {
@@ -303,6 +303,56 @@ fn another_client_exports_after_a_collection_and_a_period_leaves_the_rest_out() 
         &["evidence", "export", scratch.path("x").to_str().unwrap(), "--from", "yesterday"],
         2,
     );
+    let (target, ends) = (scratch.path("none"), ["--from", "2026-02-01", "--to", "2026-01-31"]);
+    let output = scratch
+        .run(&[&["evidence", "export", target.to_str().unwrap()], ends.as_slice()].concat(), 2);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("begins at 2026-02-01"));
+    assert!(!target.exists());
+}
+
+/// Removes the last record of the log of the client that made the repository, and exports on a host that remembers nothing.
+fn export_cut(scratch: &Scratch, first_record: &ObjectKey, name: &str) -> PathBuf {
+    let folder = first_record.as_str().rsplit_once('/').unwrap().0.to_owned();
+    let last = scratch.place.keys(&folder).into_iter().max().unwrap();
+    scratch.place.remove(last.as_str());
+    let target = scratch.path(name);
+    let mut command = scratch.command(&["evidence", "export", target.to_str().unwrap()]);
+    let output = command.env("SBF_REPO_STATE_DIR", scratch.path("no-memory")).output().unwrap();
+    crate::scratch::expect_code(&output, 0);
+    target
+}
+
+#[test]
+fn a_log_that_a_record_proves_to_have_been_longer_does_not_verify() {
+    let scratch = site();
+    let first = scratch.place.keys("audit")[0].clone();
+    scratch.run(&["audit", "verify"], 0);
+    let whole = export(&scratch, "whole", &[]);
+    expect(&scratch, &whole, true, "with the heads of the logs");
+    // The record of the export itself is the last one, and another than that of the first export.
+    scratch.run(&["audit", "verify"], 0);
+    let cut = export_cut(&scratch, &first, "cut");
+    expect(&scratch, &cut, false, "another record in the place of one that an admin names");
+    let said = String::from_utf8(verify(&scratch, &cut).stdout).unwrap();
+    assert!(said.contains("the log was cut off or replaced"), "{said}");
+}
+
+#[test]
+fn what_an_auditor_says_of_a_log_is_told_and_spoils_no_bundle() {
+    let scratch = site();
+    let first = scratch.place.keys("audit")[0].clone();
+    let auditor = scratch.path("auditor");
+    let add = ["key", "add", "--role", "auditor", "--new-key-file", auditor.to_str().unwrap()];
+    scratch.run(&add, 0);
+    let mut command = scratch.command(&["audit", "verify"]);
+    command.env("SBF_REPO_KEY_FILE", &auditor).env("SBF_REPO_STATE_DIR", scratch.path("theirs"));
+    crate::scratch::expect_code(&command.output().unwrap(), 0);
+    let cut = export_cut(&scratch, &first, "cut");
+    expect(&scratch, &cut, true, "a claim of an auditor");
+    let by_script = String::from_utf8(verify_by_script(&scratch, &cut).stdout).unwrap();
+    assert!(by_script.contains("NOTE records/records-heads-"), "{by_script}");
+    let by_program = String::from_utf8(verify(&scratch, &cut).stderr).unwrap();
+    assert!(by_program.contains("which is not in the bundle"), "{by_program}");
 }
 
 #[test]
@@ -321,6 +371,14 @@ fn anybody_with_the_public_key_hashes_every_pack_again() {
     assert_eq!(clean["packs"], clean["intact"]);
     // Those of the snapshot since the collection.
     assert_eq!(clean["unlisted"], 2);
+    assert_eq!(clean["unlisted_intact"], 2);
+    let is_newer = |key: &&ObjectKey| !is_listed(&scratch, key);
+    let newer = scratch.place.keys("packs").iter().find(is_newer).unwrap().clone();
+    scratch.place.alter(&newer, |bytes| bytes[20] ^= 1);
+    let altered = scrub(5);
+    assert_eq!(altered["findings"][0]["object"], newer.as_str(), "{altered}");
+    assert_eq!(altered["unlisted_intact"], 1);
+    scratch.place.alter(&newer, |bytes| bytes[20] ^= 1);
     let pack =
         scratch.place.keys("packs").into_iter().find(|key| is_listed(&scratch, key)).unwrap();
     scratch.place.alter(&pack, |bytes| bytes[20] ^= 1);

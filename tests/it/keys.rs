@@ -177,6 +177,12 @@ fn the_list_shows_roles_ends_and_revocations() {
         &["key", "add", "--role", "writer", "--new-key-file", "x", "--valid-until", "2020-01-01"],
         2,
     );
+    // No calendar has it, and a verifier would take it for no end at all.
+    for end in ["999999999d", "2999999999999s"] {
+        let add = ["key", "add", "--role", "writer", "--new-key-file", "x", "--valid-until", end];
+        let said = String::from_utf8(desk.run("first", &add, 2).stderr).unwrap();
+        assert!(said.contains("year 9999"), "{said}");
+    }
     for role in ["reader", "auditor"] {
         let add = ["key", "add", "--role", role, "--new-key-file", "x", "--valid-until", "9d"];
         let refused = desk.run("first", &add, 2);

@@ -23,6 +23,7 @@ mod damage_page;
 mod deltas;
 mod diff_program;
 mod evidence;
+mod evidence_told;
 mod find_program;
 mod forged;
 mod forget;

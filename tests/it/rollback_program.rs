@@ -9,6 +9,7 @@ use crate::cli::err;
 use crate::cli::out;
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -228,4 +229,192 @@ fn a_repository_does_not_become_a_mirror_for_whoever_knows_it() {
         assert!(said.contains("went back in time"), "{command:?}: {said}");
     }
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 5);
+}
+
+/// The files below a folder of the repository, sorted.
+fn files_in(desk: &Desk, folder: &str) -> Vec<PathBuf> {
+    let mut find = Command::new("find");
+    let listed = find.arg(desk.path("repo").join(folder)).args(["-type", "f"]).output().unwrap();
+    let mut files: Vec<PathBuf> = out(&listed).lines().map(PathBuf::from).collect();
+    files.sort();
+    files
+}
+
+/// What its host says if the newest record in a folder is removed; then it is put back.
+fn misses(desk: &Desk, folder: &str) {
+    let last = files_in(desk, folder).pop().unwrap();
+    let kept = fs::read(&last).unwrap();
+    fs::remove_file(&last).unwrap();
+    for command in [
+        &["hold", "latest", "--reason", "x"][..],
+        &["snapshot", "data", "--source", "docs"],
+        &["prune"],
+        &["check"],
+        &["audit", "verify"],
+        &["snapshots"],
+    ] {
+        let output = desk.run(command);
+        check(&output, 5);
+        let said = err(&output) + &out(&output);
+        assert!(said.contains("this host has seen its own record"), "{command:?}: {said}");
+    }
+    let stranger = elsewhere(desk, &["snapshots"]);
+    check(&stranger, 0);
+    fs::write(&last, kept).unwrap();
+    check(&desk.run(&["check"]), 0);
+}
+
+#[test]
+fn a_removed_record_is_missed_by_the_host_that_stored_it() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    desk.put("data/a.txt", b"another");
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    check(&desk.run(&["hold", "latest", "--reason", "trial"]), 0);
+    misses(&desk, "records/hold");
+    check(&desk.run(&["release", "latest"]), 0);
+    misses(&desk, "records/release");
+    check(&desk.run(&["forget", "--keep-last", "1", "--accept-policy", "--force"]), 0);
+    misses(&desk, "forget");
+    let forgotten = desk.json(&["snapshots", "--forgotten"], 0);
+    let id = forgotten["snapshots"][0]["snapshot"].as_str().unwrap().to_owned();
+    check(&desk.run(&["forget", "--undo", &id]), 0);
+    misses(&desk, "records/undo");
+}
+
+#[test]
+fn a_forget_that_a_collection_carried_out_is_not_missed() {
+    let desk = Desk::with_repository();
+    for content in ["1", "2", "3"] {
+        desk.put("data/a.txt", content.as_bytes());
+        check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    }
+    check(&desk.run(&["forget", "--keep-last", "2", "--accept-policy", "--force"]), 0);
+    check(&desk.run(&["prune"]), 0);
+    assert!(files_in(&desk, "forget").is_empty());
+    for command in [&["check"][..], &["audit", "verify"], &["snapshots"]] {
+        check(&desk.run(command), 0);
+    }
+    let memory = memory_text(&desk);
+    assert!(!memory.contains("forget "), "{memory}");
+    // One that somebody removes, so that a collection keeps what it named.
+    check(&desk.run(&["forget", "--keep-last", "1", "--accept-policy", "--force"]), 0);
+    let forget = files_in(&desk, "forget").pop().unwrap();
+    fs::remove_file(forget).unwrap();
+    check(&elsewhere(&desk, &["prune", "--max-unused", "0"]), 0);
+    let refused = desk.run(&["snapshot", "data", "--source", "docs"]);
+    check(&refused, 5);
+    assert!(err(&refused).contains("its own record forget/"), "{}", err(&refused));
+}
+
+/// The file of what the host remembers.
+fn memory_file(desk: &Desk) -> PathBuf {
+    let mut find = Command::new("find");
+    find.arg(desk.path("state")).args(["-name", "memory", "-type", "f"]);
+    PathBuf::from(out(&find.output().unwrap()).trim())
+}
+
+fn memory_text(desk: &Desk) -> String {
+    fs::read_to_string(memory_file(desk)).unwrap()
+}
+
+#[test]
+fn a_damaged_memory_is_no_empty_one() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    let file = memory_file(&desk);
+    let whole = memory_text(&desk);
+    let cut = whole.rfind("sha256 ").unwrap();
+    let first_line = whole.find('\n').unwrap() + 1;
+    for damaged in
+        ["", "nonsense\n", &whole[..cut], &whole[first_line..], &whole[..whole.len() - 1]]
+    {
+        fs::write(&file, damaged).unwrap();
+        let refused = desk.run(&["snapshot", "data", "--source", "docs"]);
+        check(&refused, 5);
+        let said = err(&refused);
+        assert!(
+            said.contains("memory of it is damaged") && said.contains("--accept-rollback"),
+            "{said}"
+        );
+        check(&desk.run(&["prune"]), 5);
+        let read = desk.run(&["restore", "latest", "--target", "back"]);
+        assert!(err(&read).contains("memory of it is damaged"), "{}", err(&read));
+        assert_eq!(fs::read_to_string(&file).unwrap(), damaged, "it was written over");
+        let list = desk.json(&["key", "list"], 0);
+        assert_eq!(list["findings"][0]["code"], "memory.damaged");
+    }
+    check(&desk.run(&["snapshot", "data", "--source", "docs", "--accept-rollback"]), 0);
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    check(&desk.run(&["audit", "verify"]), 0);
+}
+
+#[test]
+fn whatever_reads_warns() {
+    let desk = put_back(false);
+    // Only its log tells this host: as one that never committed.
+    let kept: Vec<String> = memory_text(&desk)
+        .lines()
+        .filter(|line| line.starts_with("audit ") || line.starts_with("place "))
+        .map(str::to_owned)
+        .collect();
+    let text = kept.iter().fold(String::new(), |text, line| text + line + "\n");
+    let sum = Command::new("sh")
+        .args(["-c", "printf %s \"$1\" | sha256sum", "sh", &text])
+        .output()
+        .unwrap();
+    let sum = out(&sum)[..64].to_owned();
+    fs::write(memory_file(&desk), format!("{text}sha256 {sum}\n")).unwrap();
+    for (command, exit) in [
+        (&["snapshots"][..], 5),
+        (&["ls", "latest"], 5),
+        (&["stats"], 5),
+        (&["status"], 5),
+        (&["manifest", "verify"], 5),
+        (&["audit", "list"], 5),
+        (&["find", "a.txt"], 5),
+        (&["key", "list"], 0),
+        (&["session", "list"], 0),
+        (&["hold", "--list"], 5),
+        (&["evidence", "public-key"], 0),
+        (&["restore", "latest", "--target", "back"], 0),
+    ] {
+        let output = desk.run(&[command, &["--json"]].concat());
+        check(&output, exit);
+        let told = err(&output).matches("it went back in time: this host has seen").count();
+        assert_eq!(told, 1, "{command:?}: {}", err(&output));
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = value["findings"].as_array().unwrap();
+        let told = findings.iter().filter(|finding| finding["code"] == "repository.went_back");
+        assert_eq!(told.count(), 1, "{command:?}: {findings:?}");
+        check(&desk.run(command), exit);
+        fs::remove_dir_all(desk.path("back")).ok();
+    }
+}
+
+#[test]
+fn a_statement_of_the_authority_that_is_missing_in_the_middle_is_acted_on() {
+    let desk = Desk::with_repository();
+    check(&desk.run(&["key", "add", "--role", "writer", "--new-key-file", "host.key"]), 0);
+    check(&desk.run(&["key", "add", "--role", "reader", "--new-key-file", "reader.key"]), 0);
+    check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
+    let mut ids = files_in(&desk, "ids");
+    let gap = ids.remove(ids.len() - 2);
+    fs::remove_file(&gap).unwrap();
+    // With a memory and without.
+    for command in
+        [&["snapshot", "data", "--source", "docs"][..], &["prune"], &["forget", "latest"]]
+    {
+        for output in [desk.run(command), elsewhere(&desk, command)] {
+            check(&output, 5);
+            assert!(err(&output).contains("may be a revocation"), "{command:?}: {}", err(&output));
+        }
+    }
+    check(&desk.run(&["check"]), 5);
+    check(&desk.run(&["audit", "verify"]), 5);
+    let read = elsewhere(&desk, &["key", "list"]);
+    check(&read, 0);
+    assert!(err(&read).contains("may be a revocation"), "{}", err(&read));
+    check(&elsewhere(&desk, &["snapshot", "data", "--source", "docs", "--accept-rollback"]), 0);
+    check(&elsewhere(&desk, &["snapshot", "data", "--source", "docs"]), 0);
 }

@@ -166,11 +166,17 @@ fn run_scrub(context: &Context, public_key: &Path, threads: usize) -> Result<Exi
         return Ok(context.output.finish(&report, Exit::Unverified));
     };
     context.output.note(format_args!(
-        "{} of the {packs} of inventory {inventory} are intact, {} hashed; {} stored that it does not list",
+        "{} of the {packs} of inventory {inventory} are intact, {} hashed",
         report.intact,
         human_bytes(report.bytes_read),
-        words::count(report.unlisted, "pack"),
     ));
+    if report.unlisted > 0 {
+        context.output.note(format_args!(
+            "{} newer than the inventory, or in no snapshot: {} of them as their names say, which nobody signed",
+            words::count(report.unlisted, "pack"),
+            report.unlisted_intact,
+        ));
+    }
     let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
     Ok(context.output.finish(&report, exit))
 }

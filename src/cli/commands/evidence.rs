@@ -9,6 +9,7 @@ use crate::ops::evidence::AuthorityKey;
 use crate::ops::evidence::BundleReport;
 use crate::ops::evidence::ExportOptions;
 use crate::ops::evidence::ExportReport;
+use crate::ops::evidence::Exporter;
 use crate::ops::evidence::Period;
 use crate::ops::evidence::export;
 use crate::ops::evidence::export::authority_line;
@@ -137,6 +138,10 @@ pub(crate) fn run_verify(
     let report = verify_bundle(bundle, authority)?;
     for finding in &report.findings {
         context.output.line(format_args!("wrong: {}: {}", finding.object, finding.effect));
+    }
+    context.output.warn_of(&report.notices);
+    if let Some(Exporter { client, fingerprint, role, .. }) = &report.exporter {
+        context.output.note(format_args!("exported by client {client}, {role}, key {fingerprint}"));
     }
     let BundleReport { repository, manifests, records, .. } = &report;
     let counted = format!(

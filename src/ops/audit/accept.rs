@@ -2,11 +2,14 @@
 
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::finding::Finding;
+use crate::ops::unreadable::rollback_finding;
 use crate::repo::audit::chain::known_head;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::memory::Memory;
 use crate::repo::memory::WentBack;
+use crate::repo::memory::verdict_is_missing;
 use crate::repo::repository::Repository;
 
 /// Finds out whether the repository lacks what this host has seen of it.
@@ -28,13 +31,26 @@ pub(crate) fn audit_went_back(repository: &Repository) -> Result<Option<WentBack
     }
 }
 
+/// What a reader is warned of, found with two small reads at most and no listing: those that load what is valid find
+/// more.
+///
+/// Errors: the store fails.
+pub fn warning(repository: &Repository) -> Result<Option<Finding>, OpError> {
+    if let Some(back) = audit_went_back(repository)? {
+        return Ok(Some(rollback_finding(&back)));
+    }
+    let back = verdict_is_missing(repository).during("cannot read the last collection")?;
+    Ok(back.as_ref().map(rollback_finding))
+}
+
 /// Forgets what this host has seen, if the repository lacks some of it; returns what.
 ///
 /// Whoever calls this records it.
 pub fn accept_rollback(repository: &Repository) -> Result<Option<WentBack>, OpError> {
     let back = went_back(repository)?;
     if back.is_some() {
-        let forget = |memory: &mut Memory| *memory = Memory::default();
+        let accepted_gaps = repository.identities.gaps().collect();
+        let forget = |memory: &mut Memory| *memory = Memory { accepted_gaps, ..Memory::default() };
         repository.remember(forget).during("cannot change this host's memory")?;
     }
     Ok(back)

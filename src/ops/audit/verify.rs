@@ -10,13 +10,14 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::ops::finding::any_loss;
 use crate::ops::finding::chain_words;
+use crate::ops::unreadable::rollback_finding;
+use crate::repo::audit::heads::RecordedHead;
 use crate::repo::audit::heads::record_heads;
 use crate::repo::audit::heads::recorded_heads;
 use crate::repo::audit::read::audit_numbers;
 use crate::repo::audit::read::read_statements;
 use crate::repo::error::RepoError;
 use crate::repo::memory::AuditHead;
-use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -109,17 +110,20 @@ pub fn audit_verify(
     let memory = repository.memory();
     report.has_memory = !memory.audit.is_empty() || memory.verdict.number > 0;
     let recorded = recorded_heads(repository).during(what)?;
-    let mut known: BTreeMap<ClientId, Vec<(AuditHead, String)>> = BTreeMap::new();
+    let mut known: BTreeMap<ClientId, Vec<Known>> = BTreeMap::new();
+    let proof = |head, whose: &str| Known { head, whose: whose.to_owned(), proves_loss: true };
     for (client, head) in memory.audit {
-        known.entry(client).or_default().push((head, "this host remembers".to_owned()));
+        known.entry(client).or_default().push(proof(head, "this host remembers"));
     }
     for recorded in &recorded {
         let whose = format!("`{}` names", recorded.key);
-        known.entry(recorded.client).or_default().push((recorded.head, whose));
+        let proves_loss = recorded.proves_loss();
+        let stated = Known { head: recorded.head, whose, proves_loss };
+        known.entry(recorded.client).or_default().push(stated);
     }
     for Witness { client, seq, sha256 } in witnesses {
         let head = AuditHead { seq: *seq, digest: *sha256 };
-        known.entry(*client).or_default().push((head, "you gave".to_owned()));
+        known.entry(*client).or_default().push(proof(head, "you gave"));
     }
     let listed = audit_numbers(repository).during(what)?;
     let clients: BTreeSet<ClientId> = listed.keys().chain(known.keys()).copied().collect();
@@ -128,13 +132,11 @@ pub fn audit_verify(
         let known = known.remove(&client).unwrap_or_default();
         verify_chain(repository, client, &numbers, &known, &mut report)?;
     }
-    if let Some(WentBack { known, found }) = went_back(repository)? {
-        let effect = format!("it went back in time: this host has seen {known}, and finds {found}");
-        report.note("repository.went_back", "repository".to_owned(), effect);
-    }
+    report.findings.extend(went_back(repository)?.iter().map(rollback_finding));
     let heads = report.heads();
     let is_recorded = |(client, head): &(ClientId, AuditHead)| {
-        recorded.iter().any(|it| it.client == *client && it.head == *head)
+        let is_it = |it: &&RecordedHead| it.client == *client && it.head == *head;
+        recorded.iter().filter(is_it).any(|it| it.proves_loss() || it.by == repository.client())
     };
     if records && !report.is_damaged() && !heads.iter().all(is_recorded) {
         // Without the right to write or a certificate the others' records still count.
@@ -167,7 +169,7 @@ fn verify_chain(
     repository: &Repository,
     client: ClientId,
     numbers: &BTreeSet<u32>,
-    known: &[(AuditHead, String)],
+    known: &[Known],
     report: &mut VerifyReport,
 ) -> Result<(), OpError> {
     let last = numbers.last().copied().unwrap_or_default();
@@ -206,9 +208,11 @@ fn verify_chain(
         };
     }
     let mut witnessed = 0;
-    for (head, whose) in known {
-        check_witness(client, last, &digests, head, whose, report);
-        witnessed = witnessed.max(head.seq);
+    for known in known {
+        check_witness(client, last, &digests, known, report);
+        if known.proves_loss {
+            witnessed = witnessed.max(known.head.seq);
+        }
     }
     let sha256 = digests.get(&last).map(ToString::to_string);
     report.chains.push(ChainRow { client: client.to_string(), seq: last, sha256, witnessed });
@@ -221,20 +225,39 @@ pub(crate) fn lapsed_finding(object: String, error: &RepoError) -> Finding {
     Finding::notice("audit.lapsed", object, effect)
 }
 
+/// What somebody knew of a log.
+struct Known {
+    head: AuditHead,
+    /// Who, as the beginning of a sentence.
+    whose: String,
+    /// Whether a log that lacks it was cut off; else somebody only says so.
+    proves_loss: bool,
+}
+
 /// Compares a log with what somebody knew of it.
 fn check_witness(
     client: ClientId,
     last: u32,
     digests: &BTreeMap<u32, Sha256>,
-    head: &AuditHead,
-    whose: &str,
+    known: &Known,
     report: &mut VerifyReport,
 ) {
+    let Known { head, whose, proves_loss } = known;
     let key = layout::audit_key(client, head.seq).to_string();
-    if head.seq > last {
+    let is_another = digests.get(&head.seq).is_some_and(|digest| *digest != head.digest);
+    if !proves_loss {
+        if head.seq > last || is_another {
+            let AuditHead { seq, digest } = head;
+            let effect = format!(
+                "{whose} record {seq} ({digest}), which is not in the log: only an admin or the client itself proves by \
+                 that that it was"
+            );
+            report.findings.push(Finding::notice("audit.claimed", key, effect));
+        }
+    } else if head.seq > last {
         let effect = format!("{whose} it, and the log ends at {last}: its end was cut off");
         report.note("audit.cut_off", key, effect);
-    } else if digests.get(&head.seq).is_some_and(|digest| *digest != head.digest) {
+    } else if is_another {
         let effect = format!("{whose} another one: the log was replaced or forked");
         report.note("audit.replaced", key, effect);
     }

@@ -12,12 +12,14 @@ use crate::ops::error::OpError;
 use crate::ops::evidence::AuthorityKey;
 use crate::ops::evidence::files;
 use crate::ops::evidence::files::BundleWriter;
+use crate::ops::evidence::population::Population;
 use crate::ops::evidence::signers::allowed_signers;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
 use crate::ops::select::Selector;
 use crate::ops::unreadable::history_finding;
+use crate::ops::unreadable::rollback_finding;
 use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::history::History;
@@ -102,6 +104,13 @@ pub fn export(
     options: &ExportOptions,
     progress: &dyn Progress,
 ) -> Result<ExportReport, OpError> {
+    if let Period { from: Some(from), until: Some(until) } = options.period
+        && from > until
+    {
+        let [from, until] = [from, until].map(|seconds| time_words(seconds, 0));
+        let why = format!("the period begins at {from}, after its end at {until}");
+        return Err(OpError::Usage { why });
+    }
     let history = History::load_readable(repository).during("cannot read what is valid")?;
     let chosen = chosen(repository, &history, options)?;
     let writer = BundleWriter::new(&options.target)?;
@@ -109,6 +118,7 @@ pub fn export(
     let received = String::new();
     let mut export = Export { repository, options, history: &history, writer, received, report };
     export.report.findings.extend(history.unreadable.iter().map(history_finding));
+    export.report.findings.extend(history.went_back.iter().map(rollback_finding));
     export.add_identities()?;
     export.add_snapshots(&chosen, progress)?;
     if options.selectors.is_empty() {
@@ -364,60 +374,6 @@ fn authority_comment(repository: RepoId) -> String {
     format!("sbf-repo-authority-{repository}")
 }
 
-/// One row a snapshot, for those who draw samples.
-struct Population(String);
-
-impl Population {
-    fn new() -> Self {
-        Self(format!("{}\n", COLUMNS.join(",")))
-    }
-
-    fn add(&mut self, live: &LiveSnapshot, manifest: &Manifest, state: &str) {
-        let stated = &manifest.predicate;
-        let cells = [
-            live.snapshot.to_string(),
-            live.client.to_string(),
-            stated.source.clone(),
-            stated.times.data.clone(),
-            stated.times.started.clone(),
-            stated.times.finished.clone(),
-            time_words(live.received, 0),
-            state.to_owned(),
-            stated.totals.files.to_string(),
-            stated.totals.bytes.to_string(),
-            stated.incomplete.to_string(),
-            live.manifest.to_string(),
-        ];
-        let row: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
-        // Writing into a string does not fail.
-        let _ignored = writeln!(self.0, "{}", row.join(","));
-    }
-}
-
-/// A cell as RFC 4180 writes it; no spreadsheet takes it for a formula.
-fn csv_cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text
-}
-
 const IDENTITIES_WHAT: &str = "cannot read who may sign";
-const COLUMNS: [&str; 12] = [
-    "snapshot",
-    "client",
-    "source",
-    "data_time",
-    "started",
-    "finished",
-    "received",
-    "state",
-    "files",
-    "bytes",
-    "incomplete",
-    "manifest_sha256",
-];
 const READ_ME: &str = include_str!("VERIFY.md");
 const SCRIPT: &str = include_str!("verify.sh");

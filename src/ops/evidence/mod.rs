@@ -2,7 +2,10 @@
 //! Spec: format-spec/16-evidence.md.
 
 pub(crate) mod export;
+mod exporter;
 mod files;
+mod logs;
+mod population;
 mod scrub;
 mod signers;
 mod verify;
@@ -11,6 +14,7 @@ pub use export::ExportOptions;
 pub use export::ExportReport;
 pub use export::Period;
 pub use export::export;
+pub use exporter::Exporter;
 pub use scrub::ScrubReport;
 pub use scrub::scrub;
 pub use verify::BundleReport;

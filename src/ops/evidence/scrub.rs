@@ -1,6 +1,7 @@
 //! Hashing every pack again against the newest inventory, without any secret key.
 
 use crate::format::inventory::InventoryLine;
+use crate::key::ObjectKey;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::evidence::AuthorityKey;
@@ -17,7 +18,7 @@ use rayon::ThreadPoolBuilder;
 use rayon::iter::IntoParallelRefIterator as _;
 use rayon::iter::ParallelIterator as _;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What hashing the packs came to.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -35,11 +36,13 @@ pub struct ScrubReport {
     pub bytes_read: u64,
     /// Packs that are stored and that it does not list: newer ones, or such that no snapshot needs.
     pub unlisted: u64,
+    /// Those of them that have the BLAKE3 in their names, which nobody signed.
+    pub unlisted_intact: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
 
-/// Hashes every pack that the newest inventory lists.
+/// Hashes every pack that the newest inventory lists, and those that are newer by the hashes in their names.
 ///
 /// Errors: no repository that this authority signed; the store fails.
 pub fn scrub(
@@ -58,31 +61,51 @@ pub fn scrub(
     let Some(inventory) = inventory else { return Ok(report) };
     report.inventory = Some(inventory.number);
     report.packs = to_u64(inventory.packs.len());
-    let bytes = inventory.packs.iter().map(|line| line.length).sum();
-    progress.begin("hashing packs", report.packs, bytes);
+    let lines = &inventory.packs;
+    let listed: BTreeSet<&ObjectKey> = lines.iter().map(|line| &line.key).collect();
+    let mut newer = keyless.packs().during("cannot list the packs")?;
+    newer.retain(|key, _length| !listed.contains(key));
+    let newer: Vec<(ObjectKey, u64)> = newer.into_iter().collect();
+    report.unlisted = to_u64(newer.len());
+    let bytes =
+        lines.iter().map(|line| line.length).chain(newer.iter().map(|(_key, length)| *length));
+    progress.begin("hashing packs", report.packs + report.unlisted, bytes.sum());
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
         .map_err(|error| OpError::Refused { why: error.to_string() })?;
-    let compare = |line: &InventoryLine| -> Result<PackState, RepoError> {
+    let counted = |length: u64, compare: &dyn Fn() -> Result<PackState, RepoError>| {
         if progress.is_cancelled() {
             return Err(RepoError::Interrupted);
         }
-        let state = keyless.compare(line)?;
-        progress.advance(1, line.length);
+        let state = compare()?;
+        progress.advance(1, length);
         Ok(state)
     };
+    let compare = |line: &InventoryLine| counted(line.length, &|| keyless.compare(line));
     let states: Result<Vec<PackState>, RepoError> =
-        pool.install(|| inventory.packs.par_iter().map(compare).collect());
-    let states = states.during("cannot read the packs")?;
-    let stored = keyless.packs().during("cannot list the packs")?;
-    report.unlisted = unlisted(&stored, &inventory.packs);
-    for (line, state) in inventory.packs.iter().zip(states) {
+        pool.install(|| lines.par_iter().map(compare).collect());
+    for (line, state) in lines.iter().zip(states.during("cannot read the packs")?) {
+        report.add_listed(line, state);
+    }
+    let compare = |(key, length): &(ObjectKey, u64)| {
+        counted(*length, &|| keyless.compare_with_name(key, *length))
+    };
+    let states: Result<Vec<PackState>, RepoError> =
+        pool.install(|| newer.par_iter().map(compare).collect());
+    for ((key, length), state) in newer.iter().zip(states.during("cannot read the packs")?) {
+        report.add_newer(key, *length, state);
+    }
+    Ok(report)
+}
+
+impl ScrubReport {
+    fn add_listed(&mut self, line: &InventoryLine, state: PackState) {
         let effect = match state {
             PackState::Intact => {
-                report.intact += 1;
-                report.bytes_read += line.length;
-                continue;
+                self.intact += 1;
+                self.bytes_read += line.length;
+                return;
             }
             PackState::Missing => "it is not stored".to_owned(),
             PackState::OtherLength(length) => {
@@ -90,14 +113,23 @@ pub fn scrub(
             }
             PackState::OtherBytes => "it has other bytes than the inventory says".to_owned(),
         };
-        report.findings.push(Finding::loss("pack.differs", line.key.to_string(), effect));
+        self.findings.push(Finding::loss("pack.differs", line.key.to_string(), effect));
     }
-    Ok(report)
-}
 
-fn unlisted(stored: &BTreeMap<crate::key::ObjectKey, u64>, lines: &[InventoryLine]) -> u64 {
-    let listed = lines.iter().filter(|line| stored.contains_key(&line.key)).count();
-    to_u64(stored.len().saturating_sub(listed))
+    fn add_newer(&mut self, key: &ObjectKey, length: u64, state: PackState) {
+        match state {
+            PackState::Intact => {
+                self.unlisted_intact += 1;
+                self.bytes_read += length;
+            }
+            // A collection deleted it since it was listed.
+            PackState::Missing => self.unlisted -= 1,
+            PackState::OtherLength(_) | PackState::OtherBytes => {
+                let effect = "it has other bytes than the BLAKE3 in its name".to_owned();
+                self.findings.push(Finding::loss("pack.differs", key.to_string(), effect));
+            }
+        }
+    }
 }
 
 fn unsound_finding(unsound: Unsound) -> Finding {

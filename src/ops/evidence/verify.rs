@@ -20,10 +20,13 @@ use crate::id::SnapshotId;
 use crate::key::ObjectKey;
 use crate::ops::error::OpError;
 use crate::ops::evidence::AuthorityKey;
+use crate::ops::evidence::exporter::About;
+use crate::ops::evidence::exporter::Exporter;
 use crate::ops::evidence::files;
+use crate::ops::evidence::logs::StatedEnd;
+use crate::ops::evidence::population::KnownCells;
 use crate::ops::finding::Finding;
 use crate::ops::words::parse_time;
-use crate::repo::proof::EVIDENCE_NAMESPACE;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::message::sha256_of;
 use crate::repo::proof::trust::Signatory;
@@ -42,6 +45,8 @@ use std::path::Path;
 pub struct BundleReport {
     /// The repository, hexadecimal.
     pub repository: String,
+    /// Who exported it, if its signature counts.
+    pub exporter: Option<Exporter>,
     /// Files whose sums are right.
     pub files: u64,
     /// Certificates and revocations that the authority signed.
@@ -56,6 +61,8 @@ pub struct BundleReport {
     pub inventories: u64,
     /// What does not verify.
     pub findings: Vec<Finding>,
+    /// What somebody says that nothing else bears out.
+    pub notices: Vec<Finding>,
 }
 
 /// Verifies a bundle.
@@ -69,22 +76,19 @@ pub fn verify_bundle(root: &Path, authority: AuthorityKey) -> Result<BundleRepor
     }
     let report = BundleReport::default();
     let trust = Trust::new(RepoId::new([0; 16]), authority.0);
-    let mut bundle = Bundle { created: created(&files), files, report, trust };
+    let about = About::of(&files);
+    let (stated, rows) = (Vec::new(), Vec::new());
+    let mut bundle = Bundle { about, files, trust, report, stated, rows };
     bundle.check_identities(authority);
     bundle.check_sums();
     let accepted = bundle.accepted();
     bundle.check_manifests(&accepted);
+    bundle.check_population();
     bundle.check_records();
     bundle.check_inventories();
     bundle.check_audit();
+    bundle.tell_left_out();
     Ok(bundle.report)
-}
-
-/// When a bundle was made, as it says.
-fn created(files: &BTreeMap<String, Vec<u8>>) -> Option<i64> {
-    let about: Value = serde_json::from_slice(files.get(files::ABOUT)?).ok()?;
-    let (seconds, _nanoseconds) = parse_time(about.get("created")?.as_str()?)?;
-    Some(seconds)
 }
 
 /// The bytes of every file by its name.
@@ -115,19 +119,22 @@ fn read_files(root: &Path) -> Result<BTreeMap<String, Vec<u8>>, OpError> {
     Ok(files)
 }
 
-struct Bundle {
-    /// When it was made, in seconds since 1970, as it says.
-    created: Option<i64>,
-    files: BTreeMap<String, Vec<u8>>,
-    trust: Trust,
-    report: BundleReport,
+pub(super) struct Bundle {
+    pub(super) about: About,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) trust: Trust,
+    pub(super) report: BundleReport,
+    /// Ends of audit logs as records state them that verify.
+    pub(super) stated: Vec<StatedEnd>,
+    /// What the table of snapshots says of those whose statements verify.
+    pub(super) rows: Vec<KnownCells>,
 }
 
 /// The statements that something accepts.
 type Accepted = HashSet<(ClientId, SnapshotId, Sha256)>;
 
 impl Bundle {
-    fn find(&mut self, code: &'static str, name: &str, why: &dyn std::fmt::Display) {
+    pub(super) fn find(&mut self, code: &'static str, name: &str, why: &dyn std::fmt::Display) {
         let mut finding = Finding::loss(code, name.to_owned(), format!("it does not count: {why}"));
         REMEDY.clone_into(&mut finding.remedy);
         self.report.findings.push(finding);
@@ -143,7 +150,7 @@ impl Bundle {
     }
 
     /// A file with its signature.
-    fn signed(&self, name: &str) -> Result<SignedMessage, Untrusted> {
+    pub(super) fn signed(&self, name: &str) -> Result<SignedMessage, Untrusted> {
         let message = self.files.get(name).ok_or(Untrusted::Misplaced)?.clone();
         let armour = self.files.get(&files::signature_name(name)).ok_or(Untrusted::Signature)?;
         let text = std::str::from_utf8(armour).map_err(|_source| Untrusted::Signature)?;
@@ -159,8 +166,13 @@ impl Bundle {
         let repository = id.map_or(RepoId::new([0; 16]), |id| RepoId::new(*id));
         self.trust = Trust::new(repository, authority.0);
         self.report.repository = repository.to_string();
+        let mut last = None;
         for name in names {
             let number = name.rsplit('/').next().and_then(|number| number.parse().ok());
+            if let (Some(last), Some(number)) = (last, number) {
+                self.tell_gap(last, number);
+            }
+            last = number;
             let added = number.ok_or(Untrusted::Misplaced).and_then(|number| {
                 let signed = self.signed(&name)?;
                 self.trust.add(number, &signed)
@@ -179,10 +191,12 @@ impl Bundle {
     /// Compares every file with the sums, and checks their signature.
     fn check_sums(&mut self) {
         let checked = self.signed(files::SUMS).and_then(|signed| {
-            self.trust.check(&signed, EVIDENCE_NAMESPACE, Signatory::AnyClient, self.created)
+            self.check_exporter(&signed)?;
+            Ok(Exporter::of(&self.trust, &signed))
         });
-        if let Err(why) = checked {
-            self.find("evidence.sums", files::SUMS, &why);
+        match checked {
+            Ok(exporter) => self.report.exporter = exporter,
+            Err(why) => self.find("evidence.sums", files::SUMS, &why),
         }
         let text = self.files.get(files::SUMS).cloned().unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -287,13 +301,16 @@ impl Bundle {
     fn check_manifests(&mut self, accepted: &Accepted) {
         for name in self.names_in(files::MANIFESTS) {
             match self.check_manifest(&name, accepted) {
-                Ok(()) => self.report.manifests += 1,
+                Ok(row) => {
+                    self.report.manifests += 1;
+                    self.rows.push(row);
+                }
                 Err(why) => self.find("evidence.manifest", &name, &why),
             }
         }
     }
 
-    fn check_manifest(&self, name: &str, accepted: &Accepted) -> Result<(), String> {
+    fn check_manifest(&self, name: &str, accepted: &Accepted) -> Result<KnownCells, String> {
         let words = |why: Untrusted| why.to_string();
         let message = self.signed(name).map_err(words)?;
         let statement =
@@ -308,25 +325,30 @@ impl Bundle {
             return Err(misplaced());
         }
         let time = parse_time(&stated.times.finished).map(|(seconds, _nanoseconds)| seconds);
-        let (namespace, signer, time) = match exporter {
-            Some(exporter) => {
-                let exporter = exporter.parse().map_err(|_source| misplaced())?;
-                (EVIDENCE_NAMESPACE.to_owned(), exporter, self.created)
+        if let Some(exporter) = exporter {
+            if self.about.exporter.map(|known| known.to_string()) != Some(exporter) {
+                return Err(misplaced());
             }
-            None => (ObjectKind::Manifest.namespace(), client, time),
-        };
-        let by = Signatory::Of(Subject::Client(signer));
-        self.trust.check(&message, &namespace, by, time).map_err(words)?;
+            self.check_exporter(&message).map_err(words)?;
+        } else {
+            let by = Signatory::Of(Subject::Client(client));
+            let namespace = ObjectKind::Manifest.namespace();
+            self.trust.check(&message, &namespace, by, time).map_err(words)?;
+        }
         if accepted.contains(&(client, snapshot, original)) {
-            return Ok(());
+            return Ok(KnownCells::of(&stated, original));
         }
         Err("no commit and no verdict in the bundle accepts it".to_owned())
     }
 
     fn check_records(&mut self) {
         for name in self.names_in(files::RECORDS) {
-            match self.signed(&name).and_then(|signed| self.check_record(&name, &signed)) {
-                Ok(()) => self.report.records += 1,
+            let signed = self.signed(&name);
+            match signed.and_then(|signed| self.check_record(&name, &signed).map(|()| signed)) {
+                Ok(signed) => {
+                    self.report.records += 1;
+                    self.add_stated(&name, &signed);
+                }
                 Err(why) => self.find("evidence.record", &name, &why),
             }
         }
@@ -354,77 +376,6 @@ impl Bundle {
             _ => return Err(Untrusted::Misplaced),
         };
         self.trust.check(signed, &namespace, by, time)
-    }
-
-    /// Checks every record of the audit logs, each chain, and the checkpoint.
-    fn check_audit(&mut self) {
-        let Some(statements) = self.files.get(files::AUDIT).cloned() else { return };
-        let signatures = self.files.get(files::AUDIT_SIGNATURES).cloned().unwrap_or_default();
-        let signatures = String::from_utf8_lossy(&signatures).into_owned();
-        let mut signatures = signatures.lines();
-        let mut heads: BTreeMap<ClientId, (u64, Sha256)> = BTreeMap::new();
-        let lines = statements.split_inclusive(|byte| *byte == b'\n');
-        for (at, line) in lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).enumerate() {
-            match self.check_audit_record(line, signatures.next(), &mut heads) {
-                Ok(()) => self.report.audit_records += 1,
-                Err(why) => {
-                    self.find("evidence.audit", &format!("{}:{}", files::AUDIT, at + 1), &why);
-                }
-            }
-        }
-        if let Err(why) = self.check_checkpoint(&heads) {
-            self.find("evidence.checkpoint", files::CHECKPOINT, &why);
-        }
-    }
-
-    fn check_audit_record(
-        &self,
-        line: &[u8],
-        signature: Option<&str>,
-        heads: &mut BTreeMap<ClientId, (u64, Sha256)>,
-    ) -> Result<(), String> {
-        let words = |why: Untrusted| why.to_string();
-        let record = Record::decode(line).map_err(|error| error.to_string())?;
-        let text = |member: &str| record.predicate.get(member).and_then(Value::as_str);
-        let place = text("place").unwrap_or_default();
-        let client = place.split('/').nth(1).and_then(|client| client.parse::<ClientId>().ok());
-        let client = client.ok_or_else(|| words(Untrusted::Misplaced))?;
-        let seq = record.predicate.get("seq").and_then(Value::as_u64).unwrap_or_default();
-        if place != format!("{}/{client}/{seq:08}", layout::AUDIT)
-            || text("repository") != Some(self.report.repository.as_str())
-        {
-            return Err(words(Untrusted::Misplaced));
-        }
-        let proof: Value = serde_json::from_str(signature.unwrap_or_default()).unwrap_or_default();
-        let armour = proof.get("signature").and_then(Value::as_str).unwrap_or_default();
-        let signature = SshSignature::decode(armour).ok_or_else(|| words(Untrusted::Signature))?;
-        let signed = SignedMessage { message: line.to_vec(), signature };
-        let by = Signatory::Of(Subject::Client(client));
-        let time = text("time").and_then(parse_time).map(|(seconds, _nanoseconds)| seconds);
-        self.trust.check(&signed, &ObjectKind::Audit.namespace(), by, time).map_err(words)?;
-        let (before, previous) = heads.get(&client).copied().unwrap_or((0, Sha256::new([0; 32])));
-        let follows = seq == before + 1 && text("prev") == Some(previous.to_string().as_str());
-        heads.insert(client, (seq, sha256_of(line)));
-        if follows { Ok(()) } else { Err("it does not follow the record before it".to_owned()) }
-    }
-
-    /// The exporter signs how long each log is, so that no end of one can be cut off.
-    fn check_checkpoint(&self, heads: &BTreeMap<ClientId, (u64, Sha256)>) -> Result<(), String> {
-        let signed = self.signed(files::CHECKPOINT).map_err(|why| why.to_string())?;
-        self.trust
-            .check(&signed, EVIDENCE_NAMESPACE, Signatory::AnyClient, self.created)
-            .map_err(|why| why.to_string())?;
-        let text = String::from_utf8_lossy(&signed.message).into_owned();
-        let stated: BTreeSet<&str> =
-            text.lines().filter(|line| line.starts_with("head ")).collect();
-        let found: BTreeSet<String> = heads
-            .iter()
-            .map(|(client, (seq, sha256))| format!("head {client}:{seq}:{sha256}"))
-            .collect();
-        if stated.len() == found.len() && found.iter().all(|head| stated.contains(head.as_str())) {
-            return Ok(());
-        }
-        Err("the logs do not end as it says".to_owned())
     }
 
     fn check_inventories(&mut self) {

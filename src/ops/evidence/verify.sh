@@ -66,10 +66,14 @@ cmp -s "$work/listed" "$work/present" || fail "SHA256SUMS: it does not list exac
 # 2. The authority signed who may sign; from that, the signers are made again.
 echo "authority $key" >"$work/signers"
 : >"$work/identities"
-repository=
+repository= before=
 for file in identities/*; do
   case $file in *.sig) continue ;; esac
   number=${file#identities/}
+  count=$(echo "$number" | sed 's/^0*//')
+  [ -z "$before" ] || [ "$count" = $((before + 1)) ] \
+    || echo "NOTE $file: no statement of the authority is here before it from number $((before + 1)) on: it may be a revocation"
+  before=$count
   if ! verify "$file" authority sbf-repo-identity; then
     fail "$file: the authority did not sign it"
     continue
@@ -141,7 +145,17 @@ cp "$work/certified" "$work/signers"
 # 3. The sums are signed by who exported this.
 exporter=$(jq -r .exporter bundle.json)
 created=$(stamp "$(jq -r .created bundle.json)")
-verify SHA256SUMS "$exporter" sbf-repo-evidence "$created" || fail "SHA256SUMS: the exporter did not sign it"
+if verify SHA256SUMS "$exporter" sbf-repo-evidence "$created"; then
+  print=$(ssh-keygen -Y verify -f "$work/signers" -I "$exporter" -n sbf-repo-evidence -O verify-time="$created" \
+    -s SHA256SUMS.sig <SHA256SUMS 2>/dev/null | sed -n 's/.* key \(SHA256:[^ ]*\).*/\1/p')
+  role=$(grep "^$exporter " "$work/signers" | while read -r _ _ type public role; do
+    case $(echo "$type $public" | ssh-keygen -l -f - 2>/dev/null) in *" $print "*) echo "$role" ;; esac
+  done | head -n 1)
+  echo "exported by client $exporter, $role, key $print"
+else
+  fail "SHA256SUMS: the exporter did not sign it"
+fi
+jq -r '.left_out[] | "NOTE bundle.json: the exporter left out: \(.object): \(.effect)"' bundle.json || fail "bundle.json: it does not say what was left out"
 
 # 4 and 5. Each manifest is signed, and a commit or a verdict accepted it.
 for file in bases/*; do
@@ -149,6 +163,7 @@ for file in bases/*; do
   if verify "$file" maintenance sbf-repo-gc-base "$(received "$file")"; then hex "$file" >>"$work/accepted"; else fail "$file: not signed by maintenance"; fi
 done
 manifests=0
+: >"$work/rows"
 for file in manifests/*.json; do
   [ -f "$file" ] || continue
   id=$(basename "$file" .json)
@@ -163,7 +178,7 @@ for file in manifests/*.json; do
   finished=$(stamp "$5")
   case $1 in
     */snapshot/v1) digest=$(sha256sum <"$file" | cut -c1-64); verify "$file" "$4" sbf-repo-manifest "$finished" ;;
-    */snapshot-redacted/v1) digest=$7; verify "$file" "$6" sbf-repo-evidence "$created" ;;
+    */snapshot-redacted/v1) digest=$7; [ "$6" = "$exporter" ] && verify "$file" "$6" sbf-repo-evidence "$created" ;;
     *) false ;;
   esac || { fail "$file: its signature does not count"; continue; }
   found=no
@@ -176,11 +191,32 @@ for file in manifests/*.json; do
   elif [ -f "$work/accepted" ] && grep -q "$digest" "$work/accepted"; then
     found=yes
   fi
-  if [ $found = yes ]; then manifests=$((manifests + 1)); else fail "$file: nothing here accepts it"; fi
+  if [ $found = yes ]; then
+    manifests=$((manifests + 1))
+    jq -c --arg digest "$digest" '(.predicate.statement // .predicate) | {
+      before: [.snapshot, .client, .source, .times.data, .times.started, .times.finished],
+      after: [.totals.files, .totals.bytes, .incomplete, $digest]}' "$file" >>"$work/rows"
+  else
+    fail "$file: nothing here accepts it"
+  fi
 done
+# The table has a row for each of them that says the same, and no other. What its store received when, and what is forgotten, the exporter states.
+jq -en --rawfile table population.csv --slurpfile rows "$work/rows" '
+  def cell: tostring | if test("^[=+@\t\r-]") then "\u0027" + . else . end
+    | if test("[\",\n\r]") then "\"" + gsub("\""; "\"\"") + "\"" else . end;
+  "snapshot,client,source,data_time,started,finished,received,state,files,bytes,incomplete,manifest_sha256\n" as $header
+  | [$rows[] | ((.before | map(cell) | join(",")) + ",") as $before | ("," + (.after | map(cell) | join(","))) as $after
+      | ($table | split("\n" + $before)) as $parts
+      | ($parts[1] // "" | split("\n")[0] // "") as $rest
+      | ($parts | length) == 2 and ($rest | endswith($after)
+          and (rtrimstr($after) | test("^[0-9T:.Z-]+,(live|forgotten)$"))), ($before + $rest + "\n")] as $found
+  | ([$found[] | booleans] | all) and ($table | startswith($header))
+    and ($table | length) == ($header | length) + ([$found[] | strings | length] | add // 0)
+' >/dev/null 2>&1 || fail "population.csv: the manifests say otherwise"
 
 # 6. Records.
 records=0
+: >"$work/claims"
 for file in records/*.json; do
   [ -f "$file" ] || continue
   fields=$(jq -r '[.predicate.repository, .predicate.place, .predicate.time // "-"] | join(" ")' "$file" 2>/dev/null)
@@ -196,6 +232,12 @@ for file in records/*.json; do
     *) false ;;
   esac || { fail "$file: its signature does not count"; continue; }
   records=$((records + 1))
+  case $2 in
+    records/heads/*)
+      jq -r --arg file "$file" --arg by "$(echo "$2" | cut -d/ -f3)" \
+        '.predicate.heads[] | "\($file) \($by) \(.client) \(.seq) \(.sha256)"' "$file" >>"$work/claims"
+      ;;
+  esac
 done
 
 # 7. The inventory.
@@ -207,6 +249,7 @@ done
 
 # 8. The audit logs: each record is signed by its client and names the SHA-256 of the one before, and the exporter signed their ends.
 audits=0
+: >"$work/seen"
 if [ -f audit.jsonl ]; then
   verify checkpoint.txt "$exporter" sbf-repo-evidence "$created" || fail "checkpoint.txt: the exporter did not sign it"
   jq -r '"\(.signature)\u0000"' audit.signatures.jsonl | tr '\n\0' '~\n' | sed 's/^~//' >"$work/signatures"
@@ -233,11 +276,23 @@ if [ -f audit.jsonl ]; then
     fi
     seq=$number
     digest=$(sha256sum <"$work/record" | cut -c1-64)
+    echo "$client $number $digest" >>"$work/seen"
   done
   [ -z "$client" ] || echo "head $client:$seq:$digest" >>"$work/heads"
   grep '^head ' checkpoint.txt | sort >"$work/stated"
   sort "$work/heads" | cmp -s - "$work/stated" || fail "checkpoint.txt: the logs do not end as it says"
 fi
+
+# Records state where logs ended: of its own log a client does, and an admin of all. What others say is only told.
+while read -r file by client number digest; do
+  if grep -qxF "$client $number $digest" "$work/seen"; then
+    continue
+  elif [ "$by" = "$client" ] || grep "^$by " "$work/signers" | grep -q ' admin$'; then
+    fail "$file: it names record $number of the log of $client, which is not here: the log was cut off or replaced"
+  else
+    echo "NOTE $file: $by says that the log of $client had a record $number ($digest), which is not here"
+  fi
+done <"$work/claims"
 
 if [ $failures -gt 0 ]; then
   echo "$failures failures: this evidence does NOT verify"

@@ -142,6 +142,11 @@ fn check_end(repository: &Repository, role: Role, valid_until: Option<i64>) -> R
             role.word()
         ));
     }
+    if jiff::Timestamp::from_second(until).is_err() {
+        return usage(
+            "the end of the slot is later than the year 9999: no calendar has it".to_owned(),
+        );
+    }
     if until <= repository.environment.now().0 {
         return usage("the slot would end before it begins".to_owned());
     }

@@ -13,6 +13,7 @@ use crate::repo::error::RepoError;
 use crate::repo::history::is_missing;
 use crate::repo::memory::AuditHead;
 use crate::repo::memory::WentBack;
+use crate::repo::memory::compare_cheaply;
 use crate::repo::objects;
 use crate::repo::repository::Repository;
 use crate::store::StoreErrorKind;
@@ -35,10 +36,14 @@ pub(crate) fn obstacle(repository: &Repository) -> Option<&'static str> {
 /// Errors: [`RepoError::WentBack`] if it is not there.
 pub(crate) fn known_head(repository: &Repository) -> Result<Option<AuditHead>, RepoError> {
     let client = repository.keys.client;
-    let Some(known) = repository.memory().audit.get(&client).copied() else { return Ok(None) };
+    let memory = repository.memory();
+    if let Some(source) = compare_cheaply(repository, &memory)? {
+        return Err(RepoError::WentBack { source });
+    }
+    let Some(known) = memory.audit.get(&client).copied() else { return Ok(None) };
     let went_back = |found: &str| {
         let known = format!("record {} of the audit log of client {client}", known.seq);
-        Err(RepoError::WentBack { source: WentBack { known, found: found.to_owned() } })
+        Err(RepoError::WentBack { source: WentBack::new(known, found) })
     };
     match read_statement(repository, client, known.seq) {
         Ok(statement) if statement.digest() == known.digest => Ok(Some(known)),

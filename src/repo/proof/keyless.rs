@@ -11,6 +11,7 @@ use crate::format::identity::Subject;
 use crate::format::inventory::Inventory;
 use crate::format::inventory::InventoryLine;
 use crate::format::layout;
+use crate::format::layout::PackRef;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
@@ -156,6 +157,26 @@ impl Keyless {
         let is_intact =
             digest(&bytes).as_bytes() == line.id.as_bytes() && sha256(&bytes) == line.sha256;
         Ok(if is_intact { PackState::Intact } else { PackState::OtherBytes })
+    }
+
+    /// Reads a pack that no inventory lists and compares it with the BLAKE3 in its name, which nobody signed.
+    pub(crate) fn compare_with_name(
+        &self,
+        key: &ObjectKey,
+        length: u64,
+    ) -> Result<PackState, RepoError> {
+        let bytes = match self.located.store().read(key, length) {
+            Ok(bytes) => bytes,
+            // A collection may delete one meanwhile.
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(PackState::Missing),
+            Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                return Ok(PackState::OtherBytes);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_its_name =
+            PackRef::parse(key).is_ok_and(|pack| digest(&bytes).as_bytes() == pack.id.as_bytes());
+        Ok(if is_its_name { PackState::Intact } else { PackState::OtherBytes })
     }
 
     fn keys_in(&self, folder: &str) -> Result<Vec<ObjectKey>, RepoError> {

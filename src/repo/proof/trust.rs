@@ -115,15 +115,12 @@ impl Trust {
 pub(crate) enum Signatory {
     /// One client, or maintenance.
     Of(Subject),
-    /// Any client.
-    AnyClient,
 }
 
 impl Signatory {
     fn fits(self, subject: Subject) -> bool {
         match self {
             Self::Of(wanted) => wanted == subject,
-            Self::AnyClient => matches!(subject, Subject::Client(_)),
         }
     }
 }
