@@ -39,8 +39,8 @@ pub(crate) struct Predecessor<'a> {
     end: u64,
     /// Where the next new byte is expected to stand.
     at: u64,
-    /// Chunks since the last one whose place was found.
-    lost_count: u64,
+    /// Bytes since the last chunk whose place was found.
+    lost_bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl<'a> Predecessor<'a> {
             numbers: HashMap::new(),
             end: 0,
             at: 0,
-            lost_count: 0,
+            lost_bytes: 0,
         }
     }
 
@@ -106,14 +106,13 @@ impl<'a> Predecessor<'a> {
                 self.at = start;
             }
             let start = self.at;
+            self.lost_bytes += length;
             let same_cut = self.same_cut(start + length).filter(|cut| *cut > start);
             self.at = same_cut.unwrap_or(start + length);
             places.push(start..self.at);
             if same_cut.is_some() {
                 (gap, gap_at) = (places.len(), self.at);
-                self.lost_count = 0;
-            } else {
-                self.lost_count += 1;
+                self.lost_bytes = 0;
             }
         }
         places
@@ -126,7 +125,8 @@ impl<'a> Predecessor<'a> {
         let before = after.checked_sub(1).and_then(start);
         let distance = |cut: &u64| cut.abs_diff(byte);
         let cut = [before, start(after)].into_iter().flatten().min_by_key(distance)?;
-        let reach = CUT_MOVES_BYTES * (1 + self.lost_count).min(CUT_MOVES_COUNT_MAX);
+        let reach = CUT_MOVES_BYTES + self.lost_bytes / CUT_MOVES_SHARE;
+        let reach = reach.min(MARGIN_BYTES);
         (distance(&cut) <= reach).then_some(cut)
     }
 
@@ -221,8 +221,9 @@ const GROUP_BYTES_MAX: u64 = 384 * 1024;
 const MARGIN_BYTES: u64 = 24 * 1024;
 /// What was longer by more than this factor was taken away, and little of it stands here.
 const STRETCH_MAX: u64 = 4;
-/// How far a cut is looked for from where it is expected.
+/// How far a cut is looked for from where it is expected, and how much farther for all bytes since
+/// the last one: few more rows may have come or gone.
 const CUT_MOVES_BYTES: u64 = 1024;
-const CUT_MOVES_COUNT_MAX: u64 = 8;
+const CUT_MOVES_SHARE: u64 = 20;
 /// On either side: half a GiB of chunks of 64 KiB.
 const PIECES_ASIDE: u64 = 8192;
