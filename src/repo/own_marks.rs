@@ -9,6 +9,7 @@ use crate::id::ClientId;
 use crate::id::Digest;
 use crate::id::RecordId;
 use crate::id::SnapshotId;
+use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::history::History;
 use crate::repo::history::is_missing;
@@ -64,15 +65,21 @@ pub(crate) fn compare_records(
             // Where creates may replace what is there, another process of the client may have.
             Ok(_bytes) if repository.config.store == StoreMode::NoRegisters => continue,
             Ok(bytes) if digest(&bytes) == *known => continue,
+            // Damage is told where the record matters.
+            Ok(bytes) if is_damaged(repository, &key, &bytes) => continue,
             Ok(_another) => "another one of that number",
             Err(error) if is_missing(&error) => "no such record",
-            // Damage is told where the record matters.
             Err(error) if repository.is_damage(&error) => continue,
             Err(error) => return Err(error),
         };
         return Ok(Some(WentBack::new(format!("its own record {key}"), found)));
     }
     Ok(None)
+}
+
+fn is_damaged(repository: &Repository, key: &ObjectKey, bytes: &[u8]) -> bool {
+    let opened = repository.open_object(ObjectKind::Record, key, key.as_str(), bytes);
+    opened.is_err_and(|error| repository.is_damage(&error))
 }
 
 /// Looks for the forgets of this host among those that are stored, and drops those from its memory that verdicts folded.
