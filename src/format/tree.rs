@@ -84,6 +84,21 @@ pub enum EntryKind {
     BlockDevice(DeviceNumber),
 }
 
+impl EntryKind {
+    /// The content, if it is a regular file.
+    pub const fn file(&self) -> Option<&FileEntry> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Directory(_)
+            | Self::Symlink { .. }
+            | Self::Fifo
+            | Self::Socket
+            | Self::CharacterDevice(_)
+            | Self::BlockDevice(_) => None,
+        }
+    }
+}
+
 /// A regular file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct FileEntry {

@@ -275,15 +275,7 @@ impl ListedEntry<'_> {
 
 /// The name of the content of a file.
 pub(crate) fn content_of(kind: &EntryKind) -> Option<Digest> {
-    match kind {
-        EntryKind::File(file) => Some(content_name(&file.content)),
-        EntryKind::Directory(_)
-        | EntryKind::Symlink { .. }
-        | EntryKind::Fifo
-        | EntryKind::Socket
-        | EntryKind::CharacterDevice(_)
-        | EntryKind::BlockDevice(_) => None,
-    }
+    kind.file().map(|file| content_name(&file.content))
 }
 
 /// What a listing came to.

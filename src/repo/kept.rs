@@ -6,6 +6,7 @@ use crate::format::config::StoreMode;
 use crate::format::envelope::ObjectKind;
 use crate::format::index::IndexedPack;
 use crate::format::layout;
+use crate::format::pack::PackKind;
 use crate::id::Digest;
 use crate::id::PackId;
 use crate::key::ObjectKey;
@@ -58,44 +59,33 @@ impl Kept {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads a part of a pack of trees that is kept; says whether it is.
-    pub(crate) fn tree_part(
-        &self,
-        pack: &IndexedPack,
-        range: &Range<u64>,
-        buffer: &mut Vec<u8>,
-    ) -> bool {
-        let name = pack.id.to_string();
-        self.trees.as_ref().is_some_and(|trees| trees.part(&name, range, buffer))
-    }
-
-    /// Reads a part of a pack of data that is kept; says whether it is.
-    pub(crate) fn data_part(
-        &self,
-        pack: &IndexedPack,
-        range: &Range<u64>,
-        buffer: &mut Vec<u8>,
-    ) -> bool {
-        let name = pack.id.to_string();
-        self.data.as_ref().is_some_and(|data| data.part(&name, range, buffer))
-    }
-
-    /// Whether a pack of data is kept.
-    pub(crate) fn holds_data(&self, pack: PackId) -> bool {
-        self.data.as_ref().is_some_and(|data| data.holds(&pack.to_string()))
-    }
-
-    /// Forgets a pack of data that is not what it should be.
-    pub(crate) fn drop_data(&self, pack: &IndexedPack) {
-        if let Some(data) = &self.data {
-            data.remove(&pack.id.to_string());
+    fn packs(&self, kind: PackKind) -> Option<&Shelf> {
+        match kind {
+            PackKind::Tree => self.trees.as_ref(),
+            PackKind::Data => self.data.as_ref(),
         }
     }
 
-    /// Forgets a pack of trees that is not what it should be.
-    pub(crate) fn drop_tree(&self, pack: &IndexedPack) {
-        if let Some(trees) = &self.trees {
-            trees.remove(&pack.id.to_string());
+    /// Reads a part of a pack that is kept; says whether it is.
+    pub(crate) fn pack_part(
+        &self,
+        pack: &IndexedPack,
+        range: &Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> bool {
+        let packs = self.packs(pack.header.kind);
+        packs.is_some_and(|packs| packs.part(&pack.id.to_string(), range, buffer))
+    }
+
+    /// Whether a pack is kept.
+    pub(crate) fn holds_pack(&self, pack: &IndexedPack) -> bool {
+        self.packs(pack.header.kind).is_some_and(|packs| packs.holds(&pack.id.to_string()))
+    }
+
+    /// Forgets a pack that is not what it should be.
+    pub(crate) fn drop_pack(&self, pack: &IndexedPack) {
+        if let Some(packs) = self.packs(pack.header.kind) {
+            packs.remove(&pack.id.to_string());
         }
     }
 }
@@ -136,17 +126,10 @@ impl Repository {
         }
     }
 
-    /// Keeps a pack of trees that was stored just now.
-    pub(crate) fn keep_tree(&self, id: PackId, bytes: &[u8]) {
-        if let Some(trees) = self.kept.as_ref().and_then(|kept| kept.trees.as_ref()) {
-            trees.put(&id.to_string(), bytes);
-        }
-    }
-
-    /// Keeps a pack of data that was stored just now.
-    pub(crate) fn keep_data(&self, id: PackId, bytes: &[u8]) {
-        if let Some(data) = self.kept.as_ref().and_then(|kept| kept.data.as_ref()) {
-            data.put(&id.to_string(), bytes);
+    /// Keeps a pack that was stored just now.
+    pub(crate) fn keep_pack(&self, kind: PackKind, id: PackId, bytes: &[u8]) {
+        if let Some(packs) = self.kept.as_ref().and_then(|kept| kept.packs(kind)) {
+            packs.put(&id.to_string(), bytes);
         }
     }
 
@@ -195,7 +178,7 @@ impl Repository {
         };
         let mut last = kept.last();
         // Another thread may have been faster.
-        if kept.tree_part(pack, range, buffer) {
+        if kept.pack_part(pack, range, buffer) {
             return Ok(());
         }
         if let Some((held, bytes)) = &*last

@@ -299,7 +299,7 @@ impl ChunkReader {
             return false;
         };
         let pack = run.packs().get(to_usize32(block.pack));
-        pack.is_some_and(|pack| kept.holds_data(pack.id))
+        pack.is_some_and(|pack| kept.holds_pack(pack))
     }
 
     fn open_into(
@@ -372,27 +372,18 @@ impl ChunkReader {
         stored: &mut Vec<u8>,
         open: &dyn Fn(&mut Vec<u8>) -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
-        if pack.header.kind == PackKind::Data {
-            if let Some(kept) = &self.repository.kept
-                && kept.data_part(pack, range, stored)
-            {
-                match open(stored) {
-                    Ok(()) => return Ok(()),
-                    Err(_not_what_it_should_be) => kept.drop_data(pack),
-                }
-            }
-            store.read_range(&pack.reference().key(), range.clone(), stored)?;
-            return open(stored);
-        }
         if let Some(kept) = &self.repository.kept
-            && kept.tree_part(pack, range, stored)
+            && kept.pack_part(pack, range, stored)
         {
             match open(stored) {
                 Ok(()) => return Ok(()),
-                Err(_not_what_it_should_be) => kept.drop_tree(pack),
+                Err(_not_what_it_should_be) => kept.drop_pack(pack),
             }
         }
-        self.repository.fetch_tree_part(store, pack, range, stored)?;
+        match pack.header.kind {
+            PackKind::Data => store.read_range(&pack.reference().key(), range.clone(), stored)?,
+            PackKind::Tree => self.repository.fetch_tree_part(store, pack, range, stored)?,
+        }
         open(stored)
     }
 

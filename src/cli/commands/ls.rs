@@ -137,13 +137,5 @@ pub(crate) const fn kind_word(kind: &EntryKind) -> &'static str {
 
 /// The size of a file.
 pub(crate) fn size(kind: &EntryKind) -> Option<u64> {
-    match kind {
-        EntryKind::File(file) => Some(file.size),
-        EntryKind::Directory(_)
-        | EntryKind::Symlink { .. }
-        | EntryKind::Fifo
-        | EntryKind::Socket
-        | EntryKind::CharacterDevice(_)
-        | EntryKind::BlockDevice(_) => None,
-    }
+    kind.file().map(|file| file.size)
 }

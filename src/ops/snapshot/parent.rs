@@ -116,15 +116,8 @@ impl<'a> ParentCursor<'a> {
 
     /// What a file that changed held.
     pub(crate) fn predecessor_of(&self, found: &OwnedEntry) -> Option<Predecessor<'a>> {
-        match &found.entry.node {
-            EntryKind::File(file) => Some(Predecessor::new(self.reader, &file.content)),
-            EntryKind::Directory(_)
-            | EntryKind::Symlink { .. }
-            | EntryKind::Fifo
-            | EntryKind::Socket
-            | EntryKind::CharacterDevice(_)
-            | EntryKind::BlockDevice(_) => None,
-        }
+        let file = found.entry.node.file()?;
+        Some(Predecessor::new(self.reader, &file.content))
     }
 }
 

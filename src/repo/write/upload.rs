@@ -185,15 +185,13 @@ impl Shared {
         };
         let stored = create_in(self.repository.store.as_ref(), &reference.key(), &bytes, class);
         let stored = stored.and_then(|()| store_sidecar(&self.repository, &reference, &bytes));
-        if stored.is_ok() && header.kind == PackKind::Tree {
+        let is_kept = match header.kind {
             // The next run compares with it.
-            self.repository.keep_tree(id, &bytes);
-        }
-        if stored.is_ok()
-            && self.keeps_data.load(Ordering::Relaxed)
-            && header.kind == PackKind::Data
-        {
-            self.repository.keep_data(id, &bytes);
+            PackKind::Tree => true,
+            PackKind::Data => self.keeps_data.load(Ordering::Relaxed),
+        };
+        if stored.is_ok() && is_kept {
+            self.repository.keep_pack(header.kind, id, &bytes);
         }
         let mut state = self.lock();
         match stored {
