@@ -6,7 +6,7 @@ use crate::id::Digest;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// A stream of a snapshot, which is a file at its top.
+/// A stream of a snapshot, which is a file at its top; a directory if its dump has that form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatedStream {
@@ -53,6 +53,8 @@ pub enum DumpForm {
     PostgresqlPlain,
     /// SQL of a server of `PostgreSQL`, as `pg_dumpall` writes it.
     PostgresqlCluster,
+    /// A directory of one database of `PostgreSQL`: a file for each table's rows.
+    PostgresqlDirectory,
 }
 
 /// A table's rows.

@@ -2,6 +2,8 @@
 
 use crate::format::content::Content;
 use crate::format::content::Extent;
+use crate::format::dump::DumpForm;
+use crate::format::dump::StatedStream;
 use crate::format::manifest::SnapshotPredicate;
 use crate::format::tree::DirectoryEntry;
 use crate::format::tree::EntryKind;
@@ -278,8 +280,17 @@ fn key_of(path: &[u8], directory: &DirectoryEntry) -> Option<(Vec<u8>, ChunkId)>
 pub(crate) fn drop_paths(predicate: &mut SnapshotPredicate, exclude: &Filter, left_out: &LeftOut) {
     predicate.paths.retain(|path| !left_out.roots.contains(path));
     // What is stated of a dump names tables, and says how many rows they had.
-    let stays = |name: &str| !exclude(format!("/{name}").as_bytes(), false);
-    predicate.streams.retain(|stream| stays(&stream.name));
+    let is_directory = |stream: &StatedStream| {
+        stream.dump.as_ref().is_some_and(|dump| dump.form == DumpForm::PostgresqlDirectory)
+    };
+    let goes = |stream: &StatedStream| {
+        exclude(format!("/{}", stream.name).as_bytes(), is_directory(stream))
+    };
+    let gone: Vec<_> = predicate.streams.extract_if(.., |stream| goes(stream)).collect();
+    let stays = |name: &str| {
+        !exclude(format!("/{name}").as_bytes(), false)
+            && !gone.iter().any(|stream| stream.name == name)
+    };
     // Streams stand there with their names, which begin with no slash.
     predicate.paths.retain(|path| path.starts_with('/') || stays(path));
     let before = predicate.skipped.len();

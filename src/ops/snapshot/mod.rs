@@ -3,6 +3,7 @@
 mod beside;
 mod commit;
 pub mod delta;
+mod directory;
 pub mod dry;
 mod guard;
 pub(crate) mod memory;
@@ -12,6 +13,7 @@ pub(crate) mod parent;
 pub mod postgres;
 mod read;
 pub mod report;
+mod scratch;
 mod source;
 mod stream;
 mod tree;

@@ -23,9 +23,11 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::beside::Beside;
+use crate::ops::snapshot::directory::DirectoryDump;
 use crate::ops::snapshot::guard::Watch;
 use crate::ops::snapshot::guard::compare;
 use crate::ops::snapshot::guard::stated;
+use crate::ops::snapshot::options::CommandOutput;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::Expected;
 use crate::ops::snapshot::options::FilesSource;
@@ -42,8 +44,9 @@ use crate::ops::snapshot::workers::Workers;
 use crate::ops::words::path_words;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::builder::DirectoryBuilder;
+use crate::repo::tree::builder::totals_of;
 use crate::repo::write::ChunkStore;
-use crate::units::to_u64;
+use std::ffi::OsString;
 use std::io;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
@@ -82,8 +85,9 @@ impl Produced {
 /// A stream that is stored.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    file: FileEntry,
-    stated: StatedStream,
+    /// A file, or a directory of files.
+    pub(crate) node: EntryKind,
+    pub(crate) stated: StatedStream,
 }
 
 /// Stores streams and outputs of commands.
@@ -145,7 +149,10 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
     }
 
     fn command(&self, source: CommandSource, tables_max: usize) -> Result<Taken, OpError> {
-        let CommandSource { name, argv, variables, expected } = source;
+        if let CommandOutput::Directory { reader, scratch } = &source.output {
+            return DirectoryDump { run: self, reader, scratch }.take(&source, tables_max);
+        }
+        let CommandSource { name, argv, variables, expected, output: _ } = source;
         let program = argv.first().cloned().unwrap_or_default();
         let failed = |how: String| {
             let program = path_words(program.as_bytes());
@@ -171,9 +178,7 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
                 return Err(failed(format!("signal {signal} ended it")));
             }
         }
-        let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
-        let command = Some(SourceCommand { argv: redact(words), exit_status: 0 });
-        self.taken(name, file, (watch, &expected), command)
+        self.taken(name, file, (watch, &expected), Some(stated_command(&argv)))
     }
 
     fn content(&self, name: &str) -> Result<LongContent<'a, 'scope>, OpError> {
@@ -193,19 +198,28 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
     ) -> Result<Taken, OpError> {
         let summary = watch.finish(&name, expected, self.guards, self.progress)?;
         let dump = summary.map(|summary| stated(&self.store.repository, &summary)).transpose()?;
-        Ok(Taken { file, stated: StatedStream { name, command, dump } })
+        let node = EntryKind::File(file);
+        Ok(Taken { node, stated: StatedStream { name, command, dump } })
     }
+}
+
+/// What the manifest says of a command that succeeded.
+pub(crate) fn stated_command(argv: &[OsString]) -> SourceCommand {
+    let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
+    SourceCommand { argv: redact(words), exit_status: 0 }
 }
 
 /// What the run did with these streams.
 pub(crate) fn tally(taken: &[Taken]) -> Tally {
     let mut tally = Tally::default();
-    tally.run.files_new = to_u64(taken.len());
-    tally.run.bytes_read = taken.iter().map(|taken| taken.file.size).sum();
+    let totals = || taken.iter().map(|taken| totals_of(&taken.node));
+    tally.run.files_new = totals().map(|totals| totals.files).sum();
+    tally.run.bytes_read = totals().map(|totals| totals.bytes).sum();
     tally
 }
 
-fn take_all(
+/// Reads all of a stream and stores it.
+pub(crate) fn take_all(
     mut content: LongContent<'_, '_>,
     chunker: &Chunker,
     read: &mut dyn FnMut(&mut [u8]) -> Result<usize, LocalError>,
@@ -218,7 +232,8 @@ fn take_all(
     }
 }
 
-fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until the buffer is full or the input ends.
+pub(crate) fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match input.read(&mut buffer[done..]) {
@@ -233,10 +248,19 @@ fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// The entries of streams at the top of a tree, sorted by name.
 pub(crate) fn entries(store: &ChunkStore, taken: Vec<Taken>) -> Beside {
+    let entry = |taken: Taken| entry_of(store, taken.stated.name.into_bytes(), taken.node);
+    let mut entries: Vec<_> = taken.into_iter().map(entry).collect();
+    entries.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    Beside(entries.into())
+}
+
+/// An entry for what came from no file that is backed up: it is this process's, and of now.
+pub(crate) fn entry_of(store: &ChunkStore, name: Vec<u8>, node: EntryKind) -> (TreeEntry, Owner) {
     let (seconds, nanoseconds) = store.repository.environment.now();
     let now = Timestamp { seconds, nanoseconds };
+    let is_directory = matches!(node, EntryKind::Directory(_));
     let metadata = Metadata {
-        mode: STREAM_MODE,
+        mode: if is_directory { DIRECTORY_MODE } else { STREAM_MODE },
         owner: 0,
         modified: now,
         changed: now,
@@ -252,14 +276,7 @@ pub(crate) fn entries(store: &ChunkStore, taken: Vec<Taken>) -> Beside {
         user_name: Vec::new(),
         group_name: Vec::new(),
     };
-    let entry = |taken: Taken| {
-        let Taken { file, stated } = taken;
-        let (name, metadata) = (stated.name.into_bytes(), metadata.clone());
-        (TreeEntry { name, node: EntryKind::File(file), metadata }, owner.clone())
-    };
-    let mut entries: Vec<_> = taken.into_iter().map(entry).collect();
-    entries.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    Beside(entries.into())
+    (TreeEntry { name, node, metadata }, owner)
 }
 
 /// A tree of streams alone.
@@ -308,6 +325,7 @@ pub(crate) const FILES_PROFILE: &str = "default";
 pub(crate) const STREAM_PROFILE: &str = "stream";
 /// Streams are nobody else's business.
 const STREAM_MODE: u16 = 0o600;
+const DIRECTORY_MODE: u16 = 0o700;
 const SECRET_WORDS: [&str; 6] =
     ["password", "passwd", "secret", "token", "api-key", "restrict-key"];
 
