@@ -41,6 +41,7 @@ mod keys;
 mod kit;
 mod malicious;
 mod malicious_target;
+mod mariadb_program;
 mod memory;
 mod mirror;
 mod mirror_program;

@@ -57,6 +57,8 @@ fn databases_come_back_byte_for_byte() {
         );
         check(&restored, 0);
         assert!(!err(&restored).contains("statement by statement"), "{}", err(&restored));
+        // A dump of them has transactions of its own.
+        assert_eq!(err(&restored).contains("large objects"), number == 0, "{}", err(&restored));
         let stored = content(&desk, name);
         let again = server.dump(&database, &stored);
         assert!(again == stored, "{name} came back otherwise");
@@ -67,6 +69,10 @@ fn databases_come_back_byte_for_byte() {
     let pieces = server.run(&desk, &[&pieces[..], &psql].concat());
     check(&pieces, 0);
     assert!(err(&pieces).contains("psql without `-1`"), "{}", err(&pieces));
+    let roles = ["restore", "latest:/globals.sql", "--to-command", "--"];
+    let roles = server.run(&desk, &[&roles[..], &psql].concat());
+    check(&roles, 0);
+    assert!(!err(&roles).contains("warning: psql"), "{}", err(&roles));
     // What did not change is stored once, also the word behind `\restrict`.
     let second = server.snapshot(&desk, &[&arguments[..], &["--json"]].concat());
     check(&second, 0);
@@ -209,6 +215,48 @@ fn a_dump_that_fails_is_no_snapshot() {
     let programs = server.programs_with(&desk, "slow", slow);
     check(&server.snapshot(&desk, &["--pg-bin", &programs]), 0);
     assert_eq!(content(&desk, "app.sql"), server.dump("app", &content(&desk, "app.sql")));
+}
+
+/// All of the server, and not one session of it: a power failure, or somebody who ends it in a hurry.
+#[test]
+fn a_server_that_goes_away_in_the_middle_of_a_dump_leaves_no_snapshot() {
+    for format in ["plain", "directory"] {
+        let Some(server) = Server::start() else { return };
+        let desk = Desk::with_repository();
+        fs::create_dir(desk.path("scratch")).unwrap();
+        fill(&server);
+        server.sql(
+            "app",
+            "CREATE TABLE large AS SELECT i, repeat(md5(i::text), 5) AS x FROM generate_series(1, 300000) i",
+        );
+        // What `pg_ctl stop -m immediate` sends.
+        let postmaster = fs::read_to_string(server.path("data/postmaster.pid")).unwrap();
+        let stop = format!("kill -QUIT {}", postmaster.lines().next().unwrap());
+        let script = if format == "plain" {
+            // The pipe is full until the server is gone.
+            format!("set -o pipefail\nreal \"$@\" | (head -c 100000; {stop}; cat)")
+        } else {
+            let begun = "find \"${@: -1}\" -name '[0-9]*.dat' -size +1000k 2>/dev/null | grep -q .";
+            format!("real \"$@\" &\nuntil {begun}; do :; done\n{stop}\nwait $!")
+        };
+        let programs = server.programs_with(&desk, "stops", &script);
+        let mut arguments = vec!["--pg-bin", &programs, "--pg-format", format];
+        if format == "directory" {
+            arguments.extend(["--pg-scratch", "scratch", "--pg-jobs", "2"]);
+        }
+        let output = server.snapshot(&desk, &arguments);
+        check(&output, 4);
+        let words = err(&output);
+        assert!(words.contains("exited with code 1"), "{words}");
+        assert!(words.contains("server closed the connection unexpectedly"), "{words}");
+        assert!(words.contains("no snapshot was made"), "{words}");
+        // And the next run, which finds no server.
+        let output = server.snapshot(&desk, &[]);
+        check(&output, 4);
+        assert!(err(&output).contains("connection to server"), "{}", err(&output));
+        assert_eq!(count(&desk), 0);
+        assert_eq!(fs::read_dir(desk.path("scratch")).unwrap().count(), 0);
+    }
 }
 
 #[test]
