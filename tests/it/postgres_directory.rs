@@ -124,6 +124,28 @@ fn rows_that_did_not_change_are_stored_once_and_lost_ones_are_refused() {
     assert_eq!(count(&desk), 4);
 }
 
+/// The statement names tables and says how many rows they had.
+#[test]
+fn what_is_stated_of_a_directory_goes_with_any_of_its_files() {
+    let Some(server) = Server::start() else { return };
+    let desk = desk();
+    fill(&server);
+    check(&snapshot(&server, &desk, &[]), 0);
+    let id = desk.json(&["snapshots"], 0)["snapshots"][0]["snapshot"].clone();
+    for (exclude, paths) in [("/app/toc.dat", 2), ("/app/", 1), ("/globals.sql", 1)] {
+        check(&desk.run(&["rewrite", id.as_str().unwrap(), "--exclude", exclude]), 0);
+        let list = desk.json(&["snapshots"], 0)["snapshots"].clone();
+        let is_new = |row: &&Value| row["replaces"] == id;
+        let rows: Vec<_> = list.as_array().unwrap().iter().filter(is_new).collect();
+        let stated = |row: &&&Value| row["manifest"]["paths"].as_array().unwrap().len() == paths;
+        let found = rows.iter().find(|row| {
+            let has_app = row["manifest"]["streams"].to_string().contains("\"app\"");
+            stated(row) && has_app == exclude.contains("globals")
+        });
+        assert!(found.is_some(), "{exclude}: {rows:?}");
+    }
+}
+
 #[test]
 fn a_directory_of_which_something_is_missing_is_no_snapshot() {
     let Some(server) = Server::start() else { return };
