@@ -84,6 +84,23 @@ pub struct ObjectCount {
     pub count: u64,
 }
 
+/// The dump of this name among those of another snapshot, or that of the same database in the other form.
+pub(crate) fn same_database<'a>(
+    streams: &'a [StatedStream],
+    name: &str,
+    form: DumpForm,
+) -> Option<&'a StatedDump> {
+    let dump = |name: &str| streams.iter().find(|stream| stream.name == name)?.dump.as_ref();
+    let in_form = |name: &str, form| dump(name).filter(|dump| dump.form == form);
+    dump(name).or_else(|| match form {
+        DumpForm::PostgresqlDirectory => in_form(&format!("{name}.sql"), DumpForm::PostgresqlPlain),
+        DumpForm::PostgresqlPlain => {
+            in_form(name.strip_suffix(".sql")?, DumpForm::PostgresqlDirectory)
+        }
+        DumpForm::PostgresqlCluster => None,
+    })
+}
+
 /// Whether the streams of a statement keep the rules of the page.
 pub(crate) fn are_valid(streams: &[StatedStream]) -> bool {
     let dumps = || streams.iter().filter_map(|stream| stream.dump.as_ref());

@@ -89,6 +89,21 @@ fn directories_come_back_and_hold_what_plain_dumps_hold() {
     check(&desk.run(&["check", "--read-data"]), 0);
     let empty = dump_of(&desk, "it's empty%2F.sql").1;
     assert_eq!((&empty["tables_count"], &empty["rows"]), (&0.into(), &0.into()));
+    // They are compared as dumps of one database, in whichever order.
+    server.sql("app", "INSERT INTO users VALUES (2000, 'new')");
+    check(&snapshot(&server, &desk, &databases), 0);
+    let list = desk.json(&["snapshots"], 0)["snapshots"].clone();
+    let mut ids: Vec<&str> =
+        list.as_array().unwrap().iter().map(|row| row["snapshot"].as_str().unwrap()).collect();
+    let is_plain = |id: &&str| desk.json(&["ls", id], 0).to_string().contains("/app.sql");
+    let at = ids.iter().position(is_plain).unwrap();
+    let plain_id = ids.remove(at);
+    let mut changes: Vec<_> = ids
+        .iter()
+        .map(|id| desk.json(&["diff", plain_id, id], 0)["tables"].as_array().unwrap().len())
+        .collect();
+    changes.sort_unstable();
+    assert_eq!(changes, [0, 1]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::format::dump::ObjectCount;
 use crate::format::dump::StatedDump;
 use crate::format::dump::StatedStream;
 use crate::format::dump::StatedTable;
+use crate::format::dump::same_database;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
@@ -159,7 +160,7 @@ pub(crate) fn compare(
 ) -> Result<(), OpError> {
     for stream in now {
         let Some(new) = &stream.dump else { continue };
-        let Some(old) = dump_before(before, &stream.name, new.form) else { continue };
+        let Some(old) = same_database(before, &stream.name, new.form) else { continue };
         let key = |table: &StatedTable| (table.database.clone(), table.name.clone());
         let found: HashMap<_, _> =
             new.tables.iter().map(|table| (key(table), table.rows)).collect();
@@ -179,23 +180,6 @@ pub(crate) fn compare(
         }
     }
     Ok(())
-}
-
-/// The dump of the same name, or of the same database in the other form.
-fn dump_before<'a>(
-    before: &'a [StatedStream],
-    name: &str,
-    form: DumpForm,
-) -> Option<&'a StatedDump> {
-    let dump = |name: &str| before.iter().find(|old| old.name == name)?.dump.as_ref();
-    let in_form = |name: &str, form| dump(name).filter(|dump| dump.form == form);
-    dump(name).or_else(|| match form {
-        DumpForm::PostgresqlDirectory => in_form(&format!("{name}.sql"), DumpForm::PostgresqlPlain),
-        DumpForm::PostgresqlPlain => {
-            in_form(name.strip_suffix(".sql")?, DumpForm::PostgresqlDirectory)
-        }
-        DumpForm::PostgresqlCluster => None,
-    })
 }
 
 fn is_allowed(table: &StatedTable, guards: &Guards) -> bool {
