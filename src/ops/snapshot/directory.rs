@@ -16,6 +16,8 @@ use crate::localfs::LocalError;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::snapshot::guard::stated;
+use crate::ops::snapshot::older_directory::OlderDirectory;
+use crate::ops::snapshot::older_directory::Tables;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::scratch::Scratch;
 use crate::ops::snapshot::source::StreamRun;
@@ -31,7 +33,7 @@ use crate::pgdump::DumpSummary;
 use crate::repo::tree::builder::DirectoryBuilder;
 use crate::units::human_bytes;
 use crate::units::to_u64;
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
@@ -68,11 +70,11 @@ impl DirectoryDump<'_, '_, '_> {
         progress.begin("looking at the dump", 0, 0);
         let rows_of = self.tables_listed(&source.name, &folder)?;
         if self.run.guards.whole {
-            rows_of.iter().try_for_each(|number| check_end(&source.name, &folder, *number))?;
+            rows_of.keys().try_for_each(|number| check_end(&source.name, &folder, *number))?;
         }
         let summary = self.summary(&source.name, &folder, rows_of.len(), tables_max)?;
         progress.begin("backing up", 0, 0);
-        let node = EntryKind::Directory(self.store(&source.name, &folder)?);
+        let node = EntryKind::Directory(self.store(&source.name, &scratch, &folder, &rows_of)?);
         if let Err(error) = scratch.remove() {
             progress.warn(&format!("the dump stays in the scratch directory: {error}"));
         }
@@ -127,17 +129,17 @@ impl DirectoryDump<'_, '_, '_> {
         failed(if words.is_empty() { how } else { format!("{how}: {words}") })
     }
 
-    /// The numbers of the files of rows that the dump's table of contents names.
-    fn tables_listed(&self, name: &str, folder: &Path) -> Result<BTreeSet<u32>, OpError> {
-        let mut numbers = BTreeSet::new();
+    /// The files of rows that the dump's table of contents names.
+    fn tables_listed(&self, name: &str, folder: &Path) -> Result<Tables, OpError> {
+        let mut tables = Tables::new();
         let mut open = Vec::new();
         self.read(name, &["--list".into(), folder.into()], &mut |bytes| {
             open.extend_from_slice(bytes);
             let whole = open.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            numbers.extend(open[..whole].split(|byte| *byte == b'\n').filter_map(table_number));
+            tables.extend(open[..whole].split(|byte| *byte == b'\n').filter_map(table_listed));
             open.drain(..whole);
         })?;
-        Ok(numbers)
+        Ok(tables)
     }
 
     /// What the dump says as SQL, which is what the same database says in a dump in SQL.
@@ -202,19 +204,31 @@ impl DirectoryDump<'_, '_, '_> {
         Err(failed(String::from_utf8_lossy(&outcome.stderr).trim().replace('\n', "; ")))
     }
 
-    fn store(&self, name: &str, folder: &Path) -> Result<DirectoryEntry, OpError> {
+    fn store(
+        &self,
+        name: &str,
+        scratch: &Scratch,
+        folder: &Path,
+        tables: &Tables,
+    ) -> Result<DirectoryEntry, OpError> {
         let run = self.run;
         let what = "cannot store the dump";
-        let mut older = run.older.map(|(older, reader)| older.cursor(reader));
-        if let Some(older) = &mut older {
-            let found = older.find(name.as_bytes());
-            older.enter(found.as_ref());
-        }
+        let files = names_in(folder)?;
+        let mut stood_there = run.older.map_or_else(HashMap::new, |older| {
+            let older = OlderDirectory::new(older, name.as_bytes());
+            let listed = scratch.path().join("older");
+            // Without it, files of the same name are compared, which costs room and nothing else.
+            let before = older
+                .write_contents(&listed)
+                .then(|| self.tables_listed(name, &listed).ok())
+                .flatten();
+            older.predecessors(&files, before.as_ref(), tables)
+        });
         let mut writer = run.store.writer(PackKind::Tree).during(what)?;
         let mut builder = DirectoryBuilder::default();
-        for file in names_in(folder)? {
-            let predecessor = older.as_mut().and_then(|older| older.predecessor(file.as_bytes()));
+        for file in files {
             let env = (run.progress, run.pace);
+            let predecessor = stood_there.remove(&file);
             let content = LongContent::new(run.workers, run.store, env, predecessor);
             let content = self.store_file(content.during(what)?, &folder.join(&file))?;
             run.progress.advance(1, 0);
@@ -277,14 +291,14 @@ fn read_tail(path: &Path) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// The number of a table's file of rows, if a line of `pg_restore --list` tells of one: it looks like
+/// A table and the number of its file of rows, if a line of `pg_restore --list` tells of one: it looks like
 /// `3456; 0 16385 TABLE DATA public users owner`.
-fn table_number(line: &[u8]) -> Option<u32> {
+fn table_listed(line: &[u8]) -> Option<(u32, Vec<u8>)> {
     let mut words = line.splitn(4, |byte| *byte == b' ');
     let (number, _class, _object) = (words.next()?, words.next()?, words.next()?);
-    let is_data = words.next()?.starts_with(b"TABLE DATA ");
-    let number = number.strip_suffix(b";").filter(|_| is_data)?;
-    std::str::from_utf8(number).ok()?.parse().ok()
+    let table = words.next()?.strip_prefix(b"TABLE DATA ")?;
+    let number = number.strip_suffix(b";")?;
+    Some((std::str::from_utf8(number).ok()?.parse().ok()?, table.to_vec()))
 }
 
 /// The line that ends the rows of a `COPY`.
@@ -303,7 +317,9 @@ mod tests {
 
     #[test]
     fn files_of_rows_are_told_from_other_lines() {
-        let check = |line: &str, expected| assert_eq!(table_number(line.as_bytes()), expected);
+        let check = |line: &str, expected| {
+            assert_eq!(table_listed(line.as_bytes()).map(|(number, _)| number), expected);
+        };
         check("3456; 0 16385 TABLE DATA public users postgres", Some(3456));
         check("3456; 0 16385 TABLE DATA Odd; Schema a TABLE DATA b postgres", Some(3456));
         check("215; 1259 16385 TABLE public TABLE DATA postgres", None);

@@ -7,6 +7,7 @@ mod directory;
 pub mod dry;
 mod guard;
 pub(crate) mod memory;
+mod older_directory;
 pub mod options;
 pub(crate) mod pace;
 pub(crate) mod parent;
