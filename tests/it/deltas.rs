@@ -193,6 +193,26 @@ fn a_large_file_that_changed_becomes_a_delta() {
 }
 
 #[test]
+fn a_dump_of_another_date_becomes_a_delta_after_the_one_before() {
+    let desk = Desk::with_repository();
+    let snapshot = ["snapshot", "data", "--source", "files"];
+    let stored = |desk: &Desk| {
+        let report = desk.json(&snapshot, 0);
+        report["run"]["bytes_stored"].as_u64().unwrap()
+    };
+    desk.put("data/app-2026-01-30.sql", &day(0));
+    desk.put("data/zz.bin", &bytes_of(9, 100, 256));
+    let plain = stored(&desk);
+    desk.put("data/app-2026-02-01.sql", &day(1));
+    let delta = stored(&desk);
+    assert!(delta * 6 < plain, "{delta} of {plain} bytes");
+    // Another name is another content.
+    desk.put("data/apq-2026-02-01.sql", &day(2));
+    let other = stored(&desk);
+    assert!(other * 2 > plain, "{other} of {plain} bytes");
+}
+
+#[test]
 fn copies_of_deltas_are_whole_without_their_bases() {
     let desk = Desk::with_repository();
     back_up(&desk, &day(0), &[]);

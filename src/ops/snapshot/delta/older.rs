@@ -68,6 +68,11 @@ impl<'a> OlderVersion<'a> {
         self.window.iter().skip(before).take_while(move |piece| piece.start < bytes.end)
     }
 
+    /// The chunk that the window begins with.
+    pub(crate) fn first_chunk(&self) -> Option<ChunkId> {
+        self.window.front()?.id
+    }
+
     /// Moves the window to a place.
     pub(crate) fn slide(&mut self, byte: u64) {
         let here = self.number_at(byte);

@@ -37,6 +37,17 @@ impl<'a> Predecessor<'a> {
         Self { older: OlderVersion::new(reader, content), track: Track::new() }
     }
 
+    /// Whether its beginning takes less than three quarters of its length.
+    pub(crate) fn compresses(&mut self, reader: &ChunkReader) -> bool {
+        self.older.slide(0);
+        let compresses = |id: ChunkId| {
+            let place = reader.index.find(&id)?;
+            let (_run, block) = reader.index.block(place.block)?;
+            Some(4 * (block.range.end - block.range.start) < 3 * u64::from(block.raw_length))
+        };
+        self.older.first_chunk().and_then(compresses) == Some(true)
+    }
+
     /// What stood in the place of the new chunks of a run; the run that follows comes next.
     pub(crate) fn locate(&mut self, run: &[NamedChunk]) -> Vec<DeltaGroup> {
         self.older.slide(self.track.at());
