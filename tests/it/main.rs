@@ -46,6 +46,7 @@ mod mirror;
 mod mirror_program;
 mod mount;
 mod mutations;
+mod own_secrets;
 mod parity;
 mod postgres_program;
 mod prune;
