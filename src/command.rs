@@ -288,6 +288,7 @@ impl RunningChild {
         };
         let mut command = Command::new(&program);
         command.args(argv.iter().skip(1)).stdin(stdin).stdout(stdout).stderr(stderr);
+        without_secrets(&mut command);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         if group == Group::Own {
             command.process_group(0);
@@ -381,6 +382,13 @@ impl Tail {
     }
 }
 
+/// Keeps this program's own secrets from a child.
+pub(crate) fn without_secrets(command: &mut Command) {
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+}
+
 fn end_from(status: ExitStatus) -> CommandEnd {
     match (status.code(), status.signal()) {
         (Some(code), _) => CommandEnd::Exited(code),
@@ -388,6 +396,8 @@ fn end_from(status: ExitStatus) -> CommandEnd {
     }
 }
 
+/// The variables in which this program is given secrets. Those of stores are not among them: a dump may need them.
+const SECRET_VARIABLES: [&str; 2] = ["SBF_REPO_PASSWORD", "SBF_REPO_TO_PASSWORD"];
 /// How much of a child's error output is kept: the end of it.
 pub(crate) const STDERR_BYTES_MAX: usize = 64 * 1024;
 /// How long a child's error output may stay open after the child has ended.

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("settings", &["units"]),
     ("pgdump", &["units"]),
     ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump"]),
-    ("cli", &["id", "key", "units", "format", "settings", "ops", "repo"]),
+    ("cli", &["id", "key", "units", "format", "settings", "command", "ops", "repo"]),
     (
         "testing",
         &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],

@@ -47,6 +47,7 @@ mod mirror;
 mod mirror_program;
 mod mount;
 mod mutations;
+mod own_secrets;
 mod parity;
 mod postgres_directory;
 mod postgres_program;
