@@ -128,25 +128,22 @@ impl<'a> Level<'a> {
 impl<'a> ParentCursor<'a> {
     /// The older version of a file of this name in the directory that is open.
     pub(crate) fn predecessor(&mut self, name: &[u8]) -> Option<Predecessor<'a>> {
-        let found = self.find(name);
-        self.predecessor_of(name, found.as_ref())
+        let found = self.find(name)?;
+        self.predecessor_of(&found)
     }
 
-    /// What a file held that changed, or that has no older version but one of another date.
-    pub(crate) fn predecessor_of(
-        &self,
-        name: &[u8],
-        found: Option<&OwnedEntry>,
-    ) -> Option<Predecessor<'a>> {
-        let of = |found: &OwnedEntry| {
-            Some(Predecessor::new(self.reader, &found.entry.node.file()?.content))
-        };
-        if let Some(found) = found {
-            return of(found);
-        }
-        // Pictures have dates in their names, too, and nothing in common with each other.
+    /// What a file held that changed.
+    pub(crate) fn predecessor_of(&self, found: &OwnedEntry) -> Option<Predecessor<'a>> {
+        let file = found.entry.node.file()?;
+        Some(Predecessor::new(self.reader, &file.content))
+    }
+
+    /// What the file held that had another date in its name than one that was looked for last and is
+    /// not here.
+    pub(crate) fn predecessor_of_dated(&self, name: &[u8]) -> Option<Predecessor<'a>> {
         let dated = self.levels.last()?.as_ref()?.dated_like(name)?;
-        let mut predecessor = of(dated)?;
+        let mut predecessor = self.predecessor_of(dated)?;
+        // Pictures have dates in their names, too, and nothing in common with each other.
         predecessor.compresses(self.reader).then_some(predecessor)
     }
 }

@@ -258,8 +258,10 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             return Ok(());
         }
         let parent = self.parent.as_ref().filter(|_| self.deltas && size > DELTA_BYTES_MIN);
-        let predecessor =
-            parent.and_then(|parent| parent.predecessor_of(entry.name(), found.as_ref()));
+        let predecessor = parent.and_then(|parent| match &found {
+            Some(found) => parent.predecessor_of(found),
+            None => parent.predecessor_of_dated(entry.name()),
+        });
         if let Some(OwnedEntry { entry: parent, .. }) = found.filter(|_| unchanged)
             && let EntryKind::File(file) = &parent.node
             && self.parent.as_ref().is_some_and(|tree| tree.is_stored(self.store, &file.content))
