@@ -237,7 +237,7 @@ fn a_server_that_goes_away_in_the_middle_of_a_dump_leaves_no_snapshot() {
             format!("set -o pipefail\nreal \"$@\" | (head -c 100000; {stop}; cat)")
         } else {
             let begun = "find \"${@: -1}\" -name '[0-9]*.dat' -size +1000k 2>/dev/null | grep -q .";
-            format!("real \"$@\" &\nuntil {begun}; do :; done\n{stop}\nwait $!")
+            format!("real \"$@\" &\nuntil {begun}; do kill -0 $! || exit 9; done\n{stop}\nwait $!")
         };
         let programs = server.programs_with(&desk, "stops", &script);
         let mut arguments = vec!["--pg-bin", &programs, "--pg-format", format];
