@@ -3,6 +3,7 @@
 //! The binary `sbf-repo` is a thin layer over this library. ARCHITECTURE.md draws the layers;
 //! `format-spec/` defines every stored byte.
 
+mod calendar;
 pub mod chunk;
 pub mod cli;
 mod command;

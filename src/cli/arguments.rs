@@ -24,6 +24,8 @@ use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::repair::RepairArguments;
 use crate::cli::commands::restore::RestoreArguments;
 use crate::cli::commands::rewrite::RewriteArguments;
+use crate::cli::commands::run::RunArguments;
+use crate::cli::commands::schedule::ScheduleArguments;
 #[cfg(feature = "serve")]
 use crate::cli::commands::serve::ServeArguments;
 use crate::cli::commands::session::SessionArguments;
@@ -128,7 +130,7 @@ pub(crate) struct CopyArguments {
 
 /// What opens the repository that is copied to.
 #[expect(clippy::struct_field_names, reason = "the names of the options begin so")]
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TargetSecretArguments {
     /// Open the repository that is copied to with this key file
     #[arg(long, value_name = "FILE", group = "target_secret")]
@@ -176,6 +178,8 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     Doctor(DoctorArguments),
     Key(KeyArguments),
+    Run(RunArguments),
+    Schedule(ScheduleArguments),
     Config(ConfigArguments),
     Cache(CacheArguments),
 }

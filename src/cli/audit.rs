@@ -103,6 +103,8 @@ impl Recorded {
             | Command::Diff(_)
             | Command::Stats
             | Command::Status(_)
+            | Command::Run(_)
+            | Command::Schedule(_)
             | Command::Cache(_)
             | Command::Config(_) => None,
         }

@@ -4,9 +4,13 @@ use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::sourced::Origin;
 use crate::cli::sourced::Sourced;
+use crate::ops::forget::policy::Period;
 use crate::ops::location::Location;
+use crate::ops::snapshot::options::is_source_name;
+use crate::ops::snapshot::postgres::holds_password;
 use crate::settings::At;
 use crate::settings::Settings;
+use crate::settings::job::JobSection;
 use crate::settings::problem::Problem;
 use crate::settings::secret::Secret;
 use crate::units::to_u64;
@@ -174,7 +178,36 @@ fn misplaced(settings: &Settings) -> Vec<Problem> {
             problems.push(Problem { line: *line, what });
         }
     }
+    problems.extend(settings.jobs.iter().flat_map(of_job));
+    let periods = settings.retention.iter().flat_map(|retention| &retention.periods);
+    for (word, At { value, line }) in periods {
+        if let Err(error) = value.parse::<Period>() {
+            problems
+                .push(Problem { line: *line, what: format!("`{word}` in [retention]: {error}") });
+        }
+    }
     problems.sort_by_key(|problem| problem.line);
+    problems
+}
+
+/// What a job names that no snapshot could have.
+fn of_job(job: &JobSection) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let (name, At { value, line }) = (&job.name.value, &job.source);
+    if !is_source_name(value) {
+        let what = format!(
+            "`source` in [job.{name}]: `{value}` is too long for the name of a source, or holds `@` or controls"
+        );
+        problems.push(Problem { line: *line, what });
+    }
+    let connection = job.connection.iter();
+    for At { line, .. } in connection.filter(|connection| holds_password(&connection.value)) {
+        let what = format!(
+            "`dsn` in [job.{name}] holds a password, which everybody on this host could read: put it into ~/.pgpass, \
+             and name a service of pg_service.conf"
+        );
+        problems.push(Problem { line: *line, what });
+    }
     problems
 }
 

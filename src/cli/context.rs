@@ -50,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) global: GlobalArguments,
     pub(crate) output: Arc<Output>,
     pub(crate) progress: TerminalProgress,
+    /// What asks the command to stop.
+    pub(crate) stop: Stop,
     /// What the audit log is told.
     pub(crate) audit: Audit,
     started: Instant,
@@ -72,7 +74,7 @@ impl Context {
         let progress = TerminalProgress::new(Arc::clone(&output), stop);
         let (started, audit) = (Instant::now(), Audit::new(recorded));
         let (opened, configuration) = (OnceCell::new(), OnceCell::new());
-        Self { global, output, progress, audit, started, opened, configuration }
+        Self { global, output, progress, stop, audit, started, opened, configuration }
     }
 
     /// What the configuration file says.
@@ -248,6 +250,21 @@ impl Context {
         let opened = location::open(&self.options_for(location)?, &credential);
         let opened = opened.map_err(|error| Failure::from(error).with_key_hint(TARGET_KEY_HINT))?;
         self.audit.opened_target(&self.global, opened)
+    }
+
+    /// Opens a copy of the configuration file, to look at it.
+    pub(crate) fn open_copy(&self, copy: &CopySection) -> Result<Repository, Failure> {
+        let options = self.options_for(copy.url.value.parse()?)?;
+        let credential = match copy.mode.value {
+            CopyMode::Mirror => secrets::credential(&self.secret()?)?,
+            CopyMode::Snapshots => {
+                let (target, of_file) = (TargetSecretArguments::default(), copy.secret.as_ref());
+                let source =
+                    SecretSource::find_for_target(&target, of_file, self.configuration()?)?;
+                secrets::target_credential(&source.value)?
+            }
+        };
+        Ok(location::open(&options, &credential)?)
     }
 
     /// Records in the audit log how the command ended.

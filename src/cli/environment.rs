@@ -37,9 +37,20 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// This program's own file, also after another version was put into its place.
+pub(crate) fn own_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
+}
+
 /// Where this user's configuration is.
 pub(crate) fn configuration_directory() -> Option<PathBuf> {
     Some(xdg("XDG_CONFIG_HOME", ".config")?.join("sbf-repo"))
+}
+
+/// Where this user's units of systemd are.
+pub(crate) fn user_units_directory() -> Option<PathBuf> {
+    Some(xdg("XDG_CONFIG_HOME", ".config")?.join("systemd/user"))
 }
 
 /// A file of a credential that systemd gives this service.

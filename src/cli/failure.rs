@@ -84,6 +84,38 @@ impl Exit {
     }
 }
 
+impl Exit {
+    const ALL: [Self; 17] = [
+        Self::Success,
+        Self::Failure,
+        Self::Usage,
+        Self::Incomplete,
+        Self::SourceCommand,
+        Self::Damage,
+        Self::Missed,
+        Self::Unverified,
+        Self::OwnOutput,
+        Self::NoRepository,
+        Self::WrongKey,
+        Self::Store,
+        Self::Refused,
+        Self::RoleLacks,
+        Self::Interrupted,
+        Self::ClosedPipe,
+        Self::Terminated,
+    ];
+
+    /// How a process ends that a signal asked to stop.
+    pub(crate) const fn of_signal(signal: usize) -> Self {
+        if signal == 15 { Self::Terminated } else { Self::Interrupted }
+    }
+
+    /// What a process of this program meant by its exit code.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| exit.code() == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
@@ -105,6 +137,11 @@ impl Failure {
     /// Wrong arguments.
     pub(crate) fn usage(message: String) -> Self {
         Self { exit: Exit::Usage, code: "usage", chain: vec![message], hints: Vec::new() }
+    }
+
+    /// What is not done, as things are.
+    pub(crate) fn refused(why: String) -> Self {
+        OpError::Refused { why }.into()
     }
 
     /// A local file that the command line itself needs.
@@ -144,7 +181,7 @@ impl Failure {
                 let is_told = self.exit == Exit::Interrupted;
                 let interrupted = || Self::from(OpError::Interrupted);
                 let mut failure = if is_told { self } else { interrupted() };
-                failure.exit = if number == 15 { Exit::Terminated } else { Exit::Interrupted };
+                failure.exit = Exit::of_signal(number);
                 failure
             }
             Some(_) | None => self,
@@ -164,7 +201,13 @@ impl Failure {
         self.code
     }
 
-    /// The lines for people.
+    /// The error and what caused it, in one line.
+    pub(crate) fn summary(&self) -> String {
+        let chain = self.chain.iter().map(|line| line.trim_start_matches("error: "));
+        chain.collect::<Vec<_>>().join(": ")
+    }
+
+    /// The lines for people, with hints.
     pub(crate) fn words(&self) -> String {
         let mut text = String::new();
         for (level, line) in self.chain.iter().enumerate() {

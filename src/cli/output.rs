@@ -97,6 +97,19 @@ impl Output {
         }
     }
 
+    /// Writes data that is not for people; never beside a JSON object.
+    pub(crate) fn text(&self, text: &str) {
+        if self.form == Form::Words {
+            self.data().attempt(|stdout| stdout.write_all(text.as_bytes()));
+        }
+    }
+
+    /// Says what went wrong, of a command that goes on to its end.
+    #[expect(clippy::unused_self, reason = "everything that is said goes through an output")]
+    pub(crate) fn error(&self, text: &str) {
+        say(format_args!("error: {text}"));
+    }
+
     /// Says what was done; nothing with `--quiet`.
     pub(crate) fn note(&self, text: Arguments<'_>) {
         if self.loudness != Loudness::Quiet {

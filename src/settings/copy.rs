@@ -2,8 +2,10 @@
 
 use crate::settings::At;
 use crate::settings::place;
+use crate::settings::quantities;
 use crate::settings::secret::Secret;
 use crate::settings::section::Section;
+use std::time::Duration;
 
 /// A section `[[copy]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) struct CopySection {
     pub(crate) secret: Option<At<Secret>>,
     /// How many snapshots of each source `copy` takes there.
     pub(crate) keep_last: Option<At<u32>>,
+    /// How far it may be behind.
+    pub(crate) lag_max: Option<At<Duration>>,
 }
 
 /// What a copy is.
@@ -78,6 +82,7 @@ impl CopySection {
         );
         let secret = Secret::decode(section);
         let keep_last = section.count("keep_last");
+        let lag_max = section.parsed("max_lag", quantities::duration);
         let (name, url, mode) = (name?, url?, mode?);
         if mode.value == CopyMode::Mirror {
             if let Some(At { value, line }) = &secret {
@@ -88,6 +93,6 @@ impl CopySection {
                 section.refuse_key(line, "keep_last", "a mirror has all snapshots");
             }
         }
-        Some(Self { name, url, mode, secret, keep_last })
+        Some(Self { name, url, mode, secret, keep_last, lag_max })
     }
 }

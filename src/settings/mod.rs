@@ -6,18 +6,29 @@
 
 pub(crate) mod cache;
 pub(crate) mod copy;
+pub(crate) mod hooks;
+pub(crate) mod job;
+pub(crate) mod maintenance;
 pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod quantities;
 pub(crate) mod repository;
+pub(crate) mod retention;
+pub(crate) mod said;
 pub(crate) mod secret;
 pub(crate) mod section;
 
 use crate::settings::cache::CacheSection;
 use crate::settings::copy::CopySection;
+use crate::settings::job::JobSection;
+use crate::settings::maintenance::CheckSection;
+use crate::settings::maintenance::MaintenanceSection;
+use crate::settings::maintenance::MetricsSection;
 use crate::settings::problem::Lines;
 use crate::settings::problem::Problem;
 use crate::settings::repository::RepositorySection;
+use crate::settings::retention::RetentionSection;
+use crate::settings::said::Said;
 use crate::settings::section::Section;
 use std::path::Path;
 use toml::de::DeTable;
@@ -31,6 +42,18 @@ pub(crate) struct Settings {
     pub(crate) copies: Vec<CopySection>,
     /// `[cache]`
     pub(crate) cache: CacheSection,
+    /// Every `[job.NAME]`, in their order.
+    pub(crate) jobs: Vec<JobSection>,
+    /// `[retention]`
+    pub(crate) retention: Option<RetentionSection>,
+    /// `[check]`
+    pub(crate) check: Option<CheckSection>,
+    /// `[maintenance]`
+    pub(crate) maintenance: MaintenanceSection,
+    /// `[metrics]`
+    pub(crate) metrics: MetricsSection,
+    /// The values of the sections behind `[cache]`, as the file has them.
+    pub(crate) said: Vec<Said>,
 }
 
 /// A value and the line of the file that has it, counted from 1.
@@ -52,6 +75,12 @@ impl Settings {
             repository: RepositorySection::decode(&mut file),
             copies: CopySection::decode_all(&mut file),
             cache: CacheSection::decode(&mut file),
+            jobs: JobSection::decode_all(&mut file),
+            retention: RetentionSection::decode(&mut file),
+            check: CheckSection::decode(&mut file),
+            maintenance: MaintenanceSection::decode(&mut file),
+            metrics: MetricsSection::decode(&mut file),
+            said: said::said(parsed.get_ref(), &lines),
         };
         let problems = file.finish();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -60,6 +89,11 @@ impl Settings {
     /// The copy of this name.
     pub(crate) fn copy(&self, name: &str) -> Option<&CopySection> {
         self.copies.iter().find(|copy| copy.name.value == name)
+    }
+
+    /// The job of this name.
+    pub(crate) fn job(&self, name: &str) -> Option<&JobSection> {
+        self.jobs.iter().find(|job| job.name.value == name)
     }
 }
 
@@ -127,7 +161,9 @@ mod tests {
         );
         refuses(
             "url = 'x'\n",
-            &["line 1: there is no section `url`; sections are `repository`, `copy`, `cache`"],
+            &[
+                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `metrics`",
+            ],
         );
     }
 

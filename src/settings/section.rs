@@ -134,6 +134,29 @@ impl<'t> Section<'t> {
         count.map(|value| At { value, line })
     }
 
+    /// `true` or `false`.
+    pub(crate) fn switch(&mut self, key: &'static str) -> Option<At<bool>> {
+        let (line, value) = self.take(key)?;
+        match value.as_bool() {
+            Some(value) => Some(At { value, line }),
+            None => self.refuse_type(line, key, value, "`true` or `false`"),
+        }
+    }
+
+    /// A list of paths with at least one entry; relative ones start where the file lies.
+    pub(crate) fn paths(&mut self, key: &'static str) -> Option<At<Vec<PathBuf>>> {
+        let At { value, line } = self.texts(key)?;
+        let mut paths = Vec::new();
+        for text in value {
+            match check_no_tilde(&text) {
+                Ok(()) if text.is_empty() => self.refuse_key(line, key, "a path is empty"),
+                Ok(()) => paths.push(self.folder.join(text)),
+                Err(why) => self.refuse_key(line, key, &why),
+            }
+        }
+        Some(At { value: paths, line })
+    }
+
     /// A list of strings with at least one entry.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<At<Vec<String>>> {
         let (line, value) = self.take(key)?;
@@ -174,6 +197,33 @@ impl<'t> Section<'t> {
             Some(entries) => Some(self.inner(format!("[{key}]"), line, entries)),
             None => self.refuse_type(line, key, value, &format!("a section `[{key}]`")),
         }
+    }
+
+    /// Every section `[key.NAME]`, with its name.
+    pub(crate) fn named_sections(&mut self, key: &'static str) -> Vec<(At<String>, Section<'t>)> {
+        let Some((line, value)) = self.take(key) else { return Vec::new() };
+        let wanted = format!("one or more sections `[{key}.NAME]`");
+        let Some(entries) = value.as_table() else {
+            self.refuse_type::<()>(line, key, value, &wanted);
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (name, entry) in entries {
+            let line = self.lines.of(&name.span());
+            let name: &str = name.get_ref();
+            match entry.get_ref().as_table() {
+                Some(entries) => {
+                    let section = self.inner(format!("[{key}.{name}]"), line, entries);
+                    sections.push((At { value: name.to_owned(), line }, section));
+                }
+                None => {
+                    self.refuse_type::<()>(line, name, entry.get_ref(), &wanted);
+                }
+            }
+        }
+        // As they stand in the file.
+        sections.sort_by_key(|(name, _section)| name.line);
+        sections
     }
 
     /// Every section `[[key]]`.

@@ -21,10 +21,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("repo", &["id", "key", "units", "format", "chunk", "compress", "crypto", "store"]),
     ("localfs", &["units", "format"]),
     ("command", &["units"]),
-    ("settings", &["units"]),
+    ("calendar", &[]),
+    ("settings", &["units", "calendar"]),
     ("pgdump", &["units"]),
-    ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump"]),
-    ("cli", &["id", "key", "units", "format", "settings", "command", "ops", "repo"]),
+    (
+        "ops",
+        &[
+            "id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump",
+            "calendar",
+        ],
+    ),
+    ("cli", &["id", "key", "units", "format", "calendar", "settings", "command", "ops", "repo"]),
     (
         "testing",
         &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],

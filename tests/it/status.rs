@@ -31,7 +31,7 @@ fn the_newest_complete_snapshot_of_each_source_is_shown_with_its_age() {
     check(&missed, 6);
     assert!(err(&missed).contains("ledger is too old"), "{}", err(&missed));
     let unknown = desk.json(&["status", "--source", "nothing"], 6)["status"].clone();
-    assert_eq!(unknown["missed"][0], "nothing has no complete snapshot");
+    assert_eq!(unknown["missed"][0]["words"], "nothing has no complete snapshot");
     check(&desk.run(&["status", "--expect-newer-than", "yesterday"]), 2);
 }
 

@@ -11,7 +11,9 @@ use crate::cli::sourced::Sourced;
 use crate::cli::words;
 use crate::cli::words::Table;
 use crate::settings;
+use crate::settings::At;
 use crate::settings::copy::CopySection;
+use crate::settings::said::Said;
 use crate::units::to_u64;
 use clap::Args;
 use clap::Subcommand;
@@ -88,6 +90,7 @@ fn show(context: &Context, effective: bool) -> Result<Exit, Failure> {
     let mut rows = Rows::default();
     rows.add_global(context)?;
     rows.add_copies(context)?;
+    rows.add_said(context)?;
     if !effective {
         rows.0.retain(|row| matches!(row.origin, Origin::File { .. }));
     }
@@ -146,7 +149,7 @@ impl Rows {
     fn add_copies(&mut self, context: &Context) -> Result<(), Failure> {
         let configuration = context.configuration()?;
         for copy in &configuration.settings.copies {
-            let CopySection { name, url, mode, secret, keep_last } = copy;
+            let CopySection { name, url, mode, secret, keep_last, lag_max } = copy;
             let key = |key: &str| format!("copy.{}.{key}", name.value);
             self.add(&key("url"), configuration.sourced(url), String::clone);
             let mode = configuration.sourced(mode);
@@ -161,6 +164,20 @@ impl Rows {
                 let value = (key("keep_last"), value.to_string(), value.into());
                 self.0.push(Sourced { value, origin });
             }
+            if let Some(at) = lag_max {
+                let lag = configuration.sourced(at);
+                self.add(&key("max_lag"), lag, |lag| words::duration(*lag));
+            }
+        }
+        Ok(())
+    }
+
+    /// What only the file says.
+    fn add_said(&mut self, context: &Context) -> Result<(), Failure> {
+        let configuration = context.configuration()?;
+        for Said { name, words, line } in &configuration.settings.said {
+            let at = At { value: words.clone(), line: *line };
+            self.add(name, configuration.sourced(&at), String::clone);
         }
         Ok(())
     }

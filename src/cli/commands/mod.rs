@@ -26,6 +26,8 @@ pub(crate) mod prune;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod rewrite;
+pub(crate) mod run;
+pub(crate) mod schedule;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
 pub(crate) mod session;
@@ -81,6 +83,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Mirror(arguments) => mirror::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),
         Command::Config(arguments) => config::run(context, &arguments),
+        Command::Run(arguments) => run::run(context, &arguments),
+        Command::Schedule(arguments) => schedule::run(context, &arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
     }
 }

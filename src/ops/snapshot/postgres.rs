@@ -267,7 +267,7 @@ fn is_url(connection: &str) -> bool {
 }
 
 /// Whether a connection string may hold a password, also in forms that `libpq` would not take.
-fn holds_password(connection: &str) -> bool {
+pub(crate) fn holds_password(connection: &str) -> bool {
     let lower = connection.to_lowercase();
     let is_named = lower
         .match_indices("password")

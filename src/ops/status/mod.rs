@@ -1,5 +1,11 @@
 //! `status`: how old the newest good snapshots are, and how much was read in full.
 
+pub(crate) mod expect;
+pub(crate) mod slots;
+
+pub use crate::ops::status::expect::JobStatus;
+pub use crate::ops::status::expect::Missed;
+
 use crate::ops::check::coverage::CoverageReport;
 use crate::ops::check::coverage::coverage_of;
 use crate::ops::error::During as _;
@@ -8,6 +14,10 @@ use crate::ops::finding::Finding;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::SnapshotRow;
 use crate::ops::look::snapshots;
+use crate::ops::status::expect::Expectation;
+use crate::ops::status::expect::job_status;
+use crate::ops::status::expect::missed_of;
+use crate::ops::status::expect::started_of;
 use crate::repo::error::RepoError;
 use crate::repo::open_sessions::Roster;
 use crate::repo::repository::Repository;
@@ -27,6 +37,10 @@ pub struct StatusOptions {
     pub age_max: Option<Duration>,
     /// Within how many days every pack must have been read in full.
     pub coverage_days_max: Option<u64>,
+    /// Within how long checks that read a share at a time come round.
+    pub(crate) round_max: Option<Duration>,
+    /// What is expected of jobs.
+    pub(crate) jobs: Vec<Expectation>,
 }
 
 impl StatusOptions {
@@ -42,6 +56,8 @@ impl StatusOptions {
 pub struct Status {
     /// By name.
     pub sources: BTreeMap<String, SourceStatus>,
+    /// Jobs of the configuration file, by name.
+    pub jobs: BTreeMap<String, JobStatus>,
     /// How much was read in full by checks; `None` if the role in use has not the keys to know.
     pub coverage: Option<CoverageReport>,
     /// Runs that have not ended, or of which that is not known.
@@ -50,8 +66,8 @@ pub struct Status {
     pub holds: u64,
     /// Those of them whose time is over: they hold until they are released.
     pub holds_over: u64,
-    /// What was expected and is not so, in words.
-    pub missed: Vec<String>,
+    /// What was expected and is not so.
+    pub missed: Vec<Missed>,
     /// What cannot be read; it may hide snapshots.
     pub findings: Vec<Finding>,
 }
@@ -78,7 +94,8 @@ pub struct SourceStatus {
 pub fn status(repository: &Repository, options: &StatusOptions) -> Result<Status, OpError> {
     let list = snapshots(repository, &SnapshotFilter::new())?;
     let mut status = Status { findings: list.findings, ..Status::default() };
-    for source in &options.sources {
+    let expected = options.jobs.iter().map(|job| &job.source);
+    for source in options.sources.iter().chain(expected) {
         status.sources.entry(source.clone()).or_default();
     }
     let now = repository.environment.now().0;
@@ -93,7 +110,14 @@ pub fn status(repository: &Repository, options: &StatusOptions) -> Result<Status
     status.coverage = coverage(repository)?;
     let roster = Roster::load(repository).during("cannot list the sessions")?;
     status.open_sessions = to_u64(roster.open().count());
+    for job in &options.jobs {
+        let rows: Vec<&SnapshotRow> =
+            list.rows.iter().filter(|row| row.source == job.source).collect();
+        status.jobs.insert(job.job.clone(), job_status(job, &rows, now));
+    }
     status.missed = missed(&status, options);
+    let oldest = list.rows.iter().filter_map(started_of).min();
+    status.missed.extend(round_missed(&status, options, oldest.map(|oldest| now - oldest)));
     Ok(status)
 }
 
@@ -123,35 +147,69 @@ fn coverage(repository: &Repository) -> Result<Option<CoverageReport>, OpError> 
     }
 }
 
-fn missed(status: &Status, options: &StatusOptions) -> Vec<String> {
+fn missed(status: &Status, options: &StatusOptions) -> Vec<Missed> {
     let mut missed = Vec::new();
     if options.age_max.is_some() && status.sources.is_empty() {
-        missed.push("there is no snapshot".to_owned());
+        missed.push(Missed::new(None, "age", "there is no snapshot".to_owned()));
     }
     for (name, source) in &status.sources {
-        match (source.age_seconds, options.age_max) {
-            (None, Some(_)) => missed.push(format!("{name} has no complete snapshot")),
-            (None, None) if options.sources.contains(name) => {
-                missed.push(format!("{name} has no complete snapshot"));
-            }
+        let job = options.jobs.iter().find(|job| job.source == *name);
+        let subject = job.map_or(name, |job| &job.job);
+        let age_max = options.age_max.or(job.and_then(|job| job.age_max));
+        let is_expected = age_max.is_some() || job.is_some() || options.sources.contains(name);
+        let words = match (source.age_seconds, age_max) {
+            (None, _) if is_expected => format!("{subject} has no complete snapshot"),
             (Some(age), Some(most)) if Duration::from_secs(age) > most => {
-                missed.push(format!("the newest complete snapshot of {name} is too old"));
+                format!("the newest complete snapshot of {subject} is too old")
             }
-            (None | Some(_), None | Some(_)) => {}
-        }
+            (None | Some(_), _) => continue,
+        };
+        missed.push(Missed::new(Some(subject), "age", words));
     }
-    if let Some(most) = options.coverage_days_max {
-        match &status.coverage {
-            None => missed.push("the role in use cannot tell what was read in full".to_owned()),
-            Some(CoverageReport { packs, covered_packs, days, .. }) => {
-                if packs > covered_packs {
-                    missed.push("not every pack was read in full yet".to_owned());
-                } else if days.is_some_and(|days| days > most) {
-                    missed
-                        .push("the last time that every pack was read is too long ago".to_owned());
-                }
-            }
-        }
+    for (job, status) in &status.jobs {
+        missed.extend(missed_of(job, status));
     }
+    let coverage = coverage_missed(status, options);
+    missed.extend(coverage.map(|words| Missed::new(None, "coverage", words.to_owned())));
     missed
 }
+
+fn coverage_missed(status: &Status, options: &StatusOptions) -> Option<&'static str> {
+    let most = options.coverage_days_max?;
+    match &status.coverage {
+        None => Some("the role in use cannot tell what was read in full"),
+        Some(CoverageReport { packs, covered_packs, .. }) if packs > covered_packs => {
+            Some("not every pack was read in full yet")
+        }
+        Some(CoverageReport { days, .. }) if days.is_some_and(|days| days > most) => {
+            Some("the last time that every pack was read is too long ago")
+        }
+        Some(_) => None,
+    }
+}
+
+/// What is missed of checks that read a share at a time: what is new was not read yet.
+fn round_missed(
+    status: &Status,
+    options: &StatusOptions,
+    age_seconds: Option<i64>,
+) -> Option<Missed> {
+    let most = options.round_max?;
+    let CoverageReport { bytes, covered_bytes, days, .. } = status.coverage.as_ref()?;
+    let days_max = most.as_secs() / DAY_SECONDS;
+    let words = if days.is_some_and(|days| days > days_max) {
+        format!("some data was not read in full for more than {days_max} days")
+    } else {
+        let is_old = age_seconds
+            .and_then(|age| u64::try_from(age).ok())
+            .is_some_and(|age| age > most.as_secs());
+        let unread = bytes.saturating_sub(*covered_bytes);
+        if !is_old || unread.saturating_mul(5) <= *bytes {
+            return None;
+        }
+        "more than a fifth of the data was never read in full".to_owned()
+    };
+    Some(Missed::new(None, "coverage", words))
+}
+
+const DAY_SECONDS: u64 = 86_400;
