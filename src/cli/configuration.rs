@@ -1,7 +1,10 @@
 //! The configuration file: where it is, who may change it, and what its values mean here.
 
+use crate::cli::arguments::Arguments;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
+use crate::cli::health::first_line;
+use crate::cli::jobs::plan::snapshot_words;
 use crate::cli::sourced::Origin;
 use crate::cli::sourced::Sourced;
 use crate::ops::forget::policy::Period;
@@ -14,6 +17,8 @@ use crate::settings::job::JobSection;
 use crate::settings::problem::Problem;
 use crate::settings::secret::Secret;
 use crate::units::to_u64;
+use clap::Parser as _;
+use std::ffi::OsString;
 use std::fs::File;
 use std::fs::Metadata;
 use std::io::Read as _;
@@ -199,6 +204,11 @@ fn of_job(job: &JobSection) -> Vec<Problem> {
             "`source` in [job.{name}]: `{value}` is too long for the name of a source, or holds `@` or controls"
         );
         problems.push(Problem { line: *line, what });
+    }
+    let words = [vec![OsString::from("sbf-repo")], snapshot_words(job)].concat();
+    if let Err(error) = Arguments::try_parse_from(words) {
+        let what = format!("[job.{name}] makes no snapshot: {}", first_line(&error.to_string()));
+        problems.push(Problem { line: job.name.line, what });
     }
     let connection = job.connection.iter();
     for At { line, .. } in connection.filter(|connection| holds_password(&connection.value)) {

@@ -7,6 +7,7 @@ mod configuration;
 mod context;
 mod environment;
 mod failure;
+mod health;
 mod hints;
 mod jobs;
 mod keep;

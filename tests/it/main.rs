@@ -22,6 +22,7 @@ mod damage_matrix;
 mod damage_page;
 mod deltas;
 mod diff_program;
+mod doctor_program;
 mod evidence;
 mod evidence_told;
 mod find_program;

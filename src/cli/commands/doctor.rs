@@ -3,6 +3,9 @@
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::health;
+use crate::cli::health::Looked;
+use crate::cli::health::Outcome;
 use crate::ops::doctor::DoctorReport;
 use crate::ops::doctor::ProbeReport;
 use crate::ops::doctor::StoreIdentity;
@@ -12,11 +15,15 @@ use crate::ops::doctor::doctor;
 use clap::Args;
 use serde_json::json;
 
-/// Try out whether the store does what a repository relies on
+/// Try out whether the store does what a repository relies on, and whether the jobs have what they need
+///
+/// Of each job of the configuration file: paths, programs, the database, and the right to back up; of this host:
+/// directories and room, what opens the repository, timers, copies. It ends with 1 if a backup would fail.
 ///
 /// Stores and deletes some dozens of small objects under `probe/`, thousands with `--thorough`.
 /// Some stores let several writers win where one must; then a collection must not give up sessions
 /// whose processes may be alive, and `prune` waits for `sbf-repo session abort`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArguments {
     /// Try some thousand times, to find what happens rarely
@@ -28,6 +35,9 @@ pub(crate) struct DoctorArguments {
     /// Try the store without opening the repository
     #[arg(long, conflicts_with = "accept_store")]
     store_only: bool,
+    /// Look at the jobs and this host, and do not try the store out
+    #[arg(long, conflicts_with_all = ["accept_store", "store_only", "thorough"])]
+    jobs_only: bool,
 }
 
 impl DoctorArguments {
@@ -39,6 +49,12 @@ impl DoctorArguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit, Failure> {
+    if arguments.jobs_only {
+        let looked = health::look(context, &context.open()?)?;
+        tell_health(context, &looked);
+        let exit = exit_of(&looked);
+        return Ok(context.output.finish(&json!({ "health": looked }), exit));
+    }
     let options = context.open_options()?;
     let repository = if arguments.store_only { None } else { Some(context.open()?) };
     let thoroughness =
@@ -48,9 +64,14 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit
     if let Some(repository) = repository.as_ref().filter(|_| arguments.accept_store) {
         accepted = accept(repository, &report)?;
     }
+    let looked = match &repository {
+        Some(repository) => health::look(context, repository)?,
+        None => Vec::new(),
+    };
     tell(context, &report, accepted);
-    let exit = if report.is_unsafe() && !accepted { Exit::Store } else { Exit::Success };
-    let words = json!({ "doctor": report, "accepted": accepted });
+    tell_health(context, &looked);
+    let exit = if report.is_unsafe() && !accepted { Exit::Store } else { exit_of(&looked) };
+    let words = json!({ "doctor": report, "accepted": accepted, "health": looked });
     Ok(context.output.finish(&words, exit))
 }
 
@@ -81,6 +102,21 @@ fn tell(context: &Context, report: &DoctorReport, accepted: bool) {
         )),
         (_, _) => {}
     }
+}
+
+fn tell_health(context: &Context, looked: &[Looked]) {
+    for Looked { what, outcome, words } in looked {
+        match outcome {
+            Outcome::Fine => context.output.note(format_args!("{what}: {words}")),
+            Outcome::Doubtful => context.output.warn(&format!("{what}: {words}")),
+            Outcome::Wrong => context.output.error(&format!("{what}: {words}")),
+        }
+    }
+}
+
+fn exit_of(looked: &[Looked]) -> Exit {
+    let is_wrong = looked.iter().any(|looked| looked.outcome == Outcome::Wrong);
+    if is_wrong { Exit::Failure } else { Exit::Success }
 }
 
 fn tell_credentials(context: &Context, credentials: &StoreIdentity) {

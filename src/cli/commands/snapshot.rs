@@ -119,6 +119,26 @@ impl SnapshotArguments {
     pub(crate) const fn is_dry(&self) -> bool {
         self.dry_run
     }
+
+    /// Paths that are read.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let paths = self.paths.iter().filter(|_| self.stdin_name.is_none());
+        paths.map(Path::new)
+    }
+
+    /// Programs that are run, those that dump databases left aside.
+    pub(crate) fn programs(&self) -> Vec<OsString> {
+        let first = self.paths.first().filter(|_| self.from_command).cloned();
+        let commands = self.dumps.commands().unwrap_or_default();
+        let programs = commands.into_iter().filter_map(|command| command.argv.into_iter().next());
+        first.into_iter().chain(programs).collect()
+    }
+
+    /// The databases, as their server answers; `None` if there are none.
+    pub(crate) fn database(&self) -> Option<Result<String, Failure>> {
+        let plan = self.dumps.plan().transpose()?;
+        Some(plan.map(|plan| plan.names().join(", ")))
+    }
 }
 
 /// Runs the command.

@@ -44,10 +44,8 @@ pub(crate) fn steps_of_job(settings: &Settings, job: &JobSection, since: SinceCh
         let what = What::Hook { point, argv, timeout: job.hooks.timeout };
         Some(Step { name: format!("hook {}", point.word()), what })
     };
-    let mut words =
-        vec![OsString::from("snapshot"), format!("--source={}", job.source.value).into()];
-    words.extend(job.words.iter().cloned());
-    let snapshot = Step { name: "snapshot".to_owned(), what: What::Snapshot(words) };
+    let what = What::Snapshot(snapshot_words(job));
+    let snapshot = Step { name: "snapshot".to_owned(), what };
     let mut steps: Vec<Step> = hook(HookPoint::Before).into_iter().collect();
     steps.push(snapshot);
     steps.extend(hook(HookPoint::After));
@@ -59,6 +57,13 @@ pub(crate) fn steps_of_job(settings: &Settings, job: &JobSection, since: SinceCh
     steps.extend(hook(HookPoint::OnFailure));
     steps.extend(hook(HookPoint::Always));
     steps
+}
+
+/// The words of the command that makes the snapshot.
+pub(crate) fn snapshot_words(job: &JobSection) -> Vec<OsString> {
+    let source = format!("--source={}", job.source.value);
+    let words = [OsString::from("snapshot"), source.into()];
+    words.into_iter().chain(job.words.iter().cloned()).collect()
 }
 
 /// The steps of a task: of one source, or of all.

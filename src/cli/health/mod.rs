@@ -1,0 +1,70 @@
+//! What a backup will need, looked at before it is needed.
+
+mod host;
+mod jobs;
+
+pub(crate) use crate::cli::health::jobs::first_line;
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::repo::repository::Repository;
+use serde::Serialize;
+
+/// Something that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Looked {
+    /// What, in a few words: `job app-db: database`.
+    pub(crate) what: String,
+    pub(crate) outcome: Outcome,
+    /// What was found; what is wrong, and what helps.
+    pub(crate) words: String,
+}
+
+/// How it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// As it should be.
+    Fine,
+    /// A backup will do, and somebody should look at it.
+    Doubtful,
+    /// A backup will fail.
+    Wrong,
+}
+
+impl Looked {
+    fn fine(what: impl Into<String>, words: impl Into<String>) -> Self {
+        Self { what: what.into(), outcome: Outcome::Fine, words: words.into() }
+    }
+
+    fn doubtful(what: impl Into<String>, words: impl Into<String>) -> Self {
+        Self { what: what.into(), outcome: Outcome::Doubtful, words: words.into() }
+    }
+
+    fn wrong(what: impl Into<String>, words: impl Into<String>) -> Self {
+        Self { what: what.into(), outcome: Outcome::Wrong, words: words.into() }
+    }
+}
+
+/// Looks at everything that the jobs of the configuration file will need on this host.
+///
+/// Errors: whatever is wrong with the configuration file.
+pub(crate) fn look(context: &Context, repository: &Repository) -> Result<Vec<Looked>, Failure> {
+    let settings = &context.configuration()?.settings;
+    let mut all = host::look(context)?;
+    if !settings.jobs.is_empty() {
+        all.push(host::secret(context)?);
+    }
+    for job in &settings.jobs {
+        all.extend(jobs::look(job, repository));
+    }
+    for copy in &settings.copies {
+        let what = format!("copy {}", copy.name.value);
+        all.push(match context.open_copy(copy) {
+            Ok(_opened) => Looked::fine(what, "it opens"),
+            Err(failure) => Looked::wrong(what, failure.summary()),
+        });
+    }
+    all.extend(host::timers(settings));
+    Ok(all)
+}
