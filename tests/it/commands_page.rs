@@ -21,8 +21,8 @@ fn help(words: &[String]) -> String {
 fn below(help: &str) -> Vec<String> {
     let Some((_, rest)) = help.split_once("\nCommands:\n") else { return Vec::new() };
     let lines = rest.lines().take_while(|line| !line.trim().is_empty());
-    let named = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    let names = named.map(|line| line.split_whitespace().next().unwrap().to_owned());
+    let indented = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = indented.map(|line| line.split_whitespace().next().unwrap().to_owned());
     names.filter(|name| name != "help").collect()
 }
 

@@ -11,6 +11,7 @@ use crate::forged::named;
 use crate::forged::root_of;
 use crate::forged::whole;
 use crate::scratch::Scratch;
+use crate::scratch::SetAtEnd;
 use crate::scratch::assert_same_trees;
 use crate::scratch::is_root;
 use crate::scratch::noise;
@@ -256,6 +257,7 @@ fn a_restore_stays_inside_while_directories_become_links() {
     let stop = AtomicBool::new(false);
     let mut swaps = 0_u64;
     std::thread::scope(|scope| {
+        let stops_it = SetAtEnd(&stop);
         let swapper = scope.spawn(|| {
             let mut count = 0_u64;
             let places = ["a", "b", "b/c", "b/d"].map(|name| target.join(name));
@@ -288,7 +290,7 @@ fn a_restore_stays_inside_while_directories_become_links() {
                 &sbf_repo::ops::progress::NoProgress::new(),
             );
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stops_it);
         swaps = swapper.join().unwrap();
     });
     assert!(swaps > RACE_ROUNDS, "{swaps} swaps in {RACE_ROUNDS} rounds");

@@ -12,6 +12,7 @@ use crate::scratch::skip;
 use crate::servers::Bucket;
 use crate::servers::gcs;
 use crate::servers::weed;
+use std::fmt::Write as _;
 use std::fs;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -128,15 +129,17 @@ impl Machines {
                 .iter()
                 .fold(block.text.clone(), |text, (from, to)| text.replace(from, to));
             put(&file, format!("set -euo pipefail\n{text}"));
-            script.push_str(&format!(
-                "echo '== {}:{} on {}'\nunshare --mount --uts bash '{}' {} '{}'\n",
+            writeln!(
+                script,
+                "echo '== {}:{} on {}'\nunshare --mount --uts bash '{}' {} '{}'",
                 block.page,
                 block.line,
                 block.host,
                 self.path("enter").display(),
                 block.host,
                 file.display()
-            ));
+            )
+            .unwrap();
         }
         let main = self.path("main");
         put(&main, script);

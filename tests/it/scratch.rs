@@ -41,6 +41,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 /// A repository that a key file opens, and a directory for everything else.
@@ -391,4 +393,13 @@ pub(crate) fn assert_same_trees(expected: &Tree, restored: &Tree) {
     }
     wrong.truncate(5);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Sets a flag when it is dropped: a thread that waits for it also ends when a claim fails.
+pub(crate) struct SetAtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::scratch::Scratch;
+use crate::scratch::SetAtEnd;
 use crate::scratch::Tree;
 use crate::scratch::assert_same;
 use crate::scratch::assert_same_trees;
@@ -126,6 +127,7 @@ fn files_that_change_and_vanish_while_they_are_read_are_reported() {
     let stop = AtomicBool::new(false);
     let mut incomplete_count = 0;
     std::thread::scope(|scope| {
+        let _stops_it = SetAtEnd(&stop);
         for name in ["a", "b"] {
             let (path, stop) = (scratch.source().join(name), &stop);
             scope.spawn(move || {
@@ -157,7 +159,6 @@ fn files_that_change_and_vanish_while_they_are_read_are_reported() {
                 assert!(noise(7, 90_000).starts_with(&content), "{} bytes", content.len());
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(incomplete_count > 0, "nothing changed at the right moment in 40 rounds");
     scratch.check_is_clean();

@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const UNTRUSTED: ApplyOptions = ApplyOptions { ownership: Ownership::Ids, trust: Trust::Untrusted };
@@ -46,6 +47,27 @@ fn own() -> Owner {
 
 fn target(folder: &TempDir, options: ApplyOptions) -> Arc<Target> {
     Target::open(&folder.path().join("target"), options).unwrap()
+}
+
+/// The same once more. A child that another test starts at this moment holds the lock of the one before, until
+/// it becomes another program.
+fn target_again(folder: &TempDir) -> Arc<Target> {
+    for _ in 0..10_000 {
+        match Target::open(&folder.path().join("target"), UNTRUSTED) {
+            Err(error) if error.call == LOCK => std::thread::sleep(Duration::from_millis(1)),
+            opened => return opened.unwrap(),
+        }
+    }
+    target(folder, UNTRUSTED)
+}
+
+/// Sets a flag when it is dropped: a thread that waits for it also ends when a claim fails.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn path(text: &str) -> TargetPath {
@@ -195,13 +217,14 @@ fn a_directory_that_is_swapped_for_a_link_never_leads_outside() {
     };
     let (mut made, mut refused) = (0, 0);
     std::thread::scope(|scope| {
+        let _ends_it = SetAtEnd(&is_done);
         scope.spawn(|| {
             while !is_done.load(Ordering::Relaxed) {
                 exchange();
             }
         });
         for number in 0..10_000 {
-            let target = target(&folder, UNTRUSTED);
+            let target = target_again(&folder);
             target.has_openat2.store(number % 2 == 0, Ordering::Relaxed);
             match put(&target, if number % 3 == 0 { "d/e/file" } else { "d/file" }) {
                 Ok(()) => made += 1,
@@ -212,7 +235,6 @@ fn a_directory_that_is_swapped_for_a_link_never_leads_outside() {
             let wanted = EntryMetadata { metadata: &metadata, owner: &owner };
             directory.and_then(|_| target.finish_directory(&path("d"), wanted)).ok();
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{made} made, {refused} refused");
     assert_ne!(fs::metadata(&outside).unwrap().mode() & 0o777, 0o711);
