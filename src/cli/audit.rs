@@ -104,6 +104,8 @@ impl Recorded {
             | Command::Stats
             | Command::Status(_)
             | Command::Cache(_)
+            | Command::Completions(_)
+            | Command::Man(_)
             | Command::Config(_) => None,
         }
     }

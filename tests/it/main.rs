@@ -8,6 +8,7 @@ mod buckets;
 mod checkpoints;
 mod classes;
 mod cli;
+mod completions_program;
 mod concurrent;
 mod config_program;
 mod constants;
