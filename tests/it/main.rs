@@ -51,6 +51,7 @@ mod mirror_program;
 mod mount;
 mod mutations;
 mod own_secrets;
+mod packaging;
 mod parity;
 mod play;
 mod postgres_directory;
