@@ -185,6 +185,15 @@ pub(crate) enum Command {
 }
 
 const ENVIRONMENT_HELP: &str = "\
+First steps:
+  export SBF_REPO_REPOSITORY=/mnt/backup/repository SBF_REPO_KEY_FILE=~/backup.key
+  sbf-repo init                               make the repository and its key: keep a copy of the key
+  sbf-repo snapshot ~/documents               back up; the next run stores what changed
+  sbf-repo snapshots                          what there is
+  sbf-repo restore latest --target ~/back     get it back
+  sbf-repo check --read-data                  verify every stored byte
+  sbf-repo forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --accept-policy --prune
+
 Environment (an option on the command line comes first, the configuration file last):
   SBF_REPO_CONFIG
           the configuration file; else $XDG_CONFIG_HOME/sbf-repo/config.toml or
