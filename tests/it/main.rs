@@ -57,6 +57,7 @@ mod play;
 mod postgres_directory;
 mod postgres_program;
 mod postgres_server;
+mod progress_program;
 mod prune;
 mod prune_cli;
 mod prune_desk;
