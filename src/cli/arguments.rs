@@ -3,6 +3,7 @@
 use crate::cli::commands::audit::AuditArguments;
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
+use crate::cli::commands::completions::CompletionsArguments;
 use crate::cli::commands::config::ConfigArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
 use crate::cli::commands::diff::DiffArguments;
@@ -16,6 +17,7 @@ use crate::cli::commands::hold::ReleaseArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
+use crate::cli::commands::man::ManArguments;
 use crate::cli::commands::manifest::ManifestArguments;
 use crate::cli::commands::mirror::MirrorArguments;
 #[cfg(feature = "mount")]
@@ -182,9 +184,20 @@ pub(crate) enum Command {
     Schedule(ScheduleArguments),
     Config(ConfigArguments),
     Cache(CacheArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 const ENVIRONMENT_HELP: &str = "\
+First steps:
+  export SBF_REPO_REPOSITORY=/mnt/backup/repository SBF_REPO_KEY_FILE=~/backup.key
+  sbf-repo init                               make the repository and its key: keep a copy of the key
+  sbf-repo snapshot ~/documents               back up; the next run stores what changed
+  sbf-repo snapshots                          what there is
+  sbf-repo restore latest --target ~/back     get it back
+  sbf-repo check --read-data                  verify every stored byte
+  sbf-repo forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --accept-policy --prune
+
 Environment (an option on the command line comes first, the configuration file last):
   SBF_REPO_CONFIG
           the configuration file; else $XDG_CONFIG_HOME/sbf-repo/config.toml or
@@ -210,7 +223,23 @@ Environment (an option on the command line comes first, the configuration file l
           this host's memory; /var/lib/sbf-repo for root, else $XDG_STATE_HOME/sbf-repo
 
 Exit codes:
-  0 success   1 failure   2 wrong usage   3 finished, but something was left out
-  4 the source command failed   5 damage, or a repository that went back in time   7 could not be verified
-  8 own output does not read back   10 no repository   12 wrong key   13 store unreachable or access denied   14 refused   15 the key's role lacks a
-  right   130, 143 interrupted: run the same command again, and it goes on";
+  0    success: nothing was left out
+  1    failure
+  2    wrong usage or configuration
+  3    finished, but something was left out
+  4    the source command failed; there is no snapshot
+  5    damage, or a repository that went back in time
+  6    an objective was missed; the data is fine
+  7    it could not be verified that what was asked for holds
+  8    own output does not read back: memory, processor or a library did wrong
+  10   there is no repository
+  12   wrong key or passphrase
+  13   the store is unreachable or denies access
+  14   refused: something protects what was to be changed
+  15   the key's role lacks the right
+  129, 130, 143
+       interrupted by SIGHUP, SIGINT or SIGTERM: run the same command again, and it goes on
+  141  whoever read the output went away
+
+With `--json` every command ends with one JSON object, described by docs/schema/ of the source and
+/usr/share/doc/sbf-repo/schema of packages.";

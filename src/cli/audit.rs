@@ -106,6 +106,8 @@ impl Recorded {
             | Command::Run(_)
             | Command::Schedule(_)
             | Command::Cache(_)
+            | Command::Completions(_)
+            | Command::Man(_)
             | Command::Config(_) => None,
         }
     }

@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod commands;
+mod completion;
 mod configuration;
 mod context;
 mod environment;
@@ -40,6 +41,9 @@ use std::process::ExitCode;
 /// Reads and writes the standard streams and installs signal handlers.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(exit) = completion::answer(&words) {
+        return exit;
+    }
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&words, &error),

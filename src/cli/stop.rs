@@ -28,6 +28,11 @@ impl Stop {
         Self { number: &NUMBER }
     }
 
+    /// Without handlers: every signal does what it does by default.
+    pub(crate) const fn never() -> Self {
+        Self { number: &NUMBER }
+    }
+
     /// The number of the signal.
     pub(crate) fn signal(self) -> Option<usize> {
         let number = self.number.load(Ordering::Relaxed);

@@ -16,6 +16,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::repo::closure::check_closure;
 use crate::repo::error::RepoError;
+use crate::repo::names;
 use crate::repo::read::ChunkReader;
 use crate::repo::session::AllDurable;
 use crate::repo::session::Committed;
@@ -82,7 +83,9 @@ pub(crate) fn commit_tree(
         let session = store.take_session().during("cannot commit the snapshot")?;
         let reference = session.reference;
         if try_commit(session, store, draft, durable)? {
-            return Ok(Ended::Committed(reference.session.into()));
+            let snapshot = reference.session.into();
+            names::add(&store.repository, snapshot, draft.source);
+            return Ok(Ended::Committed(snapshot));
         }
         store.reopen(Some(reference)).during("cannot begin another session")?;
         durable = store.finish().during("cannot store the data")?;

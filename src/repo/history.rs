@@ -34,6 +34,7 @@ use crate::repo::marks::Marks;
 use crate::repo::memory::Memory;
 use crate::repo::memory::WentBack;
 use crate::repo::memory::compare;
+use crate::repo::names;
 use crate::repo::own_marks::compare_forgets;
 use crate::repo::registers::Registers;
 use crate::repo::registers::Stray;
@@ -172,7 +173,7 @@ impl History {
                         .went_back
                         .take()
                         .or_else(|| compare_forgets(repository, &memory, &history, is_stored));
-                    return Ok(history.without_forgotten(marks));
+                    return Ok(names::left(repository, history.without_forgotten(marks)));
                 }
             }
         }

@@ -41,6 +41,7 @@ pub(crate) mod marks;
 pub(crate) mod memory;
 pub(crate) mod mirror;
 pub(crate) mod mode;
+pub(crate) mod names;
 pub(crate) mod objects;
 pub(crate) mod open_sessions;
 pub(crate) mod own_marks;

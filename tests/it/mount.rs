@@ -88,7 +88,7 @@ impl Drop for Mounted {
 
 /// Whether this machine cannot show what is claimed, which is said.
 #[expect(clippy::print_stdout, reason = "tests print why they skip")]
-fn is_hindered() -> bool {
+pub(crate) fn is_hindered() -> bool {
     let obstacle = obstacle();
     if let Some(why) = obstacle {
         println!("skip: {why}");

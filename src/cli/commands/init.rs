@@ -27,15 +27,15 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
     /// Words that `key list` shows for the first key
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     label: String,
-    /// Level of compression
+    /// Level of compression by zstd, from 1 to 19 [default: 2]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     compression_level: Option<i32>,
-    /// Average length of a chunk of files in KiB, a power of two from 4 to 2048
+    /// Average length of a chunk of files in KiB, a power of two from 4 to 2048 [default: 64]
     #[arg(long, value_name = "KIB", value_parser = chunk_average)]
     chunk_average: Option<u32>,
-    /// Average length of a chunk of streams in KiB, a power of two from 4 to 2048
+    /// Average length of a chunk of streams in KiB, a power of two from 4 to 2048 [default: 32]
     #[arg(long, value_name = "KIB", value_parser = chunk_average)]
     stream_chunk_average: Option<u32>,
     /// Store so much more with every pack that damage of up to this share of it can be undone, as `3%`; for disks, since clouds do

@@ -113,7 +113,7 @@ struct AddArguments {
     #[arg(long, value_enum)]
     role: RoleName,
     /// Words for `key list`
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     label: String,
     /// Create this key file instead of asking for a passphrase
     #[arg(long, value_name = "FILE", conflicts_with_all = ["new_password_file", "public_key"])]
@@ -152,7 +152,7 @@ struct RemoveArguments {
     #[arg(long, value_name = "TIME", value_parser = quantities::moment)]
     revoke_from: Option<i64>,
     /// Why, for people; it is stored in clear
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     /// Also begin a new generation of keys
     #[arg(long)]

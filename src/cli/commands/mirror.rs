@@ -19,8 +19,8 @@ use clap::Subcommand;
 
 /// Keep a second copy of the whole repository, object by object
 ///
-/// Needs no key that reads file contents. Run it again to bring the mirror up to date; a run that
-/// was cut off is gone on with. The mirror opens with the same keys at every moment, and only
+/// Needs no key that reads file contents. Run it again to bring the mirror up to date; after an
+/// interruption it goes on. The mirror opens with the same keys at every moment, and only
 /// `mirror` writes to it. It never takes over damage, nor a repository that went back in time.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]

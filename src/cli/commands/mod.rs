@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod diff;
@@ -18,6 +19,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 mod kit;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod mirror;
 #[cfg(feature = "mount")]
@@ -86,6 +88,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Run(arguments) => run::run(context, &arguments),
         Command::Schedule(arguments) => schedule::run(context, &arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
+        Command::Completions(arguments) => Ok(completions::run(context, &arguments)),
+        Command::Man(arguments) => man::run(context, &arguments),
     }
 }
 

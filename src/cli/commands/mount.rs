@@ -20,8 +20,8 @@ use std::sync::Arc;
 /// Show snapshots as directories and files, read-only, until they are unmounted
 ///
 /// Below the directory are `latest`, `by-source/NAME/DATE` and `snapshots/ID`; with a SNAPSHOT only what that is. It stays
-/// until Ctrl-C, SIGTERM, `umount` or `fusermount3 -u`. Programs cannot be run from there, and devices and set-id bits mean
-/// nothing.
+/// until Ctrl-C, SIGTERM, `umount` or `fusermount3 -u`. Without `--exec` programs cannot be run from there; devices and
+/// set-id bits mean nothing.
 #[derive(Debug, Args)]
 pub(crate) struct MountArguments {
     /// An empty directory

@@ -4,6 +4,7 @@ use crate::cli::commands::checkpoints::tell_abandoned;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::output::Loudness;
 use crate::cli::progress::Reported;
 use crate::cli::words;
 use crate::cli::words::short_time;
@@ -86,9 +87,13 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
     if let Some(number) = report.unfinished {
         output.note(format_args!("collection {number} is not finished: that comes first"));
     }
-    if let Some(plan) = &report.plan
-        && (report.state == PruneState::Planned || report.state == PruneState::Done)
-    {
+    // A plan is asked for; what was done is told unless nobody wants to hear it.
+    let is_told = match report.state {
+        PruneState::Planned => true,
+        PruneState::Done => output.loudness() != Loudness::Quiet,
+        PruneState::Nothing | PruneState::Waiting => false,
+    };
+    if let Some(plan) = report.plan.as_ref().filter(|_plan| is_told) {
         tell_plan(context, plan);
     }
     for warning in &report.warnings {

@@ -65,7 +65,7 @@ pub(crate) struct RestoreArguments {
     /// Also restore set-id bits, devices and foreign owners, which give rights on this host
     #[arg(long)]
     trusted: bool,
-    /// Whose the files become
+    /// Who becomes the owner of the files
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Owner::Names)]
     owner: Owner,
     /// Restore everything that is intact, and list what is not
@@ -102,11 +102,11 @@ pub(crate) struct RestoreArguments {
 /// Whose restored files become.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Owner {
-    /// The recorded names', else the recorded numbers'
+    /// Who has the recorded name here, or else the recorded number
     Names,
-    /// The recorded numbers'
+    /// Who has the recorded number
     Ids,
-    /// Yours
+    /// You
     Keep,
 }
 

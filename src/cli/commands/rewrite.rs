@@ -29,7 +29,7 @@ use std::sync::Arc;
 ///
 /// Each new snapshot has the source, time, tags and notes of the old one and shares its contents; a
 /// signed record says for which it stands, and not what was left out. The old one stays until it is
-/// forgotten, and its data until a prune: it is told which snapshots still have the paths. Copies in
+/// forgotten, and its data until a prune: the command says which snapshots still have the paths. Copies in
 /// other repositories are rewritten there, once this one is pruned. The exit code is 1 if no snapshot
 /// that is named has any of the paths.
 #[derive(Debug, Args)]

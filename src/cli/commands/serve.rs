@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Show snapshots over `WebDAV` and plain HTTP on this host, read-only
+/// Show snapshots to browsers and clients of WebDAV on this host, read-only
 ///
 /// The same tree as that of `mount`, for systems without FUSE and for browsers: `latest`, `by-source/NAME/DATE` and
 /// `snapshots/ID`. A client gives the token as password, with any user name, or as bearer token. Links of a snapshot are files that

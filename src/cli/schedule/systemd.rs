@@ -47,6 +47,7 @@ fn service(timed: &Timed<'_>, around: &Surroundings<'_>) -> String {
     if around.manager == Manager::System {
         text.push_str("Wants=network-online.target\nAfter=network-online.target\n");
     }
+    text.push_str("StartLimitIntervalSec=6h\nStartLimitBurst=5\n");
     let words: Vec<String> =
         around.command.iter().cloned().chain(timed.words()).map(|word| escaped(&word)).collect();
     let _ignored = writeln!(text, "\n[Service]\nType=oneshot\nExecStart={}", words.join(" "));
@@ -60,6 +61,7 @@ fn service(timed: &Timed<'_>, around: &Surroundings<'_>) -> String {
     if around.manager == Manager::System && around.variables.is_empty() {
         text.push_str("StateDirectory=sbf-repo\nStateDirectoryMode=0700\nCacheDirectory=sbf-repo\nCacheDirectoryMode=0700\n");
     }
+    text.push_str(AGAIN);
     text.push_str("UMask=0077\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n");
     text.push_str(&hardening(timed, around));
     text
@@ -143,6 +145,15 @@ pub(crate) fn is_own(path: &Path) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARK))
 }
 
+/// What only needs another time gets one.
+const AGAIN: &str = "\
+# A store that cannot be reached (13) is tried again, and so is a run that something killed; everything else needs
+# somebody to look.
+Restart=on-failure
+RestartSec=15min
+RestartPreventExitStatus=1 2 3 4 5 6 7 8 10 12 14 15 141
+TimeoutStopSec=2min
+";
 /// It reads everything, and writes only where it is told to.
 const HARDENING: &str = "\
 NoNewPrivileges=yes

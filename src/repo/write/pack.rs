@@ -274,10 +274,16 @@ const ENTRY_BYTES: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compress::Compressor;
     use crate::format::block::BlockOrigin;
     use crate::format::block::ChunkEntry;
     use crate::format::pack::Wrap;
     use crate::format::pack::WrappedKey;
+    use crate::repo::write::block::BlockDraft;
+    use crate::store::memory::MemoryStore;
+    use crate::testing::FixedEnvironment;
+    use crate::testing::init_in;
+    use crate::testing::open_in;
 
     #[test]
     fn the_estimate_of_a_directory_is_near_its_length() {
@@ -299,5 +305,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_block_that_does_not_read_back_is_not_stored() {
+        // As memory or a library would spoil it between the chunk's name and the pack.
+        let store: Arc<dyn crate::store::Store> = Arc::new(MemoryStore::new());
+        let environment: Arc<dyn crate::Environment> =
+            Arc::new(FixedEnvironment::new(1_700_000_000, 1));
+        let key = init_in(&store, &environment, crate::InitOptions::new()).unwrap();
+        let repository = open_in(&store, &environment, &key, None).unwrap();
+        let namer = repository.keys.namer(PackKind::Data).unwrap();
+        let packer = Packer::new(PackKind::Data, 1 << 20);
+        let add = |spoilt: &[u8]| {
+            let mut draft = BlockDraft::new(1 << 16);
+            draft.push(namer.name(b"what was read"), spoilt);
+            let block = draft.compress(&mut Compressor::new(3));
+            packer.add(&repository, namer, &block, &[])
+        };
+        assert!(matches!(add(b"what was read"), Ok(None)));
+        assert!(matches!(add(b"what was reed"), Err(RepoError::VerifyFailed { block: 1 })));
     }
 }
