@@ -23,7 +23,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("command", &["units"]),
     ("settings", &["units"]),
     ("pgdump", &["units"]),
-    ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump"]),
+    ("rewrap", &["units"]),
+    (
+        "ops",
+        &[
+            "id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump",
+            "rewrap",
+        ],
+    ),
     ("cli", &["id", "key", "units", "format", "settings", "ops", "repo"]),
     (
         "testing",

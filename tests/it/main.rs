@@ -82,6 +82,7 @@ mod streams_program;
 mod support;
 mod tag_program;
 mod unreadable;
+mod unwrap_program;
 mod vector_file;
 mod vectors;
 mod versions;

@@ -89,6 +89,10 @@ pub(crate) struct SnapshotArguments {
     /// Run the program that follows `--` and back up its output
     #[arg(long, requires = "stdin_name", requires = "paths")]
     from_command: bool,
+    /// Store streams that gzip compressed as their plain bytes, which deduplicate, and a recipe, from which
+    /// `dump --rewrap` gives the same file back
+    #[arg(long)]
+    unwrap: bool,
     /// Store what changed in dumps and large files as the difference to the snapshot before: `auto`
     /// where that can be read without downloading, `on` always, `off` never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -134,6 +138,7 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     options.tags = arguments.tag;
     options.time = arguments.time;
     options.sudo_user = environment::sudo_user();
+    options.unwrap = arguments.unwrap;
     options.delta = match arguments.delta {
         DeltaWhen::Auto => DeltaMode::Auto,
         DeltaWhen::On => DeltaMode::On,

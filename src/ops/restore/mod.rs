@@ -15,6 +15,7 @@ pub mod forecast;
 mod guard;
 mod pipe;
 pub mod plan;
+mod rewrap;
 mod sweep;
 pub mod tally;
 pub(crate) mod tree;
@@ -24,6 +25,7 @@ pub(crate) mod window;
 
 pub use dump::dump;
 pub use pipe::restore_to_command;
+pub use rewrap::rewrap;
 
 use crate::format::tree::Totals;
 use crate::localfs::LocalError;

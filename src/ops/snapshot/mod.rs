@@ -15,6 +15,7 @@ pub mod report;
 mod source;
 mod stream;
 mod tree;
+pub(crate) mod unwrap;
 mod workers;
 
 use crate::chunk::Chunker;
@@ -183,6 +184,7 @@ fn back_up(
             progress,
             pace,
             guards: &options.guards,
+            unwraps: options.unwrap,
             before: streams,
             older: older.map(|older| (older, &reader)),
         };

@@ -38,6 +38,8 @@ pub struct SnapshotOptions {
     pub checkpoint_seconds: i64,
     /// Whether what is new is stored as the difference to an older version.
     pub delta: DeltaMode,
+    /// Whether streams of gzip are stored as their plain bytes and a recipe.
+    pub unwrap: bool,
 }
 
 /// Whether new chunks are compressed after those that stood in their place in the snapshot before.
@@ -67,6 +69,7 @@ impl SnapshotOptions {
             guards: Guards::default(),
             checkpoint_seconds: CHECKPOINT_SECONDS,
             delta: DeltaMode::default(),
+            unwrap: false,
         }
     }
 
@@ -83,6 +86,9 @@ impl SnapshotOptions {
             && crate::ops::words::parse_time(time).is_none()
         {
             return usage(format!("`{time}` is no time like 2026-10-14T02:00:00Z"));
+        }
+        if self.unwrap && source.files().is_some() {
+            return usage("only streams can be unwrapped, and no paths".to_owned());
         }
         match source {
             Source::Files(files) => files.check(),

@@ -38,8 +38,11 @@ use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::stream::LongContent;
+use crate::ops::snapshot::unwrap;
+use crate::ops::snapshot::unwrap::Unwrapping;
 use crate::ops::snapshot::workers::Workers;
 use crate::ops::words::path_words;
+use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::builder::DirectoryBuilder;
 use crate::repo::write::ChunkStore;
@@ -94,6 +97,8 @@ pub(crate) struct StreamRun<'a, 'scope> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) pace: &'a Pace<'a>,
     pub(crate) guards: &'a Guards,
+    /// Whether compressed streams are stored plain.
+    pub(crate) unwraps: bool,
     /// What the snapshot before stated of its streams.
     pub(crate) before: &'a [StatedStream],
     /// That snapshot and a reader of it, if what its streams held may stand before deltas.
@@ -110,14 +115,14 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         source: Source,
     ) -> Result<(Vec<Taken>, Produced, Option<FilesSource>), OpError> {
         let (taken, kind, files) = match source {
-            Source::Stream(stream) => (vec![self.stream(stream)?], SourceKind::Stream, None),
+            Source::Stream(stream) => (self.stream(stream)?, SourceKind::Stream, None),
             Source::Command(command) => {
-                (vec![self.command(command, TABLES_COUNT_MAX)?], SourceKind::Command, None)
+                (self.command(command, TABLES_COUNT_MAX)?, SourceKind::Command, None)
             }
             Source::Several(SeveralSource { commands, files, is_postgres }) => {
                 let share = TABLES_COUNT_MAX / commands.len().max(1);
                 let taken = commands.into_iter().map(|command| self.command(command, share));
-                let taken = taken.collect::<Result<_, _>>()?;
+                let taken = taken.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
                 let kind = if is_postgres { SourceKind::Postgres } else { SourceKind::Several };
                 (taken, kind, files)
             }
@@ -127,24 +132,18 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         };
         let paths = files.as_ref().map(FilesSource::path_words).unwrap_or_default();
         let produced = Produced::streams(kind, &taken, paths);
+        unwrap::check_names(taken.iter().map(|taken| taken.stated.name.as_str()))?;
         compare(self.before, &produced.streams, self.guards)?;
         Ok((taken, produced, files))
     }
 
-    fn stream(&self, stream: StreamSource) -> Result<Taken, OpError> {
+    fn stream(&self, stream: StreamSource) -> Result<Vec<Taken>, OpError> {
         let StreamSource { name, mut input, expected } = stream;
-        let mut watch = Watch::new(TABLES_COUNT_MAX);
-        let mut read = |buffer: &mut [u8]| {
-            let wrong = |source| LocalError::new(name.as_bytes(), "read", source);
-            let length = fill(&mut *input, buffer).map_err(wrong)?;
-            watch.update(&buffer[..length]);
-            Ok(length)
-        };
-        let file = take_all(self.content(&name)?, self.chunker, &mut read)?;
-        self.taken(name, file, (watch, &expected), None)
+        let stored = self.store_input(name, &mut *input, TABLES_COUNT_MAX)?;
+        self.taken(stored, &expected, None)
     }
 
-    fn command(&self, source: CommandSource, tables_max: usize) -> Result<Taken, OpError> {
+    fn command(&self, source: CommandSource, tables_max: usize) -> Result<Vec<Taken>, OpError> {
         let CommandSource { name, argv, variables, expected } = source;
         let program = argv.first().cloned().unwrap_or_default();
         let failed = |how: String| {
@@ -153,15 +152,7 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         };
         let mut child = CommandReader::spawn_with(&argv, ErrorOutput::Inherit, &variables)
             .map_err(|error| failed(format!("{error}: {}", error.source)))?;
-        let mut watch = Watch::new(tables_max);
-        let mut read = |buffer: &mut [u8]| {
-            let wrong =
-                |error: CommandError| LocalError::new(name.as_bytes(), "read", error.source);
-            let length = child.read(buffer).map_err(wrong)?;
-            watch.update(&buffer[..length]);
-            Ok(length)
-        };
-        let file = take_all(self.content(&name)?, self.chunker, &mut read)?;
+        let stored = self.store_input(name.clone(), &mut Output(&mut child), tables_max)?;
         let outcome =
             child.finish().map_err(|error| failed(format!("{error}: {}", error.source)))?;
         match outcome.end {
@@ -173,7 +164,7 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         }
         let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
         let command = Some(SourceCommand { argv: redact(words), exit_status: 0 });
-        self.taken(name, file, (watch, &expected), command)
+        self.taken(stored, &expected, command)
     }
 
     fn content(&self, name: &str) -> Result<LongContent<'a, 'scope>, OpError> {
@@ -184,16 +175,86 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         content.during("cannot store the stream")
     }
 
-    fn taken(
+    /// Stores an input as it is, or as its plain bytes and a recipe.
+    fn store_input(
         &self,
         name: String,
-        file: FileEntry,
-        (watch, expected): (Watch, &Expected),
+        input: &mut dyn Read,
+        tables_max: usize,
+    ) -> Result<Stored, OpError> {
+        let mut watch = Watch::new(tables_max);
+        if !self.unwraps {
+            let file = self.store_plain(&name, input, &mut watch)?;
+            return Ok(Stored { name, file, watch, recipe: None });
+        }
+        let input = match unwrap::begin(&name, input, self.progress)? {
+            Unwrapping::AsItIs(mut input) => {
+                let file = self.store_plain(&name, &mut input, &mut watch)?;
+                return Ok(Stored { name, file, watch, recipe: None });
+            }
+            Unwrapping::Wrapped(input) => input,
+        };
+        let (plain, recipe) = unwrap::names(&name);
+        let (mut input, content) = (*input, self.content(&plain)?);
+        let mut read = |buffer: &mut [u8]| {
+            let length = input.fill(buffer)?;
+            watch.update(&buffer[..length]);
+            Ok(length)
+        };
+        let file = take_all(content, self.chunker, &mut read)?;
+        let bytes = input.recipe(file.size);
+        let stored = self.store_plain(&recipe, &mut bytes.as_slice(), &mut Watch::new(0))?;
+        Ok(Stored { name: plain, file, watch, recipe: Some((recipe, stored)) })
+    }
+
+    fn store_plain(
+        &self,
+        name: &str,
+        input: &mut dyn Read,
+        watch: &mut Watch,
+    ) -> Result<FileEntry, OpError> {
+        let mut read = |buffer: &mut [u8]| {
+            let length = fill(input, buffer);
+            let length = length.map_err(|error| LocalError::new(name.as_bytes(), "read", error))?;
+            watch.update(&buffer[..length]);
+            Ok(length)
+        };
+        take_all(self.content(name)?, self.chunker, &mut read)
+    }
+
+    fn taken(
+        &self,
+        stored: Stored,
+        expected: &Expected,
         command: Option<SourceCommand>,
-    ) -> Result<Taken, OpError> {
+    ) -> Result<Vec<Taken>, OpError> {
+        let Stored { name, file, watch, recipe } = stored;
         let summary = watch.finish(&name, expected, self.guards, self.progress)?;
         let dump = summary.map(|summary| stated(&self.store.repository, &summary)).transpose()?;
-        Ok(Taken { file, stated: StatedStream { name, command, dump } })
+        let mut taken = vec![Taken { file, stated: StatedStream { name, command, dump } }];
+        taken.extend(recipe.map(|(name, file)| {
+            let stated = StatedStream { name, command: None, dump: None };
+            Taken { file, stated }
+        }));
+        Ok(taken)
+    }
+}
+
+/// An input that is stored.
+struct Stored {
+    name: String,
+    file: FileEntry,
+    watch: Watch,
+    /// Name and content of the recipe beside it.
+    recipe: Option<(String, FileEntry)>,
+}
+
+/// The output of a command as a stream.
+struct Output<'a>(&'a mut CommandReader);
+
+impl Read for Output<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error: CommandError| error.source)
     }
 }
 
@@ -208,17 +269,27 @@ pub(crate) fn tally(taken: &[Taken]) -> Tally {
 fn take_all(
     mut content: LongContent<'_, '_>,
     chunker: &Chunker,
-    read: &mut dyn FnMut(&mut [u8]) -> Result<usize, LocalError>,
+    read: &mut dyn FnMut(&mut [u8]) -> Result<usize, OpError>,
 ) -> Result<FileEntry, OpError> {
-    let mut read = |buffer: &mut [u8]| read(buffer).map_err(ReadError::Local);
-    match content.take_all(&mut read, chunker) {
+    let mut failed = None;
+    let mut read = |buffer: &mut [u8]| {
+        read(buffer).map_err(|error| {
+            failed = Some(error);
+            ReadError::Repo(RepoError::Interrupted)
+        })
+    };
+    let ended = content.take_all(&mut read, chunker);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    match ended {
         Ok(()) => content.finish().during("cannot store the stream"),
         Err(ReadError::Local(error)) => Err(error.into()),
         Err(ReadError::Repo(error)) => Err(error).during("cannot store the stream"),
     }
 }
 
-fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match input.read(&mut buffer[done..]) {

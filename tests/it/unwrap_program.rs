@@ -1,0 +1,94 @@
+//! Streams that gzip compressed are stored plain, and the same file comes back.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "files that a test makes need not be durable")]
+
+use crate::cli::Desk;
+use crate::cli::check;
+use crate::cli::err;
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+/// A dump of many rows, compressed beside itself.
+fn make(desk: &Desk, name: &str, level: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut text = String::from(
+        "--\n-- PostgreSQL database dump\n--\n\nCOPY public.a (b, c, d) FROM stdin;\n",
+    );
+    let mut state = 7_u64;
+    for row in 0..30_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(row | 1);
+        writeln!(text, "{row}\tcustomer {}\t{}", state >> 50, state % 977).unwrap();
+    }
+    text.push_str("\\.\n\n--\n-- PostgreSQL database dump complete\n--\n");
+    fs::write(desk.path(name), &text).unwrap();
+    let gzip = Command::new("gzip").args([level, "-f", "-k"]).arg(desk.path(name)).status();
+    assert!(gzip.unwrap().success());
+    (text.into_bytes(), fs::read(desk.path(&format!("{name}.gz"))).unwrap())
+}
+
+fn snapshot(desk: &Desk, name: &str, more: &[&str], code: i32) -> String {
+    let path = desk.path(name).display().to_string();
+    let arguments = ["snapshot", "--source", "app", "--unwrap", "--stdin-name", "app.sql.gz"];
+    let command = ["--from-command", "--", "cat", &path];
+    let output = desk.run(&[&arguments[..], more, &command].concat());
+    check(&output, code);
+    err(&output)
+}
+
+fn dumped(desk: &Desk, arguments: &[&str]) -> Vec<u8> {
+    let output = desk.run(&[&["dump"], arguments].concat());
+    check(&output, 0);
+    output.stdout
+}
+
+#[test]
+fn the_plain_stream_and_the_same_file_come_back() {
+    let desk = Desk::with_repository();
+    let (plain, compressed) = make(&desk, "app.sql", "-9");
+    snapshot(&desk, "app.sql.gz", &[], 0);
+    assert!(dumped(&desk, &["app@latest:/app.sql"]) == plain);
+    assert!(dumped(&desk, &["--rewrap", "app@latest:/app.sql.gz"]) == compressed);
+    // The plain stream of the next day has the same chunks.
+    let stream = format!("app.sql=cat {}", desk.path("app.sql").display());
+    let next = desk.json(&["snapshot", "--source", "app", "--stream", &stream], 0);
+    let new = next["run"]["bytes_new"].as_u64().unwrap();
+    assert!(new < 1000, "the tree alone is new: {new}");
+    check(&desk.run(&["check", "--read-data"]), 0);
+    // Without a recipe there is nothing to give back.
+    let output = desk.run(&["dump", "--rewrap", "app@latest:/app.sql.gz"]);
+    assert!(!output.status.success());
+}
+
+#[test]
+fn what_is_damaged_or_cut_off_makes_no_snapshot() {
+    let desk = Desk::with_repository();
+    let (_, compressed) = make(&desk, "app.sql", "-6");
+    fs::write(desk.path("cut.gz"), &compressed[..compressed.len() / 2]).unwrap();
+    assert!(snapshot(&desk, "cut.gz", &[], 4).contains("was cut off"));
+    let mut flipped = compressed.clone();
+    let at = flipped.len() - 6;
+    flipped[at] ^= 1;
+    fs::write(desk.path("flipped.gz"), &flipped).unwrap();
+    assert!(snapshot(&desk, "flipped.gz", &[], 4).contains("checksum does not fit"));
+    // The dump inside was cut off, though gzip ended well.
+    fs::write(
+        desk.path("short.sql"),
+        "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE a ();\n",
+    )
+    .unwrap();
+    let gzip = Command::new("gzip").arg(desk.path("short.sql")).status();
+    assert!(gzip.unwrap().success());
+    assert!(snapshot(&desk, "short.sql.gz", &[], 4).contains("dump that was cut off"));
+    assert!(desk.json(&["snapshots"], 0)["snapshots"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_no_gzip_is_stored_as_it_is() {
+    let desk = Desk::with_repository();
+    fs::write(desk.path("other"), b"\x28\xb5\x2f\xfdnothing of gzip").unwrap();
+    assert!(snapshot(&desk, "other", &[], 0).contains("stored as it is"));
+    assert_eq!(dumped(&desk, &["app@latest:/app.sql.gz"]), b"\x28\xb5\x2f\xfdnothing of gzip");
+    let output = desk.run(&["snapshot", "data", "--unwrap"]);
+    check(&output, 2);
+}
