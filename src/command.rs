@@ -3,7 +3,10 @@
 
 use rustix::process::Pid;
 use rustix::process::Signal;
+use rustix::process::WaitId;
+use rustix::process::WaitIdOptions;
 use rustix::process::kill_process_group;
+use rustix::process::waitid;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
@@ -80,6 +83,13 @@ pub(crate) struct CommandReader {
 pub(crate) struct CommandWriter {
     child: RunningChild,
     stdin: Option<ChildStdin>,
+}
+
+/// A child that gives nothing through a pipe and is waited for, in a process group of its own, which is
+/// killed when it is dropped before it has ended.
+#[derive(Debug)]
+pub(crate) struct CommandRun {
+    child: RunningChild,
 }
 
 #[derive(Debug)]
@@ -196,6 +206,66 @@ impl Drop for CommandWriter {
     }
 }
 
+impl CommandRun {
+    /// Starts `argv` without a shell, its input empty, with these variables in its environment; the end of
+    /// its error output is kept.
+    pub(crate) fn spawn(
+        argv: &[OsString],
+        variables: &[(OsString, OsString)],
+    ) -> Result<Self, CommandError> {
+        let streams = (Stdio::null(), Stdio::from(io::stderr()));
+        let how = (ErrorOutput::Capture, variables);
+        Ok(Self { child: RunningChild::spawn(argv, streams, how, Group::Own)? })
+    }
+
+    /// Waits for the child to end. Once `is_cancelled` says so, its group is asked to end, which lets
+    /// programs tell their servers, and killed if that takes long.
+    ///
+    /// What a child that failed leaves of its group is killed.
+    pub(crate) fn wait(
+        mut self,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<CommandOutcome, CommandError> {
+        let mut grace = GRACE_LOOKS_COUNT;
+        while !self.has_ended()? {
+            if is_cancelled() {
+                match grace {
+                    GRACE_LOOKS_COUNT => self.signal(Signal::TERM),
+                    0 => self.signal(Signal::KILL),
+                    _ => {}
+                }
+                grace = grace.saturating_sub(1);
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        self.child.wait_here()
+    }
+
+    fn has_ended(&self) -> Result<bool, CommandError> {
+        let Some(process) = self.process() else { return Ok(true) };
+        // It is not reaped yet: until then no other process can have its number.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(process), options)
+            .map_err(|error| self.child.wrong("wait for", error.into()))?;
+        let Some(status) = status else { return Ok(false) };
+        if status.exit_status() != Some(0) {
+            self.signal(Signal::KILL);
+        }
+        Ok(true)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(process) = self.process() {
+            // Fails only if all of the group is gone already.
+            kill_process_group(process, signal).ok();
+        }
+    }
+
+    fn process(&self) -> Option<Pid> {
+        i32::try_from(self.child.child.id()).ok().and_then(Pid::from_raw)
+    }
+}
+
 impl CommandEnd {
     /// Whether the child exited with code 0.
     pub(crate) fn is_success(self) -> bool {
@@ -218,6 +288,7 @@ impl RunningChild {
         };
         let mut command = Command::new(&program);
         command.args(argv.iter().skip(1)).stdin(stdin).stdout(stdout).stderr(stderr);
+        without_secrets(&mut command);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         if group == Group::Own {
             command.process_group(0);
@@ -311,6 +382,13 @@ impl Tail {
     }
 }
 
+/// Keeps this program's own secrets from a child.
+pub(crate) fn without_secrets(command: &mut Command) {
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+}
+
 fn end_from(status: ExitStatus) -> CommandEnd {
     match (status.code(), status.signal()) {
         (Some(code), _) => CommandEnd::Exited(code),
@@ -318,10 +396,16 @@ fn end_from(status: ExitStatus) -> CommandEnd {
     }
 }
 
+/// The variables in which this program is given secrets. Those of stores are not among them: a dump may need them.
+const SECRET_VARIABLES: [&str; 2] = ["SBF_REPO_PASSWORD", "SBF_REPO_TO_PASSWORD"];
 /// How much of a child's error output is kept: the end of it.
 pub(crate) const STDERR_BYTES_MAX: usize = 64 * 1024;
 /// How long a child's error output may stay open after the child has ended.
 const STDERR_WAIT: Duration = Duration::from_secs(1);
+/// How often a child is looked at that is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How many times before a child that was asked to end is killed: five seconds.
+const GRACE_LOOKS_COUNT: u32 = 250;
 
 #[cfg(test)]
 mod tests {
@@ -384,6 +468,35 @@ mod tests {
         let id = child.child.child.id();
         drop(child);
         assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+    }
+
+    #[test]
+    fn a_run_ends_with_all_of_its_group_when_it_is_cancelled_or_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("child");
+        let run = |before: &str, after: &str, is_cancelled: &dyn Fn() -> bool| {
+            let place = place.display();
+            let script = format!("{before} sleep 1000 & echo $! > '{place}'; {after}");
+            CommandRun::spawn(&shell(&script), &[]).unwrap().wait(is_cancelled).unwrap()
+        };
+        // It dies soon after it was killed, and nobody reaps it here.
+        let has_ended = || {
+            let child = std::fs::read_to_string(&place).unwrap();
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+            state.map_or(true, |state| state.contains(") Z "))
+        };
+        let check_ended = || {
+            let ended = (0..500).any(|_| {
+                thread::sleep(Duration::from_millis(10));
+                has_ended()
+            });
+            assert!(ended, "a process of the group goes on");
+        };
+        let asked = run("trap 'echo asked >&2; exit 3' TERM;", "wait", &|| place.exists());
+        assert_eq!((asked.end, asked.stderr), (CommandEnd::Exited(3), b"asked\n".to_vec()));
+        check_ended();
+        assert_eq!(run("", "exit 4", &|| false).end, CommandEnd::Exited(4));
+        check_ended();
     }
 
     #[test]

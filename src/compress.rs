@@ -32,20 +32,31 @@ impl Compressor {
             && write_frame(&mut self.context, plaintext, output);
         keep_if_shorter(done, plaintext, output)
     }
+}
 
-    /// As [`Self::compress`], with `prefix` as bytes that stood before the plaintext.
-    pub(crate) fn compress_after(
-        &self,
-        prefix: &[u8],
+/// Compresses after prefixes; keeps its tables between calls, and borrows every prefix for as long.
+pub(crate) struct DeltaCompressor<'a> {
+    context: CCtx<'a>,
+    level: i32,
+}
+
+impl<'a> DeltaCompressor<'a> {
+    /// Compresses like this one.
+    pub(crate) fn like(compressor: &Compressor) -> Self {
+        Self { context: CCtx::create(), level: compressor.level }
+    }
+
+    /// As [`Compressor::compress`], with `prefix` as bytes that stood before the plaintext.
+    pub(crate) fn compress(
+        &mut self,
+        prefix: &'a [u8],
         plaintext: &[u8],
         output: &mut Vec<u8>,
     ) -> bool {
-        // A context of its own borrows the prefix, so that no later frame can depend on it.
-        let mut context = CCtx::create();
         let bytes = prefix.len().saturating_add(plaintext.len());
-        let done = set_up_delta(&mut context, self.level, bytes).is_ok()
-            && context.ref_prefix(prefix).is_ok()
-            && write_frame(&mut context, plaintext, output);
+        let done = set_up_delta(&mut self.context, self.level, bytes).is_ok()
+            && self.context.ref_prefix(prefix).is_ok()
+            && write_frame(&mut self.context, plaintext, output);
         keep_if_shorter(done, plaintext, output)
     }
 }
@@ -188,7 +199,13 @@ mod tests {
         assert!(compressor.compress(&plaintext, &mut frame));
         decompressor.decompress(&frame, plaintext.len(), &mut back).unwrap();
         assert_eq!(back, plaintext);
-        assert!(compressor.compress_after(&prefix, &plaintext, &mut frame));
+        let mut deltas = DeltaCompressor::like(&compressor);
+        assert!(deltas.compress(&prefix, &plaintext, &mut frame));
+        let once = frame.clone();
+        // The tables know the prefix of the frame before, which no later one may refer to.
+        assert!(deltas.compress(&plaintext[..5000], &plaintext, &mut frame));
+        assert!(deltas.compress(&prefix, &plaintext, &mut frame));
+        assert_eq!(frame, once);
         decompressor.decompress_after(&prefix, &frame, plaintext.len(), &mut back).unwrap();
         assert_eq!(back, plaintext);
         assert!(decompressor.decompress(&frame, plaintext.len(), &mut back).is_err());

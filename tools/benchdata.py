@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import glob
 import json
+import contextlib
 import os
 import pathlib
 import random
@@ -31,6 +32,32 @@ LIVED = [
     "select setseed(0.5); update pgbench_accounts set abalance = (random() * 1000000 - 500000)::int",
     "vacuum full pgbench_accounts",
 ]
+
+# A database that grows, and what happens to it in a day. Texts of rows are half words and half
+# numbers that do not compress.
+GROWING = """
+create table accounts (id int primary key, email text, balance bigint, changed timestamptz);
+create table events (id bigserial primary key, at timestamptz, account int, kind text, payload text);
+create procedure add_events(day int, count int) language sql as $$
+  insert into events (at, account, kind, payload)
+  select '2025-01-01'::timestamptz + make_interval(days => day, secs => n * 86400.0 / count),
+    (random() * 19999)::int, (array['view', 'click', 'buy', 'return'])[1 + (random() * 3)::int],
+    'session ' || md5(random()::text) || ' from page ' || (random() * 500)::int
+  from generate_series(0, count - 1) n $$;
+create procedure live(day int) language plpgsql as $$ begin
+  perform setseed(day / 1000.0);
+  call add_events(day, 500);
+  update accounts set balance = balance + (random() * 10000 - 5000)::int,
+    changed = '2025-01-01'::timestamptz + make_interval(days => day)
+  where id in (select (random() * 19999)::int from generate_series(1, 200));
+end $$;
+select setseed(0.5);
+insert into accounts select n, 'user' || n || '@example.org', (random() * 1000000)::int, '2025-01-01'
+  from generate_series(0, 19999) n;
+call add_events(0, 400000);
+"""
+# Twelve months, then four weeks, then seven days.
+YEAR_DAYS = [30 * n for n in range(12)] + [337 + 7 * n for n in range(4)] + list(range(359, 366))
 
 NPM_PACKAGES = [
     "date-fns@4.4.0",
@@ -162,22 +189,13 @@ def _postgres_bin() -> pathlib.Path:
     raise DataError("no PostgreSQL server found (Debian: apt-get install postgresql)")
 
 
-def make_dumps(
-    data: pathlib.Path,
-    days: int = 5,
-    scale: int = 50,
-    transactions: int = 10_000,
-    log=print,
-) -> dict:
-    """Make ``data/dumps/dump-N.sql`` from a private cluster; return a description.
+@contextlib.contextmanager
+def _private_cluster():
+    """A database named bench on a cluster of its own; yields a function that runs its programs.
 
-    The cluster listens on a UNIX socket only, runs as an unprivileged user and
-    is stopped and removed afterwards.
+    The cluster listens on a UNIX socket only, runs as an unprivileged user and is stopped and
+    removed afterwards.
     """
-    dumps, description = data / "dumps", data / "dumps.json"
-    if description.exists():
-        return json.loads(description.read_text())
-    dumps.mkdir(parents=True, exist_ok=True)
     programs = _postgres_bin()
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     home = pathlib.Path(tempfile.mkdtemp(prefix="sbf-bench-pg-", dir="/var/tmp"))
@@ -194,39 +212,92 @@ def make_dumps(
 
     cluster, socket = str(home / "cluster"), str(home)
     options = f"-k {socket} -c listen_addresses= -c fsync=off -c max_wal_size=4GB"
-    sizes = []
     started = False
     try:
         run("initdb", "-D", cluster, "-A", "trust", "-E", "UTF8", "--no-locale")
         run("pg_ctl", "-D", cluster, "-w", "-l", str(home / "log"), "-o", options, "start")
         started = True
         run("createdb", "-h", socket, "bench")
-        run("pgbench", "-h", socket, "-i", "-q", "-s", str(scale), "bench")
-        for statement in LIVED:
-            run("psql", "-h", socket, "-q", "-c", statement, "bench")
-        for day in range(1, days + 1):
-            if day > 1:
-                run(
-                    "pgbench", "-h", socket, "-c", "1", "-t", str(transactions),
-                    f"--random-seed={day}", "bench",
-                )
-            path = dumps / f"dump-{day}.sql"
-            with open(path, "wb") as file:
-                run("pg_dump", "-h", socket, "bench", stdout=file)
-            sizes.append(path.stat().st_size)
-            log(f"  dumps/{path.name}: {sizes[-1] / 1e6:.0f} MB")
+
+        def client(program: str, *args: str, stdout=subprocess.DEVNULL) -> None:
+            run(program, "-h", socket, *args, "bench", stdout=stdout)
+
+        yield client
     finally:
         if started:
             run("pg_ctl", "-D", cluster, "-m", "fast", "-w", "stop")
         shutil.rmtree(home, ignore_errors=True)
-    version = subprocess.run(
-        [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+
+
+def _server_version() -> str:
+    """What the server says of itself."""
+    command = [str(_postgres_bin() / "postgres"), "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def make_dumps(
+    data: pathlib.Path,
+    days: int = 5,
+    scale: int = 50,
+    transactions: int = 10_000,
+    log=print,
+) -> dict:
+    """Make ``data/dumps/dump-N.sql`` from a private cluster; return a description."""
+    dumps, description = data / "dumps", data / "dumps.json"
+    if description.exists():
+        return json.loads(description.read_text())
+    dumps.mkdir(parents=True, exist_ok=True)
+    sizes = []
+    with _private_cluster() as client:
+        client("pgbench", "-i", "-q", "-s", str(scale))
+        for statement in LIVED:
+            client("psql", "-q", "-c", statement)
+        for day in range(1, days + 1):
+            if day > 1:
+                client("pgbench", "-c", "1", "-t", str(transactions), f"--random-seed={day}")
+            path = dumps / f"dump-{day}.sql"
+            with open(path, "wb") as file:
+                client("pg_dump", stdout=file)
+            sizes.append(path.stat().st_size)
+            log(f"  dumps/{path.name}: {sizes[-1] / 1e6:.0f} MB")
     result = {
         "kind": f"plain pg_dump, pgbench -i -s {scale}, random balances, {transactions} transactions a day",
-        "server": version,
+        "server": _server_version(),
         "scale": scale,
         "transactions": transactions,
+        "bytes": sizes,
+    }
+    description.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def make_year(data: pathlib.Path, log=print) -> dict:
+    """Make ``data/year/dump-NN.sql``: what a year of 12 monthly, 4 weekly, 7 daily dumps keeps.
+
+    The database grows: each day rows of events come to its end, and one account of a hundred
+    changes.
+    """
+    dumps, description = data / "year", data / "year.json"
+    if description.exists():
+        return json.loads(description.read_text())
+    dumps.mkdir(parents=True, exist_ok=True)
+    sizes = []
+    with _private_cluster() as client:
+        client("psql", "-q", "-v", "ON_ERROR_STOP=1", "-c", GROWING)
+        last = 0
+        for number, day in enumerate(YEAR_DAYS, 1):
+            for today in range(last + 1, day + 1):
+                client("psql", "-q", "-v", "ON_ERROR_STOP=1", "-c", f"call live({today})")
+            last = day
+            path = dumps / f"dump-{number:02}.sql"
+            with open(path, "wb") as file:
+                client("pg_dump", stdout=file)
+            sizes.append(path.stat().st_size)
+            log(f"  year/{path.name}: {sizes[-1] / 1e6:.0f} MB")
+    result = {
+        "kind": "plain pg_dump of a growing database: 400 000 events and 500 more a day, "
+        "20 000 accounts of which 200 change a day",
+        "server": _server_version(),
         "bytes": sizes,
     }
     description.write_text(json.dumps(result, indent=1))

@@ -42,7 +42,7 @@ DEFAULT_CACHE = pathlib.Path("~/.cache/sbf-repo-bench").expanduser()
 DEFAULT_SBF = pathlib.Path(__file__).resolve().parent.parent / "target/release/sbf-repo"
 OURS = "sbf-repo"
 PASSWORD = "a password for the comparison"
-PHASES = ["first", "unchanged", "restore", "check", "dumps", "baseline"]
+PHASES = ["first", "unchanged", "restore", "check", "dumps", "year", "baseline"]
 GNU_TIME = "/usr/bin/time"
 PR_SET_CHILD_SUBREAPER = 36
 BUSY_SHARE = 0.10
@@ -614,6 +614,7 @@ def command_data(options: argparse.Namespace) -> dict:
         dumps = benchdata.make_dumps(
             data, scale=options.scale, transactions=options.transactions, log=log
         )
+        benchdata.make_year(data, log=log)
     log(f"tree: {tree['files']} files, {tree['bytes']} bytes; dumps: {dumps['bytes']}")
     return {"tree": tree, "dumps": dumps}
 
@@ -888,6 +889,25 @@ class Comparison:
             self.verified.setdefault(tool.name, {})["dumps"] = result
             log(f"  {tool.name:10} last dump: {result}")
 
+    def run_year(self, tool: Tool) -> None:
+        """What the dumps of a year take, one after the other; they are not timed."""
+        dumps = sorted((self.data / "year").glob("dump-*.sql"))
+        if "year" not in self.options.phases or not dumps:
+            return
+        after = []
+        try:
+            home = self.make_home(tool, "year", 0)
+            for dump in dumps:
+                store = tool.store(home, dump.stem)
+                self.untimed([Command(["cat", dump]), *store], tool)
+                after.append(stored_size(home / "repo")["bytes"])
+        except (Failed, OSError) as error:
+            self.failures.setdefault(tool.name, {})["year"] = str(error)
+            log(f"  {tool.name:10} year       FAILED: {error}")
+            return
+        self.sizes.setdefault(tool.name, {})["year"] = after
+        log(f"  {tool.name:10} year       {after[0] / 1e6:.1f} MB, at last {after[-1] / 1e6:.1f}")
+
     def verify_dump(self, tool: Tool, home: pathlib.Path, label: str) -> str:
         """Read the last dump back and compare it with the original."""
         target = home / "fetched"
@@ -934,6 +954,8 @@ class Comparison:
                 log(f"{tool.name}, repeat {repeat + 1} of {self.options.repeat}")
                 self.run_tree(tool, repeat)
                 self.run_dumps(tool, repeat)
+                if repeat == 0:
+                    self.run_year(tool)
             log(f"baseline, repeat {repeat + 1} of {self.options.repeat}")
             self.run_baseline(repeat)
 
@@ -1107,6 +1129,22 @@ class Report:
             "### Stored size after each dump, MB", "", *self.table(head, sizes), "",
         ]
 
+    def year_table(self) -> list:
+        """What the dumps of a year take in relation to the first one."""
+        sizes = {n: self.c.sizes[n]["year"] for n in self.names if "year" in self.c.sizes.get(n, {})}
+        if not sizes:
+            return []
+        rows = [
+            [name, f"{after[0] / 1e6:.1f}", f"{after[-1] / 1e6:.1f}", f"{after[-1] / after[0]:.2f}"]
+            for name, after in sizes.items()
+        ]
+        if OURS in sizes and self.peers:
+            rivals = {name: after[-1] for name, after in sizes.items() if name in self.peers}
+            row = ["", f"**{self.ratio(sizes[OURS][-1], rivals)}**", ""]
+            rows.append([f"**{OURS} / smallest peer**", *row])
+        head = ["", "first dump, MB", "12 monthly, 4 weekly, 7 daily dumps, MB", "times the first"]
+        return ["### A year of a growing database", "", *self.table(head, rows), ""]
+
     def baseline_table(self) -> list:
         """What the machine does without any backup tool."""
         phases = self.c.samples.get("baseline")
@@ -1172,7 +1210,7 @@ class Report:
         lines = self.preface()
         for metric in self.METRICS:
             lines += self.metric_table(metric)
-        lines += self.tree_size_table() + self.dump_tables()
+        lines += self.tree_size_table() + self.dump_tables() + self.year_table()
         return "\n".join(lines + self.baseline_table() + self.remarks()) + "\n"
 
 

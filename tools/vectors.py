@@ -689,6 +689,8 @@ def manifests(add):
 
     bytes_of("dumps", statement.encode_json(manifest(kind="several", streams=dumps())), "two streams, one of them a dump")
     bytes_of("postgres", statement.encode_json(manifest(kind="postgres", streams=dumps(form="postgresql-plain"))), "a database")
+    bytes_of("postgres_directory", statement.encode_json(manifest(kind="postgres", streams=dumps(form="postgresql-directory"))),
+             "a database in a directory")
     changed("streams_empty", "`streams` that is empty", streams=[])
     changed("dump_form_unknown", "another form of a dump", streams=dumps(form="oracle"))
     changed("dump_digest_not_hex", "a digest of rows that is none", streams=dumps(tables=[{**table, "digest": "g" * 64}]))

@@ -66,9 +66,9 @@ impl Recorded {
             Command::Restore(_) => reads("restore", When::Selected),
             Command::Dump(_) => reads("dump", When::Selected),
             #[cfg(feature = "mount")]
-            Command::Mount(_) => reads("mount", When::Opened),
+            Command::Mount(arguments) => reads("mount", shown(arguments.selects())),
             #[cfg(feature = "serve")]
-            Command::Serve(_) => reads("serve", When::Opened),
+            Command::Serve(arguments) => reads("serve", shown(arguments.selects())),
             Command::Forget(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Rewrite(arguments) if arguments.is_dry() => None,
             Command::Rewrite(_) => writes("rewrite", When::Opened),
@@ -237,6 +237,12 @@ impl Audit {
         let _guarded = self.begin(&repository, &options);
         self.wait()
     }
+}
+
+/// Who shows one snapshot says which before it is read; who shows all of them names none.
+#[cfg(any(feature = "mount", feature = "serve"))]
+const fn shown(selects: bool) -> When {
+    if selects { When::Selected } else { When::Opened }
 }
 
 fn options_of(global: &GlobalArguments, recorded: Recorded) -> AuditOptions {

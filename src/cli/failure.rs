@@ -16,6 +16,8 @@ use crate::cli::hints::LEFT_OUT_HINT;
 use crate::cli::hints::MACHINE_HINT;
 use crate::cli::hints::MEMORY_HINT;
 use crate::cli::hints::MIRROR_HINT;
+use crate::cli::hints::NOT_EMPTY_HINT;
+use crate::cli::hints::OTHER_REPOSITORY_HINT;
 use crate::cli::hints::OTHER_STORE_HINT;
 use crate::cli::hints::PLACE_HINT;
 use crate::cli::hints::PROMOTED_HINT;
@@ -300,13 +302,12 @@ fn judge_repo(error: &RepoError) -> Judgement {
             "repository.none",
             Some(format!("run `sbf-repo init --repo {location}` to create one")),
         ),
-        RepoError::NotEmpty { .. } => (
-            Exit::Failure,
-            "repository.not_empty",
-            hint("choose an empty directory, or leave out `init` to use the repository there"),
-        ),
+        RepoError::NotEmpty { .. } => (Exit::Failure, "repository.not_empty", hint(NOT_EMPTY_HINT)),
         RepoError::WrongKey { .. } => (Exit::WrongKey, "key.wrong", hint(KEY_HINT)),
         RepoError::KeyFile => (Exit::WrongKey, "key.file", None),
+        RepoError::OtherRepository { .. } => {
+            (Exit::WrongKey, "key.other_repository", hint(OTHER_REPOSITORY_HINT))
+        }
         RepoError::NotAHolder { .. } => (Exit::Refused, "key.left_out", hint(LEFT_OUT_HINT)),
         RepoError::AuthorityFile => (Exit::WrongKey, "key.authority", None),
         RepoError::Generation { .. } => (Exit::WrongKey, "key.generation", hint(GENERATION_HINT)),

@@ -12,6 +12,10 @@ pub(super) const LEFT_OUT_HINT: &str = "rotate with another admin's key: this on
      stored afterwards";
 pub(super) const KEY_HINT: &str =
     "`--key-file`, `--password-file` and the SBF_REPO_ variables choose the key";
+pub(super) const NOT_EMPTY_HINT: &str =
+    "choose an empty directory, or leave out `init` to use the repository there";
+pub(super) const OTHER_REPOSITORY_HINT: &str =
+    "name the repository that the key is for with `--repo`, or a key of this one with `--key-file`";
 pub(super) const GENERATION_HINT: &str = "the key in use was left out of a `key rotate`, or that was cut off: an \
      admin sees in `sbf-repo key list` who was, and runs it again";
 pub(super) const OTHER_STORE_HINT: &str = "choose another store, or another way to reach this one";

@@ -8,6 +8,7 @@ use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::prompt;
 use crate::cli::sourced::Sourced;
+use crate::command::without_secrets;
 use crate::ops::error::OpError;
 #[cfg(feature = "serve")]
 use crate::ops::serve::Token;
@@ -301,6 +302,7 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn from_command(mut command: Command) -> Result<Passphrase, Failure> {
+    without_secrets(&mut command);
     command.stdin(Stdio::null()).stderr(Stdio::inherit());
     let failed = |how: String| Failure::usage(format!("the password command {how}"));
     let output = command.output().map_err(|error| failed(format!("does not start: {error}")))?;

@@ -6,7 +6,7 @@ use crate::id::Digest;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// A stream of a snapshot, which is a file at its top.
+/// A stream of a snapshot, which is a file at its top; a directory if its dump has that form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatedStream {
@@ -53,6 +53,8 @@ pub enum DumpForm {
     PostgresqlPlain,
     /// SQL of a server of `PostgreSQL`, as `pg_dumpall` writes it.
     PostgresqlCluster,
+    /// A directory of one database of `PostgreSQL`: a file for each table's rows.
+    PostgresqlDirectory,
 }
 
 /// A table's rows.
@@ -80,6 +82,23 @@ pub struct ObjectCount {
     pub kind: String,
     /// How many.
     pub count: u64,
+}
+
+/// The dump of this name among those of another snapshot, or that of the same database in the other form.
+pub(crate) fn same_database<'a>(
+    streams: &'a [StatedStream],
+    name: &str,
+    form: DumpForm,
+) -> Option<&'a StatedDump> {
+    let dump = |name: &str| streams.iter().find(|stream| stream.name == name)?.dump.as_ref();
+    let in_form = |name: &str, form| dump(name).filter(|dump| dump.form == form);
+    dump(name).or_else(|| match form {
+        DumpForm::PostgresqlDirectory => in_form(&format!("{name}.sql"), DumpForm::PostgresqlPlain),
+        DumpForm::PostgresqlPlain => {
+            in_form(name.strip_suffix(".sql")?, DumpForm::PostgresqlDirectory)
+        }
+        DumpForm::PostgresqlCluster => None,
+    })
 }
 
 /// Whether the streams of a statement keep the rules of the page.

@@ -5,6 +5,7 @@ use crate::format::Rule;
 use crate::format::manifest::Manifest;
 use crate::format::manifest::STATEMENT_TYPE;
 use crate::format::manifest::SnapshotPredicate;
+use crate::format::manifest::SourceCommand;
 use crate::format::manifest::StatementSubject;
 use crate::id::Sha256;
 use serde::Deserialize;
@@ -40,7 +41,7 @@ pub struct RedactedPredicate {
 
 impl RedactedManifest {
     /// The manifest with `digest_of` of every path, and of every argument of the source command but its
-    /// program.
+    /// program, which is named without its directory.
     ///
     /// Errors: those of `digest_of`.
     pub fn new<E>(
@@ -56,14 +57,19 @@ impl RedactedManifest {
         };
         statement.paths.iter_mut().try_for_each(replace)?;
         statement.skipped.iter_mut().try_for_each(|skipped| replace(&mut skipped.path))?;
-        let arguments =
-            statement.command.iter_mut().flat_map(|command| command.argv.iter_mut().skip(1));
-        arguments.into_iter().try_for_each(replace)?;
+        let without_arguments = |command: &mut SourceCommand| -> Result<(), E> {
+            if let Some((program, arguments)) = command.argv.split_first_mut() {
+                if let Some((_directory, name)) = program.rsplit_once('/') {
+                    *program = name.to_owned();
+                }
+                arguments.iter_mut().try_for_each(replace)?;
+            }
+            Ok(())
+        };
+        statement.command.iter_mut().try_for_each(without_arguments)?;
         for stream in &mut statement.streams {
             replace(&mut stream.name)?;
-            let arguments =
-                stream.command.iter_mut().flat_map(|command| command.argv.iter_mut().skip(1));
-            arguments.into_iter().try_for_each(replace)?;
+            stream.command.iter_mut().try_for_each(without_arguments)?;
             for table in stream.dump.iter_mut().flat_map(|dump| &mut dump.tables) {
                 table.database.iter_mut().try_for_each(replace)?;
                 replace(&mut table.name)?;

@@ -8,6 +8,7 @@ use crate::id::ChunkId;
 use crate::id::ClientId;
 use crate::id::KeyId;
 use crate::id::PackId;
+use crate::id::RepoId;
 use crate::id::SlotId;
 use crate::key::ObjectKey;
 use crate::repo::memory::WentBack;
@@ -54,8 +55,16 @@ pub enum RepoError {
         slots: usize,
     },
     /// A key file cannot be used.
-    #[error("the key file is not one of this program, or is for another repository")]
+    #[error("the key file is not one of this program")]
     KeyFile,
+    /// A key file says that it is for another repository.
+    #[error("the key file is for repository {named}, and this one is {opened}")]
+    OtherRepository {
+        /// The one that the file names.
+        named: RepoId,
+        /// The one that was opened.
+        opened: RepoId,
+    },
     /// A slot cannot be opened though its secret is right.
     #[error("cannot open key slot {slot}")]
     OpenSlot {
@@ -398,6 +407,7 @@ impl RepoError {
             | Self::StoreInconsistent { .. }
             | Self::WrongKey { .. }
             | Self::KeyFile
+            | Self::OtherRepository { .. }
             | Self::AuthorityFile
             | Self::NotAHolder { .. }
             | Self::MaySignNoMore { .. }

@@ -282,6 +282,7 @@ impl Located {
             return Ok(keys);
         }
         let slots = self.slots()?;
+        slots::check_repository(credential, &slots)?;
         let count = slots.len();
         let mut damaged = None;
         for (_key, slot) in slots {
@@ -309,6 +310,9 @@ impl Located {
     fn unlock_named(&self, credential: &Credential) -> Option<KeyRing> {
         let Credential::KeyFile(file) = credential else { return None };
         let Ok(slot) = self.slot(&layout::slot_key(file.slot)) else { return None };
+        if slot.header.repository != file.repository {
+            return None;
+        }
         let Ok(Unlocked::Keys(keys)) = slots::unlock(&slot, credential) else { return None };
         let header = slot.header;
         Some(KeyRing::new(header.repository, header.slot, header.role, *keys))

@@ -24,6 +24,7 @@ use crate::repo::environment::random;
 use crate::repo::error::RepoError;
 use crate::repo::key_file::KeyFile;
 use crate::repo::key_file::PublicKey;
+use crate::repo::repository::StoredSlot;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -237,6 +238,25 @@ fn check_keys(slot: &Slot, credential: &Credential, keys: &SlotKeys) -> Result<(
         return Err(RepoError::OtherAuthority { slot: id });
     }
     Ok(())
+}
+
+/// Refuses a key file for another repository than the one that every slot speaks of.
+pub(crate) fn check_repository(
+    credential: &Credential,
+    slots: &[StoredSlot],
+) -> Result<(), RepoError> {
+    let Credential::KeyFile(file) = credential else { return Ok(()) };
+    let named = file.repository;
+    let mut opened = slots
+        .iter()
+        .filter_map(|(_key, slot)| slot.as_ref().ok())
+        .map(|slot| slot.header.repository);
+    match opened.next() {
+        Some(first) if first != named && opened.all(|other| other != named) => {
+            Err(RepoError::OtherRepository { named, opened: first })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn passphrase_secret(

@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rewrap",
         ],
     ),
-    ("cli", &["id", "key", "units", "format", "settings", "ops", "repo"]),
+    ("cli", &["id", "key", "units", "format", "settings", "command", "ops", "repo"]),
     (
         "testing",
         &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],

@@ -34,8 +34,12 @@ use std::sync::Arc;
 
 /// Rows of a dump; those that `is_changed` names have another text.
 fn dump(rows: u64, is_changed: impl Fn(u64) -> bool) -> Vec<u8> {
+    dump_of(0..rows, is_changed)
+}
+
+fn dump_of(rows: impl IntoIterator<Item = u64>, is_changed: impl Fn(u64) -> bool) -> Vec<u8> {
     let mut bytes = b"COPY public.accounts (id, text) FROM stdin;\n".to_vec();
-    for row in 0..rows {
+    for row in rows {
         let seed = if is_changed(row) { row + 1_000_000_000 } else { row };
         let mut random = SplitMix::new(seed);
         let (one, other) = (random.below(u64::MAX), random.below(u64::MAX));
@@ -89,6 +93,24 @@ fn daily_dumps_take_little_more_room_than_one() {
     check(&desk.run(&["check", "--read-data"]), 0);
     let stats = desk.json(&["stats"], 0)["stats"].clone();
     assert!(stats["deltas"]["blocks"].as_u64().unwrap() > 3, "{stats}");
+}
+
+#[test]
+fn rows_that_went_from_everywhere_do_not_lose_the_place() {
+    let desk = Desk::with_repository();
+    let rows = 4 * ROWS_COUNT;
+    let (_first, plain) = back_up(&desk, &dump(rows, |_row| false), &[]);
+    // No chunk comes again, and every cut has moved by the rows that went before it.
+    let thinned = dump_of((0..rows).filter(|row| row % 31 != 7), |_row| false);
+    let (second, stored) = back_up(&desk, &thinned, &[]);
+    assert!(stored * 8 < plain, "{stored} of {plain} bytes");
+    restores(&desk, &second, &thinned);
+    // Some went at once, and of the others one in 61: the place must be looked for.
+    let shortened = (rows / 10..rows).filter(|row| row % 31 != 7 && row % 61 != 9);
+    let shortened = dump_of(shortened, |_row| false);
+    let (third, stored) = back_up(&desk, &shortened, &[]);
+    assert!(stored * 2 < plain, "{stored} of {plain} bytes");
+    restores(&desk, &third, &shortened);
 }
 
 #[test]
@@ -168,6 +190,26 @@ fn a_large_file_that_changed_becomes_a_delta() {
     let inside = format!("files@latest:{}", desk.path("data/pages.db").display());
     assert!(desk.run(&["dump", &inside]).stdout == bytes);
     check(&desk.run(&["check", "--read-data"]), 0);
+}
+
+#[test]
+fn a_dump_of_another_date_becomes_a_delta_after_the_one_before() {
+    let desk = Desk::with_repository();
+    let snapshot = ["snapshot", "data", "--source", "files"];
+    let stored = |desk: &Desk| {
+        let report = desk.json(&snapshot, 0);
+        report["run"]["bytes_stored"].as_u64().unwrap()
+    };
+    desk.put("data/app-2026-01-30.sql", &day(0));
+    desk.put("data/zz.bin", &bytes_of(9, 100, 256));
+    let plain = stored(&desk);
+    desk.put("data/app-2026-02-01.sql", &day(1));
+    let delta = stored(&desk);
+    assert!(delta * 6 < plain, "{delta} of {plain} bytes");
+    // Another name is another content.
+    desk.put("data/apq-2026-02-01.sql", &day(2));
+    let other = stored(&desk);
+    assert!(other * 2 > plain, "{other} of {plain} bytes");
 }
 
 #[test]

@@ -96,3 +96,38 @@ fn what_was_left_out_and_missing_statements_of_the_authority_are_told() {
     }
     expect_said(&scratch, &target, "is here before it from number 2 on");
 }
+
+#[test]
+fn a_statement_of_the_authority_that_somebody_removed_is_told_by_an_export() {
+    let scratch = site();
+    let statements = scratch.place.keys("ids");
+    scratch.place.remove(&statements[1].to_string());
+    let target = scratch.path("gap");
+    let output = scratch.run(&["evidence", "export", target.to_str().unwrap()], 5);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("finds no statement 2, which may be a revocation"), "{said}");
+}
+
+#[test]
+fn paths_in_names_of_sources_and_commands_are_told_or_left_out() {
+    let scratch = fresh();
+    let source = scratch.source();
+    let dumped = "/bin/echo a secret place";
+    scratch.run(&["snapshot", source.to_str().unwrap()], 0);
+    let stream = format!("said.txt={dumped}");
+    scratch.run(&["snapshot", "--source", "named", "--stream", &stream], 0);
+    let target = scratch.path("bundle");
+    let output = scratch.run(&["evidence", "export", target.to_str().unwrap()], 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.matches("holds a path").count(), 1, "{said}");
+    assert!(said.contains(source.to_str().unwrap()), "{said}");
+    let manifests: Vec<String> = fs::read_dir(target.join("manifests"))
+        .unwrap()
+        .map(|file| String::from_utf8_lossy(&fs::read(file.unwrap().path()).unwrap()).into_owned())
+        .filter(|text| text.contains("\"named\""))
+        .collect();
+    assert!(manifests.iter().any(|text| text.contains("\"echo\"")), "{manifests:?}");
+    for text in ["/bin/echo", "secret", "said.txt"] {
+        assert!(!manifests.iter().any(|manifest| manifest.contains(text)), "{text}");
+    }
+}

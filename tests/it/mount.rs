@@ -246,6 +246,11 @@ fn what_a_tree_holds_is_what_restore_writes() {
     check(&desk.run(&["snapshot", "data", "--source", "docs"]), 0);
     let inside = format!("docs@latest:{}", desk.path("data").display());
     let Some(mounted) = Mounted::at(&desk, "mnt", &[&inside]) else { return };
+    // What is shown is named before it ends.
+    let begun = desk.json(&["audit", "list"], 0)["runs"].clone();
+    let run = begun.as_array().unwrap().iter().find(|run| run["operation"] == "mount").unwrap();
+    assert!(run["exit_code"].is_null(), "{run}");
+    assert_eq!(run["snapshots"].as_array().unwrap().len(), 1, "{run}");
     let trees = [desk.path("data"), mounted.path(".")];
     assert!(Command::new("diff").arg("-r").args(trees).status().unwrap().success());
     check(&mounted.unmount(), 0);

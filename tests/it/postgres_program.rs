@@ -1,201 +1,24 @@
 //! Databases go in whole or not at all, and come back byte for byte: with a real `PostgreSQL`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
 use crate::cli::out;
-use crate::scratch::is_root;
+use crate::postgres_server::Server;
+use crate::postgres_server::content;
+use crate::postgres_server::count;
+use crate::postgres_server::fill;
+use crate::postgres_server::streams;
 use crate::scratch::put;
 use crate::scratch::skip;
 use crate::support::damage_large_pack;
 use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::process::Output;
 use std::process::Stdio;
-use tempfile::TempDir;
-
-/// A server of the test's own, on a socket; it ends with the test.
-struct Server {
-    folder: TempDir,
-    programs: PathBuf,
-}
-
-impl Server {
-    /// `None`, with a word why, where there is no `PostgreSQL`.
-    fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            skip("there is no PostgreSQL server below /usr/lib/postgresql");
-            return None;
-        };
-        // The names of sockets are short.
-        let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
-        if is_root() {
-            let id = Command::new("id").args(["-u", "postgres"]).output().unwrap();
-            let Ok(user) = out(&id).trim().parse() else {
-                skip("there is no user `postgres`, and the server does not run as root");
-                return None;
-            };
-            chown(folder.path(), Some(user), None).unwrap();
-        }
-        let server = Self { folder, programs };
-        let data = server.path("data");
-        let mut make = server.own("initdb");
-        make.args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C", "-D"]);
-        assert_done(&make.arg(&data).output().unwrap());
-        let settings = format!("-k {} -c listen_addresses='' -c fsync=off", server.socket());
-        let mut start = server.own("pg_ctl");
-        start.arg("-D").arg(&data).args(["-w", "-o", &settings, "-l"]).arg(server.path("log"));
-        // It goes on in the background: no pipe of this process may stay open in it.
-        start.arg("start").stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(start.status().unwrap().success(), "{:?}", fs::read_to_string(server.path("log")));
-        Some(server)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn socket(&self) -> String {
-        self.folder.path().to_str().unwrap().to_owned()
-    }
-
-    /// One of the server's programs, as a user that it takes.
-    fn own(&self, program: &str) -> Command {
-        let program = self.programs.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir("/tmp");
-        command
-    }
-
-    fn tell(&self, command: &mut Command) {
-        command.env("PGHOST", self.socket()).env("PGUSER", "postgres");
-    }
-
-    /// Runs SQL and returns what it prints.
-    #[track_caller]
-    fn sql(&self, database: &str, sql: &str) -> String {
-        let mut psql = Command::new(self.programs.join("psql"));
-        psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]);
-        self.tell(&mut psql);
-        let output = psql.output().unwrap();
-        assert_done(&output);
-        out(&output).trim().to_owned()
-    }
-
-    /// A dump with the same word behind `\restrict`.
-    fn dump(&self, database: &str, like: &[u8]) -> Vec<u8> {
-        let mut command = Command::new(self.programs.join("pg_dump"));
-        let text = String::from_utf8_lossy(like);
-        if let Some(word) = text.lines().find_map(|line| line.strip_prefix("\\restrict ")) {
-            command.arg(format!("--restrict-key={word}"));
-        }
-        self.tell(&mut command);
-        let output = command.args(["-d", database]).output().unwrap();
-        assert_done(&output);
-        output.stdout
-    }
-
-    fn run(&self, desk: &Desk, arguments: &[&str]) -> Output {
-        let mut command = desk.command(arguments);
-        self.tell(&mut command);
-        command.env("SBF_REPO_PG_BIN", &self.programs);
-        command.output().unwrap()
-    }
-
-    fn snapshot(&self, desk: &Desk, arguments: &[&str]) -> Output {
-        let common = ["snapshot", "--source", "db", "--postgres", "dbname=app"];
-        self.run(desk, &[&common, arguments].concat())
-    }
-
-    /// A directory of programs, in which this script is `pg_dump`.
-    fn programs_with(&self, desk: &Desk, name: &str, script: &str) -> String {
-        let folder = desk.path(name);
-        fs::create_dir(&folder).unwrap();
-        for program in ["psql", "pg_dumpall"] {
-            std::os::unix::fs::symlink(self.programs.join(program), folder.join(program)).unwrap();
-        }
-        let real = self.programs.join("pg_dump");
-        let text = format!(
-            "#!/bin/bash\nreal() {{ '{}' \"$@\"; }}\ncase \"$*\" in --version | --help) real \"$@\"; exit;; esac\n{script}\n",
-            real.display()
-        );
-        let path = folder.join("pg_dump");
-        put(&path, text);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        folder.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let mut stop = self.own("pg_ctl");
-        stop.arg("-D").arg(self.path("data")).args(["-m", "immediate", "stop"]);
-        let _ended = stop.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-fn programs() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
-    let folders = versions.map(|version| version.path().join("bin"));
-    folders.filter(|folder| folder.join("initdb").exists()).max()
-}
-
-#[track_caller]
-fn assert_done(output: &Output) {
-    assert!(output.status.success(), "{}{}", out(output), err(output));
-}
-
-fn count(desk: &Desk) -> usize {
-    desk.json(&["snapshots"], 0)["snapshots"].as_array().unwrap().len()
-}
-
-fn streams(desk: &Desk) -> Vec<Value> {
-    let shown = desk.json(&["manifest", "show", "latest"], 0);
-    shown["manifest"]["predicate"]["streams"].as_array().unwrap().clone()
-}
-
-fn content(desk: &Desk, name: &str) -> Vec<u8> {
-    let output = desk.run(&["dump", &format!("latest:/{name}")]);
-    check(&output, 0);
-    output.stdout
-}
-
-/// A database with what is hard to read, and tables of several sizes.
-fn fill(server: &Server) {
-    server.sql("postgres", "CREATE DATABASE app");
-    server.sql(
-        "app",
-        r#"CREATE TABLE users(id int PRIMARY KEY, name text);
-        INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 1000) i;
-        CREATE SCHEMA "Odd; Schema";
-        CREATE TABLE "Odd; Schema"."a ""b"" FROM stdin;
-c"(x text);
-        INSERT INTO "Odd; Schema"."a ""b"" FROM stdin;
-c" VALUES ('\.'), ('-- PostgreSQL database dump complete'), (E'a\nb\t\\'), (NULL);
-        CREATE TABLE small AS SELECT 1 AS x;
-        CREATE TABLE empty(x int);
-        CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_$ SELECT '
-COPY public.evil FROM stdin;
-\.
-'::text $_$;
-        CREATE VIEW v AS SELECT * FROM users;
-        SELECT lo_from_bytea(4242, '\x00ff27')"#,
-    );
-}
 
 #[test]
 fn databases_come_back_byte_for_byte() {
@@ -234,6 +57,8 @@ fn databases_come_back_byte_for_byte() {
         );
         check(&restored, 0);
         assert!(!err(&restored).contains("statement by statement"), "{}", err(&restored));
+        // A dump of them has transactions of its own.
+        assert_eq!(err(&restored).contains("large objects"), number == 0, "{}", err(&restored));
         let stored = content(&desk, name);
         let again = server.dump(&database, &stored);
         assert!(again == stored, "{name} came back otherwise");
@@ -244,6 +69,10 @@ fn databases_come_back_byte_for_byte() {
     let pieces = server.run(&desk, &[&pieces[..], &psql].concat());
     check(&pieces, 0);
     assert!(err(&pieces).contains("psql without `-1`"), "{}", err(&pieces));
+    let roles = ["restore", "latest:/globals.sql", "--to-command", "--"];
+    let roles = server.run(&desk, &[&roles[..], &psql].concat());
+    check(&roles, 0);
+    assert!(!err(&roles).contains("warning: psql"), "{}", err(&roles));
     // What did not change is stored once, also the word behind `\restrict`.
     let second = server.snapshot(&desk, &[&arguments[..], &["--json"]].concat());
     check(&second, 0);
@@ -386,6 +215,48 @@ fn a_dump_that_fails_is_no_snapshot() {
     let programs = server.programs_with(&desk, "slow", slow);
     check(&server.snapshot(&desk, &["--pg-bin", &programs]), 0);
     assert_eq!(content(&desk, "app.sql"), server.dump("app", &content(&desk, "app.sql")));
+}
+
+/// All of the server, and not one session of it: a power failure, or somebody who ends it in a hurry.
+#[test]
+fn a_server_that_goes_away_in_the_middle_of_a_dump_leaves_no_snapshot() {
+    for format in ["plain", "directory"] {
+        let Some(server) = Server::start() else { return };
+        let desk = Desk::with_repository();
+        fs::create_dir(desk.path("scratch")).unwrap();
+        fill(&server);
+        server.sql(
+            "app",
+            "CREATE TABLE large AS SELECT i, repeat(md5(i::text), 5) AS x FROM generate_series(1, 300000) i",
+        );
+        // What `pg_ctl stop -m immediate` sends.
+        let postmaster = fs::read_to_string(server.path("data/postmaster.pid")).unwrap();
+        let stop = format!("kill -QUIT {}", postmaster.lines().next().unwrap());
+        let script = if format == "plain" {
+            // The pipe is full until the server is gone.
+            format!("set -o pipefail\nreal \"$@\" | (head -c 100000; {stop}; cat)")
+        } else {
+            let begun = "find \"${@: -1}\" -name '[0-9]*.dat' -size +1000k 2>/dev/null | grep -q .";
+            format!("real \"$@\" &\nuntil {begun}; do :; done\n{stop}\nwait $!")
+        };
+        let programs = server.programs_with(&desk, "stops", &script);
+        let mut arguments = vec!["--pg-bin", &programs, "--pg-format", format];
+        if format == "directory" {
+            arguments.extend(["--pg-scratch", "scratch", "--pg-jobs", "2"]);
+        }
+        let output = server.snapshot(&desk, &arguments);
+        check(&output, 4);
+        let words = err(&output);
+        assert!(words.contains("exited with code 1"), "{words}");
+        assert!(words.contains("server closed the connection unexpectedly"), "{words}");
+        assert!(words.contains("no snapshot was made"), "{words}");
+        // And the next run, which finds no server.
+        let output = server.snapshot(&desk, &[]);
+        check(&output, 4);
+        assert!(err(&output).contains("connection to server"), "{}", err(&output));
+        assert_eq!(count(&desk), 0);
+        assert_eq!(fs::read_dir(desk.path("scratch")).unwrap().count(), 0);
+    }
 }
 
 #[test]

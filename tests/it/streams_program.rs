@@ -109,6 +109,35 @@ fn dumps_without_their_last_line_are_refused() {
 }
 
 #[test]
+fn each_stream_may_have_a_last_line_of_its_own() {
+    let desk = Desk::with_repository();
+    let streams = ["snapshot", "--stream", "a=printf 'x\\nCOMMIT;'", "--stream", "b=echo done=yes"];
+    let snapshot = |arguments: &[&str], exit: i32| {
+        let output = desk.run(&[&streams[..], arguments].concat());
+        check(&output, exit);
+        err(&output)
+    };
+    let words = snapshot(&["--expect-trailer", "COMMIT;"], 4);
+    assert!(words.contains("b ends with the line `done=yes` and not with `COMMIT;`"), "{words}");
+    snapshot(&["--expect-trailer", "COMMIT;", "--expect-trailer-of", "b=done=y"], 0);
+    snapshot(&["--expect-trailer-of", "a=COMMIT;", "--expect-trailer-of", "b=done"], 0);
+    let words = snapshot(&["--expect-trailer-of", "a=done", "--expect-trailer-of", "b=done"], 4);
+    assert!(words.contains("a ends with the line"), "{words}");
+    // Text that looks like a stream's is for all of them.
+    snapshot(&["--expect-trailer", "a=COMMIT;"], 4);
+    let last =
+        ["--stdin-name", "c", "--expect-trailer-of", "c=end", "--from-command", "--", "echo"];
+    snapshot(&[&last[..], &["end"]].concat(), 0);
+    snapshot(&[&last[..], &["enough"]].concat(), 4);
+    for wrong in ["a", "c=x", "=x"] {
+        let words = snapshot(&["--expect-trailer-of", wrong], 2);
+        assert!(words.contains("--stream"), "{words}");
+    }
+    snapshot(&["--expect-trailer-of", "a=x", "--expect-trailer-of", "a=y"], 2);
+    assert_eq!(count(&desk), 3);
+}
+
+#[test]
 fn databases_of_sqlite_come_back() {
     let found = Command::new("sqlite3").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {

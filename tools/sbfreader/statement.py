@@ -132,7 +132,7 @@ RECORD_SUBJECT = fields(name=text, digest=fields(sha256=text))
 COMMAND = fields(argv=list_of(text), exit_status=I32)
 TABLE = fields(("database",), database=text, name=text, rows=U64, bytes=U64, digest=HEX32)
 DUMP = fields(
-    form=one_of("postgresql-plain", "postgresql-cluster"), server=text, program=text, tables=list_of(TABLE),
+    form=one_of("postgresql-plain", "postgresql-cluster", "postgresql-directory"), server=text, program=text, tables=list_of(TABLE),
     tables_count=U64, rows=U64, bytes=U64, inserts=U64, objects=list_of(fields(kind=text, count=U64)))
 STREAM = fields(("command", "dump"), name=text, command=COMMAND, dump=DUMP)
 TABLES_COUNT_MAX, STREAMS_COUNT_MAX, KINDS_COUNT_MAX = 8192, 256, 64

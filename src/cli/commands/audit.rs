@@ -63,6 +63,11 @@ struct ListArguments {
 /// Reads every record of every client and compares with what this host remembers, with what others
 /// recorded, and with heads that you give. If all is well, it records the heads, so that nobody can cut
 /// off what was there without being seen.
+///
+/// What cannot be seen: records at the end of a client's log that were removed before this host, another
+/// client's record or a head that you give named them; and whatever was removed, if this host has no
+/// memory (its state directory is new, or whoever removed it could write there, too). Keep the heads that
+/// `-v` and `--json` print on another machine.
 #[derive(Debug, Args)]
 struct VerifyArguments {
     /// A head that some run printed; may be repeated

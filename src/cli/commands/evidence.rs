@@ -61,7 +61,7 @@ struct ExportArguments {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct PathsArguments {
     /// Export statements as they were signed, with paths and commands; without it digests that only holders of a
-    /// key can compute stand in their place
+    /// key can compute stand in their place. Names of sources, of programs and of hosts go out in clear either way
     #[arg(long)]
     pub(crate) include_paths: bool,
 }
@@ -115,6 +115,12 @@ pub(crate) fn run_export(context: &Context, options: &ExportOptions) -> Result<E
     let report = export(&repository, options, &Reported(&context.progress))?;
     context.progress.end();
     context.output.warn_of(&report.findings);
+    for source in &report.path_sources {
+        context.output.warn(&format!(
+            "the name of source {source} holds a path, and auditors will read it: signed objects name sources in clear; \
+             give the next snapshots a name with `--source`"
+        ));
+    }
     let ExportReport { manifests, records, bytes, audit_records, .. } = report;
     context.output.note(format_args!(
         "{}, {} and {} ({}) exported to {}",

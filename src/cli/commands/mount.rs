@@ -43,6 +43,13 @@ pub(crate) struct MountArguments {
     copies: CopyArguments,
 }
 
+impl MountArguments {
+    /// Whether it shows one snapshot, and not all of them.
+    pub(crate) const fn selects(&self) -> bool {
+        self.selector.is_some()
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: MountArguments) -> Result<Exit, Failure> {
     let selector = arguments.selector.as_deref();

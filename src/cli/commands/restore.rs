@@ -8,6 +8,9 @@ use crate::cli::patterns;
 use crate::cli::progress::Reported;
 use crate::cli::restored::tell;
 use crate::cli::restored::tell_plan;
+use crate::format::dump::DumpForm;
+use crate::format::dump::StatedDump;
+use crate::format::dump::StatedStream;
 use crate::ops::copies::WithCopies;
 use crate::ops::restore::Delete;
 use crate::ops::restore::KeepGoing;
@@ -19,6 +22,7 @@ use crate::ops::restore::Trust;
 use crate::ops::restore::plan::plan;
 use crate::ops::restore::restore;
 use crate::ops::restore::restore_to_command;
+use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::units::human_bytes;
 use clap::Args;
@@ -167,14 +171,12 @@ fn run_command(
     selector: &Selector,
     arguments: &RestoreArguments,
 ) -> Result<Exit, Failure> {
-    if is_psql_in_pieces(&arguments.command) {
-        context.output.warn(
-            "psql without `-1` commits statement by statement: if anything goes wrong, the database keeps a part",
-        );
-    }
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;
     let (selected, bytes) = context.reading(&opened, |repository| {
         let selected = context.select(repository, selector)?;
+        if let Some(warning) = psql_keeps_parts(&arguments.command, &selected) {
+            context.output.warn(warning);
+        }
         let progress = Reported(&context.progress);
         let bytes = restore_to_command(repository, &selected, &arguments.command, &progress)?;
         context.audit.set_bytes(bytes);
@@ -185,11 +187,29 @@ fn run_command(
     Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes }), Exit::Success))
 }
 
-/// Whether a command is `psql` and keeps what came before an error.
-fn is_psql_in_pieces(argv: &[OsString]) -> bool {
-    let Some((program, arguments)) = argv.split_first() else { return false };
-    let is_whole = |word: &OsString| word == "-1" || word == "--single-transaction";
-    Path::new(program).file_name() == Some(OsStr::new("psql")) && !arguments.iter().any(is_whole)
+/// Why a database keeps what came before an error, if the command is `psql` and it does.
+fn psql_keeps_parts(argv: &[OsString], selected: &Selected) -> Option<&'static str> {
+    let (program, arguments) = argv.split_first()?;
+    if Path::new(program).file_name() != Some(OsStr::new("psql")) {
+        return None;
+    }
+    let streams = &selected.manifest.predicate.streams;
+    let is_meant = |stream: &&StatedStream| matches!(&selected.path[..], [name] if *name == stream.name.as_bytes());
+    let dump = streams.iter().find(is_meant).and_then(|stream| stream.dump.as_ref());
+    if dump.is_some_and(|dump| dump.form == DumpForm::PostgresqlCluster) {
+        // Roles that are there already are errors, which are not to end it.
+        return None;
+    }
+    if !arguments.iter().any(|word| word == "-1" || word == "--single-transaction") {
+        return Some(
+            "psql without `-1` commits statement by statement: if anything goes wrong, the database keeps a part",
+        );
+    }
+    let has_large = |dump: &StatedDump| dump.objects.iter().any(|of| of.kind.starts_with("BLOB"));
+    dump.is_some_and(has_large).then_some(
+        "the dump holds large objects, and commits before and behind them whatever `-1` says: if anything goes wrong, \
+         the database keeps a part",
+    )
 }
 
 fn options_of(arguments: RestoreArguments) -> Result<RestoreOptions, Failure> {

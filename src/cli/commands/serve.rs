@@ -44,6 +44,13 @@ pub(crate) struct ServeArguments {
     copies: CopyArguments,
 }
 
+impl ServeArguments {
+    /// Whether it shows one snapshot, and not all of them.
+    pub(crate) const fn selects(&self) -> bool {
+        self.selector.is_some()
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<Exit, Failure> {
     let selector = arguments.selector.as_deref();

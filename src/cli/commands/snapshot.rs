@@ -218,10 +218,10 @@ impl Chosen {
 
 fn source_of(arguments: &SnapshotArguments) -> Result<Chosen, Failure> {
     let dumps = &arguments.dumps;
+    dumps.check_trailers(arguments.stdin_name.as_deref())?;
     let postgres = dumps.plan()?;
     let mut commands = dumps.commands()?;
     let is_several = postgres.is_some() || !commands.is_empty();
-    let expected = dumps.expected();
     let Some(name) = arguments.stdin_name.clone() else {
         let files = files_of(arguments)?;
         if is_several {
@@ -231,6 +231,7 @@ fn source_of(arguments: &SnapshotArguments) -> Result<Chosen, Failure> {
         let first = files.paths.first().map(|path| path.to_string_lossy().into_owned());
         return Ok(Chosen::Source(Source::Files(files), first.unwrap_or_default()));
     };
+    let expected = dumps.expected(&name);
     if arguments.from_command {
         let mut command = CommandSource::new(name.clone(), arguments.paths.clone());
         command.expected = expected;

@@ -174,7 +174,10 @@ impl<'a> Mover<'a> {
         let prefix = if new.is_empty() { None } else { self.prefix(&writer, bases) };
         let what = "cannot store the data";
         let is_stored = match prefix {
-            Some(prefix) => writer.write_delta(&new, &prefix).during(what)?,
+            Some(prefix) => {
+                let mut compressor = writer.delta_compressor();
+                writer.write_delta(&mut compressor, &new, &prefix).during(what)?
+            }
             None => false,
         };
         if !is_stored {

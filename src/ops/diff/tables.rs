@@ -2,6 +2,7 @@
 
 use crate::format::dump::StatedStream;
 use crate::format::dump::StatedTable;
+use crate::format::dump::same_database;
 use crate::ops::select::Selected;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ pub struct TableChange {
     pub rows_new: Option<u64>,
 }
 
-/// Tables whose rows differ, are new, or are gone, in dumps that both snapshots have under one name.
+/// Tables whose rows differ, are new, or are gone, in dumps that both snapshots have of one database.
 ///
 /// Rows in another order are the same. Reads no dump; digests of two repositories never agree, so
 /// both snapshots are to be of one.
@@ -34,12 +35,8 @@ pub fn diff_tables(old: &Selected, new: &Selected) -> Vec<TableChange> {
 fn changes(old: &[StatedStream], new: &[StatedStream]) -> Vec<TableChange> {
     let mut changes = Vec::new();
     for stream in new {
-        let same_name = old.iter().find(|one| one.name == stream.name);
-        let (Some(after), Some(before)) =
-            (&stream.dump, same_name.and_then(|one| one.dump.as_ref()))
-        else {
-            continue;
-        };
+        let Some(after) = &stream.dump else { continue };
+        let Some(before) = same_database(old, &stream.name, after.form) else { continue };
         let mut pairs: BTreeMap<_, (Option<&StatedTable>, Option<&StatedTable>)> = BTreeMap::new();
         for table in &before.tables {
             pairs.entry((&table.database, &table.name)).or_default().0 = Some(table);

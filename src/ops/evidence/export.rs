@@ -91,6 +91,9 @@ pub struct ExportReport {
     pub audit_records: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Names of sources that hold paths and stand in the bundle all the same, if paths were to be left
+    /// out: commits and bases name them.
+    pub path_sources: BTreeSet<String>,
     /// What could not be exported.
     pub findings: Vec<Finding>,
 }
@@ -246,6 +249,9 @@ impl Export<'_> {
         let signed = if self.options.include_paths {
             signed
         } else {
+            if manifest.predicate.source.contains('/') {
+                self.report.path_sources.insert(manifest.predicate.source.clone());
+            }
             let exporter = self.repository.client().to_string();
             let digest_of = |text: &str| gather::text_digest(self.repository, text);
             let redacted = RedactedManifest::new(manifest, exporter, signed.sha256(), digest_of)

@@ -142,15 +142,20 @@ jq -nRr '
 cmp -s "$work/certified" allowed_signers || fail "allowed_signers: the certificates say otherwise"
 cp "$work/certified" "$work/signers"
 
+# role_of NAME PRINCIPAL NAMESPACE [TIME]: the role in the certificate of the key that signed a file.
+role_of() {
+  print=$(ssh-keygen -Y verify -f "$work/signers" -I "$2" -n "$3" ${4:+-O "verify-time=$4"} -s "$1.sig" <"$1" 2>/dev/null \
+    | sed -n 's/.* key \(SHA256:[^ ]*\).*/\1/p')
+  role=$(grep "^$2 " "$work/signers" | while read -r _ _ type public role; do
+    case $(echo "$type $public" | ssh-keygen -l -f - 2>/dev/null) in *" $print "*) echo "$role" ;; esac
+  done | head -n 1)
+}
+
 # 3. The sums are signed by who exported this.
 exporter=$(jq -r .exporter bundle.json)
 created=$(stamp "$(jq -r .created bundle.json)")
 if verify SHA256SUMS "$exporter" sbf-repo-evidence "$created"; then
-  print=$(ssh-keygen -Y verify -f "$work/signers" -I "$exporter" -n sbf-repo-evidence -O verify-time="$created" \
-    -s SHA256SUMS.sig <SHA256SUMS 2>/dev/null | sed -n 's/.* key \(SHA256:[^ ]*\).*/\1/p')
-  role=$(grep "^$exporter " "$work/signers" | while read -r _ _ type public role; do
-    case $(echo "$type $public" | ssh-keygen -l -f - 2>/dev/null) in *" $print "*) echo "$role" ;; esac
-  done | head -n 1)
+  role_of SHA256SUMS "$exporter" sbf-repo-evidence "$created"
   echo "exported by client $exporter, $role, key $print"
 else
   fail "SHA256SUMS: the exporter did not sign it"
@@ -234,8 +239,10 @@ for file in records/*.json; do
   records=$((records + 1))
   case $2 in
     records/heads/*)
-      jq -r --arg file "$file" --arg by "$(echo "$2" | cut -d/ -f3)" \
-        '.predicate.heads[] | "\($file) \($by) \(.client) \(.seq) \(.sha256)"' "$file" >>"$work/claims"
+      by=$(echo "$2" | cut -d/ -f3)
+      role_of "$file" "$by" sbf-repo-record "$time"
+      jq -r --arg file "$file" --arg by "$by" --arg role "$role" \
+        '.predicate.heads[] | "\($file) \($by) \($role) \(.client) \(.seq) \(.sha256)"' "$file" >>"$work/claims"
       ;;
   esac
 done
@@ -284,10 +291,10 @@ if [ -f audit.jsonl ]; then
 fi
 
 # Records state where logs ended: of its own log a client does, and an admin of all. What others say is only told.
-while read -r file by client number digest; do
+while read -r file by role client number digest; do
   if grep -qxF "$client $number $digest" "$work/seen"; then
     continue
-  elif [ "$by" = "$client" ] || grep "^$by " "$work/signers" | grep -q ' admin$'; then
+  elif [ "$by" = "$client" ] || [ "$role" = admin ]; then
     fail "$file: it names record $number of the log of $client, which is not here: the log was cut off or replaced"
   else
     echo "NOTE $file: $by says that the log of $client had a record $number ($digest), which is not here"

@@ -28,6 +28,7 @@ use crate::repo::tree::reader::Entries;
 use crate::repo::tree::reader::OwnedEntry;
 use crate::repo::write::ChunkStore;
 use crate::repo::write::ChunkWriter;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 /// Directories in which nothing is excluded, by path and the name of their tree.
@@ -41,6 +42,8 @@ pub(crate) struct LeftOut {
     pub(crate) totals: Totals,
     /// Paths that were backed up by name, in words.
     pub(crate) roots: Vec<String>,
+    /// Names at the top, of which something is left out, and whether all is.
+    tops: BTreeMap<Vec<u8>, bool>,
 }
 
 /// Walks one tree.
@@ -156,6 +159,12 @@ impl<'a> TreeRewrite<'a> {
         let below = format!("{words}/");
         let gone = self.roots.iter().filter(|root| **root == words || root.starts_with(&below));
         self.left_out.roots.extend(gone.cloned());
+        let top = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+        let is_whole = top.len() == path.len();
+        match self.left_out.tops.get_mut(top) {
+            Some(is_gone) => *is_gone |= is_whole,
+            None => drop(self.left_out.tops.insert(top.to_vec(), is_whole)),
+        }
     }
 
     /// The directory that is to be walked, if the entry is one in which something may be excluded.
@@ -277,9 +286,11 @@ fn key_of(path: &[u8], directory: &DirectoryEntry) -> Option<(Vec<u8>, ChunkId)>
 /// Drops from what a manifest states the paths of what was left out.
 pub(crate) fn drop_paths(predicate: &mut SnapshotPredicate, exclude: &Filter, left_out: &LeftOut) {
     predicate.paths.retain(|path| !left_out.roots.contains(path));
-    // What is stated of a dump names tables, and says how many rows they had.
-    let stays = |name: &str| !exclude(format!("/{name}").as_bytes(), false);
-    predicate.streams.retain(|stream| stays(&stream.name));
+    // What is stated of a dump names tables, and says how many rows they had. One that is a directory is
+    // no dump any more if a file of it is gone.
+    let tops = &left_out.tops;
+    predicate.streams.retain(|stream| !tops.contains_key(stream.name.as_bytes()));
+    let stays = |name: &str| tops.get(name.as_bytes()) != Some(&true);
     // Streams stand there with their names, which begin with no slash.
     predicate.paths.retain(|path| path.starts_with('/') || stays(path));
     let before = predicate.skipped.len();

@@ -5,6 +5,7 @@ use crate::format::dump::ObjectCount;
 use crate::format::dump::StatedDump;
 use crate::format::dump::StatedStream;
 use crate::format::dump::StatedTable;
+use crate::format::dump::same_database;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
@@ -159,8 +160,7 @@ pub(crate) fn compare(
 ) -> Result<(), OpError> {
     for stream in now {
         let Some(new) = &stream.dump else { continue };
-        let same_name = before.iter().find(|old| old.name == stream.name);
-        let Some(old) = same_name.and_then(|old| old.dump.as_ref()) else { continue };
+        let Some(old) = same_database(before, &stream.name, new.form) else { continue };
         let key = |table: &StatedTable| (table.database.clone(), table.name.clone());
         let found: HashMap<_, _> =
             new.tables.iter().map(|table| (key(table), table.rows)).collect();

@@ -3,15 +3,18 @@
 mod beside;
 mod commit;
 pub mod delta;
+mod directory;
 pub mod dry;
 mod guard;
 pub(crate) mod memory;
+mod older_directory;
 pub mod options;
 pub(crate) mod pace;
 pub(crate) mod parent;
 pub mod postgres;
 mod read;
 pub mod report;
+mod scratch;
 mod source;
 mod stream;
 mod tree;

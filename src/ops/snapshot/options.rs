@@ -250,6 +250,24 @@ pub struct CommandSource {
     pub variables: Vec<(OsString, OsString)>,
     /// What its output must be like.
     pub expected: Expected,
+    /// Where its output is.
+    pub output: CommandOutput,
+}
+
+/// Where a command's output is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandOutput {
+    /// It prints it.
+    #[default]
+    Printed,
+    /// It is `pg_dump --format=directory` and makes a directory, which becomes one of the snapshot.
+    Directory {
+        /// The `pg_restore` that reads it.
+        reader: OsString,
+        /// In which directory there is room for it.
+        scratch: PathBuf,
+    },
 }
 
 /// What a stream must be like, beside what it says of itself.
@@ -268,7 +286,8 @@ pub enum Expected {
 impl CommandSource {
     /// The output of `argv`, under this name.
     pub fn new(name: String, argv: Vec<OsString>) -> Self {
-        Self { name, argv, variables: Vec::new(), expected: Expected::Any }
+        let (variables, expected) = (Vec::new(), Expected::Any);
+        Self { name, argv, variables, expected, output: CommandOutput::Printed }
     }
 
     fn check(&self) -> Result<(), OpError> {

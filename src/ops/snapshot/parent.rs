@@ -77,12 +77,14 @@ pub(crate) struct ParentCursor<'a> {
 pub(crate) struct Level<'a> {
     entries: Entries<'a>,
     next: Option<OwnedEntry>,
+    /// The last large file that was passed.
+    passed: Option<OwnedEntry>,
 }
 
 impl<'a> Level<'a> {
     /// A directory of these entries.
     pub(crate) fn new(entries: Entries<'a>) -> Self {
-        let mut level = Self { entries, next: None };
+        let mut level = Self { entries, next: None, passed: None };
         level.advance();
         level
     }
@@ -95,15 +97,31 @@ impl<'a> Level<'a> {
     /// The entry of this name; names that are looked for must rise.
     pub(crate) fn find(&mut self, name: &[u8]) -> Option<OwnedEntry> {
         while self.next.as_ref().is_some_and(|next| next.entry.name.as_slice() < name) {
-            self.advance();
+            self.pass();
         }
         let found = self.next.as_ref().is_some_and(|next| next.entry.name == name);
         if !found {
             return None;
         }
         let entry = self.next.take();
+        if entry.as_ref().is_some_and(is_large) {
+            self.passed.clone_from(&entry);
+        }
         self.advance();
         entry
+    }
+
+    fn pass(&mut self) {
+        if let Some(large) = self.next.take().filter(is_large) {
+            self.passed = Some(large);
+        }
+        self.advance();
+    }
+
+    /// The file before a name that was looked for last and is not here, if their names differ in
+    /// nothing but numbers: the dump of yesterday, of which today's has another date in its name.
+    fn dated_like(&self, name: &[u8]) -> Option<&OwnedEntry> {
+        self.passed.as_ref().filter(|passed| is_same_but_for_numbers(&passed.entry.name, name))
     }
 }
 
@@ -114,10 +132,19 @@ impl<'a> ParentCursor<'a> {
         self.predecessor_of(&found)
     }
 
-    /// What a file that changed held.
+    /// What a file held that changed.
     pub(crate) fn predecessor_of(&self, found: &OwnedEntry) -> Option<Predecessor<'a>> {
         let file = found.entry.node.file()?;
         Some(Predecessor::new(self.reader, &file.content))
+    }
+
+    /// What the file held that had another date in its name than one that was looked for last and is
+    /// not here.
+    pub(crate) fn predecessor_of_dated(&self, name: &[u8]) -> Option<Predecessor<'a>> {
+        let dated = self.levels.last()?.as_ref()?.dated_like(name)?;
+        let mut predecessor = self.predecessor_of(dated)?;
+        // Pictures have dates in their names, too, and nothing in common with each other.
+        predecessor.compresses(self.reader).then_some(predecessor)
     }
 }
 
@@ -204,4 +231,18 @@ pub(crate) fn before((seconds, nanoseconds): (i64, u32)) -> Timestamp {
     }
 }
 
+fn is_large(entry: &OwnedEntry) -> bool {
+    entry.entry.node.file().is_some_and(|file| file.size > DELTA_BYTES_MIN)
+}
+
+fn is_same_but_for_numbers(one: &[u8], other: &[u8]) -> bool {
+    let words = |name: &[u8]| {
+        let parts = name.split(u8::is_ascii_digit).filter(|part| !part.is_empty());
+        parts.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    words(one) == words(other)
+}
+
+/// Files up to this length do not become deltas.
+pub(crate) const DELTA_BYTES_MIN: u64 = crate::units::MIB;
 const CLOCK_TICK_NANOSECONDS: u32 = 20_000_000;

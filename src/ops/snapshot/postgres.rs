@@ -5,6 +5,7 @@ use crate::command::CommandReader;
 use crate::command::ErrorOutput;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::snapshot::options::CommandOutput;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::Expected;
 use crate::ops::snapshot::options::SeveralSource;
@@ -25,6 +26,24 @@ pub struct PostgresSource {
     pub globals: bool,
     /// Where the programs are, if not in the search path.
     pub programs: Option<PathBuf>,
+    /// What each database becomes.
+    pub format: PostgresFormat,
+}
+
+/// What a dump of a database is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PostgresFormat {
+    /// One file of SQL, which needs no room on this host.
+    #[default]
+    Plain,
+    /// A directory, which is made before it is stored.
+    Directory {
+        /// Tables that are dumped at once.
+        jobs: u16,
+        /// In which directory there is room for it.
+        scratch: PathBuf,
+    },
 }
 
 /// A server that answered, and what is to be dumped of it.
@@ -58,7 +77,8 @@ impl PostgresSource {
         }
         let connection =
             if is_string { connection.to_owned() } else { format!("service={connection}") };
-        Ok(Self { connection, databases: Vec::new(), globals: true, programs: None })
+        let (databases, format) = (Vec::new(), PostgresFormat::Plain);
+        Ok(Self { connection, databases, globals: true, programs: None, format })
     }
 
     /// Asks the server what it is, and whether the programs here can dump it.
@@ -76,6 +96,11 @@ impl PostgresSource {
             return failed(format!(
                 "pg_dump {own} is older than the server, which is PostgreSQL {server}, and cannot dump it: name the \
                  directory of newer programs with `--pg-bin DIRECTORY`"
+            ));
+        }
+        if own < READER_VERSION_MIN && self.format != PostgresFormat::Plain {
+            return failed(format!(
+                "pg_dump {own} is too old for a dump in a directory, which takes PostgreSQL {READER_VERSION_MIN}"
             ));
         }
         let databases = if self.databases.is_empty() {
@@ -118,6 +143,16 @@ impl PostgresSource {
         self.programs.as_ref().map_or_else(|| name.into(), |folder| folder.join(name).into())
     }
 
+    /// What a database is called in the snapshot: a slash is the one letter that names of databases may have
+    /// and names of files may not.
+    fn name_of(&self, database: &str) -> String {
+        let name = database.replace('/', "%2F");
+        match self.format {
+            PostgresFormat::Plain => format!("{name}.sql"),
+            PostgresFormat::Directory { .. } => name,
+        }
+    }
+
     /// The connection with another database: what comes last counts.
     fn connection_to(&self, database: &str) -> String {
         let connection = &self.connection;
@@ -138,7 +173,7 @@ impl PostgresSource {
 impl PostgresPlan {
     /// The names of the files that the dumps become.
     pub fn names(&self) -> Vec<String> {
-        self.databases.iter().map(|database| file_name(database)).collect()
+        self.databases.iter().map(|database| self.source.name_of(database)).collect()
     }
 
     /// The commands that dump what was planned, for a source of this name.
@@ -156,10 +191,13 @@ impl PostgresPlan {
         let command = |name: String, program: &str, arguments: &[&str], connection: String| {
             let mut argv = vec![postgres.program(program), "--no-password".into()];
             argv.extend(arguments.iter().map(OsString::from));
-            argv.extend(restrict.clone());
             argv.extend(["-d".into(), connection.into()]);
             let mut command = CommandSource::new(name, argv);
             command.variables = variables();
+            command
+        };
+        let printed = |mut command: CommandSource| {
+            command.argv.splice(2..2, restrict.clone());
             command.expected = Expected::PostgresDump;
             command
         };
@@ -167,11 +205,28 @@ impl PostgresPlan {
         if postgres.globals {
             let arguments = ["--globals-only", "--no-role-passwords"];
             let connection = postgres.connection_to(&databases[0]);
-            commands.push(command(GLOBALS.to_owned(), "pg_dumpall", &arguments, connection));
+            let globals = command(GLOBALS.to_owned(), "pg_dumpall", &arguments, connection);
+            commands.push(printed(globals));
         }
         for database in databases {
             let connection = postgres.connection_to(database);
-            commands.push(command(file_name(database), "pg_dump", &["--format=plain"], connection));
+            let name = postgres.name_of(database);
+            commands.push(match &postgres.format {
+                PostgresFormat::Plain => {
+                    printed(command(name, "pg_dump", &["--format=plain"], connection))
+                }
+                PostgresFormat::Directory { jobs, scratch } => {
+                    let jobs = format!("--jobs={jobs}");
+                    // Durable is what the repository stores, and not what is removed afterwards.
+                    let arguments =
+                        ["--format=directory", "--compress=0", "--no-sync", jobs.as_str()];
+                    let reader = postgres.program("pg_restore");
+                    let scratch = scratch.clone();
+                    let mut command = command(name, "pg_dump", &arguments, connection);
+                    command.output = CommandOutput::Directory { reader, scratch };
+                    command
+                }
+            });
         }
         let mut several = SeveralSource::new(commands);
         several.is_postgres = true;
@@ -226,13 +281,10 @@ fn holds_password(connection: &str) -> bool {
     is_named || is_in_user
 }
 
-fn file_name(database: &str) -> String {
-    // A slash is the one letter that names of databases may have and names of files may not.
-    format!("{}.sql", database.replace('/', "%2F"))
-}
-
 /// The file of roles and tablespaces.
 const GLOBALS: &str = "globals.sql";
+/// The first `pg_restore` that prints what it reads if it is told to.
+const READER_VERSION_MIN: u32 = 12;
 /// Much more than the help of `pg_dump`.
 const OUTPUT_BYTES_MAX: usize = 262_144;
 

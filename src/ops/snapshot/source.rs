@@ -23,9 +23,11 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::beside::Beside;
+use crate::ops::snapshot::directory::DirectoryDump;
 use crate::ops::snapshot::guard::Watch;
 use crate::ops::snapshot::guard::compare;
 use crate::ops::snapshot::guard::stated;
+use crate::ops::snapshot::options::CommandOutput;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::Expected;
 use crate::ops::snapshot::options::FilesSource;
@@ -45,8 +47,9 @@ use crate::ops::words::path_words;
 use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::builder::DirectoryBuilder;
+use crate::repo::tree::builder::totals_of;
 use crate::repo::write::ChunkStore;
-use crate::units::to_u64;
+use std::ffi::OsString;
 use std::io;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
@@ -85,8 +88,9 @@ impl Produced {
 /// A stream that is stored.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    file: FileEntry,
-    stated: StatedStream,
+    /// A file, or a directory of files.
+    pub(crate) node: EntryKind,
+    pub(crate) stated: StatedStream,
 }
 
 /// Stores streams and outputs of commands.
@@ -144,7 +148,11 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
     }
 
     fn command(&self, source: CommandSource, tables_max: usize) -> Result<Vec<Taken>, OpError> {
-        let CommandSource { name, argv, variables, expected } = source;
+        if let CommandOutput::Directory { reader, scratch } = &source.output {
+            let dump = DirectoryDump { run: self, reader, scratch };
+            return Ok(vec![dump.take(&source, tables_max)?]);
+        }
+        let CommandSource { name, argv, variables, expected, output: _ } = source;
         let program = argv.first().cloned().unwrap_or_default();
         let failed = |how: String| {
             let program = path_words(program.as_bytes());
@@ -162,9 +170,7 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
                 return Err(failed(format!("signal {signal} ended it")));
             }
         }
-        let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
-        let command = Some(SourceCommand { argv: redact(words), exit_status: 0 });
-        self.taken(stored, &expected, command)
+        self.taken(stored, &expected, Some(stated_command(&argv)))
     }
 
     fn content(&self, name: &str) -> Result<LongContent<'a, 'scope>, OpError> {
@@ -231,10 +237,11 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         let Stored { name, file, watch, recipe } = stored;
         let summary = watch.finish(&name, expected, self.guards, self.progress)?;
         let dump = summary.map(|summary| stated(&self.store.repository, &summary)).transpose()?;
-        let mut taken = vec![Taken { file, stated: StatedStream { name, command, dump } }];
+        let node = EntryKind::File(file);
+        let mut taken = vec![Taken { node, stated: StatedStream { name, command, dump } }];
         taken.extend(recipe.map(|(name, file)| {
             let stated = StatedStream { name, command: None, dump: None };
-            Taken { file, stated }
+            Taken { node: EntryKind::File(file), stated }
         }));
         Ok(taken)
     }
@@ -258,15 +265,23 @@ impl Read for Output<'_> {
     }
 }
 
+/// What the manifest says of a command that succeeded.
+pub(crate) fn stated_command(argv: &[OsString]) -> SourceCommand {
+    let words = argv.iter().map(|word| path_words(word.as_bytes())).collect();
+    SourceCommand { argv: redact(words), exit_status: 0 }
+}
+
 /// What the run did with these streams.
 pub(crate) fn tally(taken: &[Taken]) -> Tally {
     let mut tally = Tally::default();
-    tally.run.files_new = to_u64(taken.len());
-    tally.run.bytes_read = taken.iter().map(|taken| taken.file.size).sum();
+    let totals = || taken.iter().map(|taken| totals_of(&taken.node));
+    tally.run.files_new = totals().map(|totals| totals.files).sum();
+    tally.run.bytes_read = totals().map(|totals| totals.bytes).sum();
     tally
 }
 
-fn take_all(
+/// Reads all of a stream and stores it.
+pub(crate) fn take_all(
     mut content: LongContent<'_, '_>,
     chunker: &Chunker,
     read: &mut dyn FnMut(&mut [u8]) -> Result<usize, OpError>,
@@ -289,6 +304,7 @@ fn take_all(
     }
 }
 
+/// Reads until the buffer is full or the input ends.
 pub(crate) fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -304,10 +320,19 @@ pub(crate) fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize>
 
 /// The entries of streams at the top of a tree, sorted by name.
 pub(crate) fn entries(store: &ChunkStore, taken: Vec<Taken>) -> Beside {
+    let entry = |taken: Taken| entry_of(store, taken.stated.name.into_bytes(), taken.node);
+    let mut entries: Vec<_> = taken.into_iter().map(entry).collect();
+    entries.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    Beside(entries.into())
+}
+
+/// An entry for what came from no file that is backed up: it is this process's, and of now.
+pub(crate) fn entry_of(store: &ChunkStore, name: Vec<u8>, node: EntryKind) -> (TreeEntry, Owner) {
     let (seconds, nanoseconds) = store.repository.environment.now();
     let now = Timestamp { seconds, nanoseconds };
+    let is_directory = matches!(node, EntryKind::Directory(_));
     let metadata = Metadata {
-        mode: STREAM_MODE,
+        mode: if is_directory { DIRECTORY_MODE } else { STREAM_MODE },
         owner: 0,
         modified: now,
         changed: now,
@@ -323,14 +348,7 @@ pub(crate) fn entries(store: &ChunkStore, taken: Vec<Taken>) -> Beside {
         user_name: Vec::new(),
         group_name: Vec::new(),
     };
-    let entry = |taken: Taken| {
-        let Taken { file, stated } = taken;
-        let (name, metadata) = (stated.name.into_bytes(), metadata.clone());
-        (TreeEntry { name, node: EntryKind::File(file), metadata }, owner.clone())
-    };
-    let mut entries: Vec<_> = taken.into_iter().map(entry).collect();
-    entries.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    Beside(entries.into())
+    (TreeEntry { name, node, metadata }, owner)
 }
 
 /// A tree of streams alone.
@@ -379,6 +397,7 @@ pub(crate) const FILES_PROFILE: &str = "default";
 pub(crate) const STREAM_PROFILE: &str = "stream";
 /// Streams are nobody else's business.
 const STREAM_MODE: u16 = 0o600;
+const DIRECTORY_MODE: u16 = 0o700;
 const SECRET_WORDS: [&str; 6] =
     ["password", "passwd", "secret", "token", "api-key", "restrict-key"];
 

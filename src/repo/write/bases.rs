@@ -23,6 +23,8 @@ pub(crate) struct Prefix {
     pub(crate) bytes: Vec<u8>,
     /// How long such bytes are in plain blocks, in thousandths of their length.
     pub(crate) stored_per_mille: u64,
+    /// Whether a version in between was made after these bases, too.
+    pub(crate) is_aged: bool,
 }
 
 impl Prefix {
@@ -31,7 +33,7 @@ impl Prefix {
         let found = bases.iter().map(|id| Some(Base { id: *id, place: index.find_plain(id)? }));
         let found = found.collect::<Option<Vec<Base>>>()?;
         let stored_per_mille = per_mille(index, &found)?;
-        Some(Self { bases, bytes, stored_per_mille })
+        Some(Self { bases, bytes, stored_per_mille, is_aged: false })
     }
 }
 
@@ -66,8 +68,10 @@ impl BaseFinder<'_> {
     pub(crate) fn prefix(&self, stood_there: &[ChunkId]) -> Option<Prefix> {
         let mut bases: Vec<Base> = Vec::new();
         let mut total = 0;
+        let mut is_aged = false;
         for chunk in stood_there {
             for base in self.plain_of(chunk) {
+                is_aged |= base.id != *chunk;
                 let length = u64::from(base.place.length);
                 let is_full = total + length > PREFIX_BYTES_MAX || bases.len() >= BASES_COUNT_MAX;
                 if is_full || bases.iter().any(|known| known.id == base.id) {
@@ -78,7 +82,7 @@ impl BaseFinder<'_> {
             }
         }
         let stored_per_mille = per_mille(&self.reader.index, &bases)?;
-        let mut prefix = Prefix { stored_per_mille, ..Prefix::default() };
+        let mut prefix = Prefix { stored_per_mille, is_aged, ..Prefix::default() };
         for Base { id, place } in bases {
             self.reader.read_base(PackKind::Data, &id, place, &mut prefix.bytes).ok()?;
             prefix.bases.push(id);
@@ -137,11 +141,11 @@ fn per_mille(index: &Index, bases: &[Base]) -> Option<u64> {
 }
 
 /// Which part of the bases of a delta stood in the place of one of its chunks, with a margin: bases
-/// reach as far on one side of what they stand for as on the other.
+/// come in the order of what they stand for.
 fn part(place: ChunkPlace, raw_length: u64, whole: u64) -> Range<u64> {
-    let before = whole.saturating_sub(raw_length) / 2;
-    let start = before + u64::from(place.offset);
-    let end = start + u64::from(place.length);
+    let scaled = |byte: u64| byte.saturating_mul(whole) / raw_length.max(1);
+    let start = scaled(u64::from(place.offset));
+    let end = scaled(u64::from(place.offset) + u64::from(place.length));
     start.saturating_sub(MARGIN_BYTES)..end + MARGIN_BYTES
 }
 

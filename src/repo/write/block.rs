@@ -2,6 +2,7 @@
 
 use crate::compress::Compressor;
 use crate::compress::Decompressor;
+use crate::compress::DeltaCompressor;
 use crate::crypto::aead;
 use crate::crypto::hash::ChunkNamer;
 use crate::crypto::secret::Secret;
@@ -102,14 +103,14 @@ impl BlockDraft {
 
     /// Compresses what is in it as a delta after `prefix`; `None` if that would be longer than
     /// `encoded_bytes_max`. The draft is as it was then.
-    pub(crate) fn compress_after(
+    pub(crate) fn compress_after<'a>(
         &mut self,
-        compressor: &Compressor,
-        prefix: &Prefix,
+        compressor: &mut DeltaCompressor<'a>,
+        prefix: &'a Prefix,
         encoded_bytes_max: usize,
     ) -> Option<CompressedBlock> {
         let mut encoded = std::mem::take(&mut self.spare);
-        let is_shorter = compressor.compress_after(&prefix.bytes, &self.plaintext, &mut encoded);
+        let is_shorter = compressor.compress(&prefix.bytes, &self.plaintext, &mut encoded);
         if !is_shorter || encoded.len() > encoded_bytes_max {
             self.spare = encoded;
             return None;

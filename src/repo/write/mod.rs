@@ -10,6 +10,7 @@ pub(crate) mod salvage;
 pub(crate) mod upload;
 
 use crate::compress::Compressor;
+use crate::compress::DeltaCompressor;
 use crate::crypto::hash::ChunkNamer;
 use crate::format::layout::SegmentRef;
 use crate::format::layout::SessionRef;
@@ -258,12 +259,18 @@ impl ChunkWriter<'_> {
         Ok(())
     }
 
+    /// A compressor for deltas as this writer makes them.
+    pub(crate) fn delta_compressor<'a>(&self) -> DeltaCompressor<'a> {
+        DeltaCompressor::like(&self.compressor)
+    }
+
     /// Stores chunks that this session claimed as one delta after `prefix` if that pays; says
     /// whether they are stored.
-    pub(crate) fn write_delta(
+    pub(crate) fn write_delta<'a>(
         &mut self,
+        compressor: &mut DeltaCompressor<'a>,
         chunks: &[(ChunkId, &[u8])],
-        prefix: &Prefix,
+        prefix: &'a Prefix,
     ) -> Result<bool, RepoError> {
         let mut raw_bytes = 0;
         for (id, plaintext) in chunks {
@@ -271,8 +278,9 @@ impl ChunkWriter<'_> {
             self.delta.push(*id, plaintext);
         }
         let plain_bytes = to_u64(raw_bytes).saturating_mul(prefix.stored_per_mille) / 1000;
-        let bytes_max = to_usize(plain_bytes.saturating_mul(DELTA_PERCENT_MAX) / 100);
-        let Some(block) = self.delta.compress_after(&self.compressor, prefix, bytes_max) else {
+        let percent_max = if prefix.is_aged { AGED_PERCENT_MAX } else { DELTA_PERCENT_MAX };
+        let bytes_max = to_usize(plain_bytes.saturating_mul(percent_max) / 100);
+        let Some(block) = self.delta.compress_after(compressor, prefix, bytes_max) else {
             self.delta.discard();
             return Ok(false);
         };
@@ -318,4 +326,7 @@ impl ChunkWriter<'_> {
 /// A delta that is longer than this share of what a plain block would take of the room does not pay:
 /// it keeps its bases alive and is slower to read.
 const DELTA_PERCENT_MAX: u64 = 60;
+/// Where the version before was already a delta after the same bases, deltas grow from version to
+/// version: from here on a plain block, which is the next base, is cheaper in the long run.
+const AGED_PERCENT_MAX: u64 = 40;
 const FRESH_SHARDS: usize = 16;

@@ -1,7 +1,9 @@
 //! Deltas: what of an older version stood where something new stands, and whether it may be read.
 
+pub(crate) mod older;
 pub(crate) mod predecessor;
 pub(crate) mod store;
+pub(crate) mod track;
 
 use crate::ops::snapshot::options::DeltaMode;
 use crate::repo::error::RepoError;

@@ -6,224 +6,148 @@
 //! new chunks stand.
 
 use crate::format::content::Content;
-use crate::format::content::Extent;
 use crate::id::ChunkId;
+use crate::ops::snapshot::delta::older::OlderVersion;
+use crate::ops::snapshot::delta::older::Piece;
 use crate::ops::snapshot::delta::store::NamedChunk;
+use crate::ops::snapshot::delta::track::Place;
+use crate::ops::snapshot::delta::track::Track;
 use crate::repo::read::ChunkReader;
-use crate::repo::tree::extents::Extents;
-use crate::units::to_u64;
-use crate::units::to_usize;
-use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::ops::Range;
 
 /// New chunks that become one delta, and what stood in their place.
 #[derive(Debug)]
 pub(crate) struct DeltaGroup {
-    /// Which chunks of the run.
+    /// Which chunks of the run; those between them that are not new are no part of it.
     pub(crate) chunks: Range<usize>,
     /// Chunks of the older version, in order.
     pub(crate) stood_there: Vec<ChunkId>,
 }
 
-/// The older version. Holds a window of its chunks, however long it is.
+/// The older version, and how far the new one has come.
 #[derive(Debug)]
 pub(crate) struct Predecessor<'a> {
-    extents: Option<Extents<'a>>,
-    window: VecDeque<Piece>,
-    /// Number of the first piece of the window.
-    first: u64,
-    /// Pieces of the window by their chunks.
-    numbers: HashMap<ChunkId, u64>,
-    /// Where the window ends in the content, in bytes.
-    end: u64,
-    /// Where the next new byte is expected to stand.
-    at: u64,
-    /// Bytes since the last chunk whose place was found.
-    lost_bytes: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    /// Nothing for a hole.
-    id: Option<ChunkId>,
-    start: u64,
-    length: u64,
+    older: OlderVersion<'a>,
+    track: Track,
 }
 
 impl<'a> Predecessor<'a> {
     /// A content that can be read.
     pub(crate) fn new(reader: &'a ChunkReader, content: &Content) -> Self {
-        Self {
-            extents: Some(Extents::new(reader, content)),
-            window: VecDeque::new(),
-            first: 0,
-            numbers: HashMap::new(),
-            end: 0,
-            at: 0,
-            lost_bytes: 0,
-        }
+        Self { older: OlderVersion::new(reader, content), track: Track::new() }
+    }
+
+    /// Whether its beginning takes less than three quarters of its length.
+    pub(crate) fn compresses(&mut self, reader: &ChunkReader) -> bool {
+        self.older.slide(0);
+        let compresses = |id: ChunkId| {
+            let place = reader.index.find(&id)?;
+            let (_run, block) = reader.index.block(place.block)?;
+            Some(4 * (block.range.end - block.range.start) < 3 * u64::from(block.raw_length))
+        };
+        self.older.first_chunk().and_then(compresses) == Some(true)
     }
 
     /// What stood in the place of the new chunks of a run; the run that follows comes next.
     pub(crate) fn locate(&mut self, run: &[NamedChunk]) -> Vec<DeltaGroup> {
-        self.slide();
+        self.older.slide(self.track.at());
         let places = self.places(run);
         let mut groups = Vec::new();
-        let mut start = 0;
-        while start < run.len() {
-            let length = group_length(&run[start..]);
-            if length == 0 {
-                start += 1;
-                continue;
+        let mut next = 0;
+        while let Some(first) = run[next..].iter().position(|chunk| chunk.is_new) {
+            let group = self.group(next + first, run, &places);
+            next = group.chunks.end;
+            if !group.stood_there.is_empty() {
+                groups.push(group);
             }
-            let chunks = start..start + length;
-            let stood = places[chunks.start].start..places[chunks.end - 1].end;
-            let stood_there = self.overlapping(&stood);
-            if !stood_there.is_empty() {
-                groups.push(DeltaGroup { chunks, stood_there });
-            }
-            start += length;
         }
         groups
     }
 
     /// A hole of the new content.
-    pub(crate) fn skip(&mut self, length: u64) {
-        self.at += length;
+    pub(crate) const fn skip(&mut self, length: u64) {
+        self.track.skip(length);
     }
 
-    /// Where each chunk of a run stands in the older version, in bytes.
-    fn places(&mut self, run: &[NamedChunk]) -> Vec<Range<u64>> {
-        let mut places: Vec<Range<u64>> = Vec::with_capacity(run.len());
-        // Where the chunks since the last one that came again begin, in the run and in the content.
-        let (mut gap, mut gap_at) = (0, self.at);
+    /// Where each chunk of a run stands in the older version.
+    fn places(&mut self, run: &[NamedChunk]) -> Vec<Place> {
+        self.track.search(&self.older);
+        let mut places: Vec<Place> = Vec::with_capacity(run.len());
+        // Where the chunks since the last agreement begin, in the run and in the content.
+        let (mut gap, mut gap_at) = (0, self.track.at());
         for chunk in run {
-            let length = u64::from(chunk.length);
-            let found = if chunk.is_new { None } else { self.find(&chunk.id) };
-            if let Some(start) = found {
+            let again =
+                if chunk.is_new { None } else { self.older.find(&chunk.id, self.track.at()) };
+            let agrees = if let Some(start) = again {
                 stretch(&mut places[gap..], gap_at, start);
-                self.at = start;
-            }
-            let start = self.at;
-            self.lost_bytes += length;
-            let same_cut = self.same_cut(start + length).filter(|cut| *cut > start);
-            self.at = same_cut.unwrap_or(start + length);
-            places.push(start..self.at);
-            if same_cut.is_some() {
-                (gap, gap_at) = (places.len(), self.at);
-                self.lost_bytes = 0;
+                places.push(self.track.came_again(start, chunk.length));
+                true
+            } else {
+                let (place, ends_at_cut) = self.track.advance(&self.older, chunk.length);
+                places.push(place);
+                ends_at_cut
+            };
+            if agrees {
+                (gap, gap_at) = (places.len(), self.track.at());
             }
         }
         places
     }
 
-    /// The end of a piece that is near this byte; the longer nothing was found, the farther off.
-    fn same_cut(&self, byte: u64) -> Option<u64> {
-        let after = self.number_at(byte);
-        let start = |number: u64| Some(self.piece(number)?.start);
-        let before = after.checked_sub(1).and_then(start);
-        let distance = |cut: &u64| cut.abs_diff(byte);
-        let cut = [before, start(after)].into_iter().flatten().min_by_key(distance)?;
-        let reach = CUT_MOVES_BYTES + self.lost_bytes / CUT_MOVES_SHARE;
-        let reach = reach.min(MARGIN_BYTES);
-        (distance(&cut) <= reach).then_some(cut)
-    }
-
-    /// Where the piece begins that holds a chunk: the one that is expected here, or the first one.
-    fn find(&self, id: &ChunkId) -> Option<u64> {
-        let expected = self.number_at(self.at);
-        let is_it = |number: &u64| self.piece(*number).is_some_and(|piece| piece.id == Some(*id));
-        let number = Some(expected).filter(is_it).or_else(|| self.numbers.get(id).copied())?;
-        Some(self.piece(number)?.start)
-    }
-
-    /// Number of the first piece that begins at this byte or behind it.
-    fn number_at(&self, byte: u64) -> u64 {
-        self.first + to_u64(self.window.partition_point(|piece| piece.start < byte))
-    }
-
-    fn piece(&self, number: u64) -> Option<&Piece> {
-        self.window.get(to_usize(number.checked_sub(self.first)?))
-    }
-
-    fn overlapping(&self, bytes: &Range<u64>) -> Vec<ChunkId> {
-        let (start, end) = (bytes.start.saturating_sub(MARGIN_BYTES), bytes.end + MARGIN_BYTES);
-        let before = self.window.partition_point(|piece| piece.start + piece.length <= start);
-        let pieces = self.window.iter().skip(before);
-        pieces.take_while(|piece| piece.start < end).filter_map(|piece| piece.id).collect()
-    }
-
-    /// Moves the window to where the new content has come.
-    fn slide(&mut self) {
-        let here = self.number_at(self.at);
-        while self.first + PIECES_ASIDE < here
-            && let Some(piece) = self.window.pop_front()
-        {
-            if let Some(id) = piece.id
-                && self.numbers.get(&id) == Some(&self.first)
-            {
-                self.numbers.remove(&id);
+    /// The group whose first chunk is this one: as many of those that follow as its tables hold.
+    fn group(&self, start: usize, run: &[NamedChunk], places: &[Place]) -> DeltaGroup {
+        let mut group = DeltaGroup { chunks: start..start, stood_there: Vec::new() };
+        let (mut bytes, mut stood_bytes) = (0, 0);
+        for (number, (chunk, place)) in run.iter().zip(places).enumerate().skip(start) {
+            if !chunk.is_new {
+                continue;
             }
-            self.first += 1;
-        }
-        while self.first + to_u64(self.window.len()) < here + PIECES_ASIDE {
-            // What cannot be read is no base.
-            let next = self.extents.as_mut().and_then(|extents| extents.advance().ok().flatten());
-            let Some(extent) = next else {
-                self.extents = None;
+            bytes += u64::from(chunk.length);
+            let before = group.stood_there.len();
+            for piece in self.overlapping(place) {
+                if let Some(id) = piece.id
+                    && !group.stood_there.contains(&id)
+                {
+                    group.stood_there.push(id);
+                    stood_bytes += piece.length;
+                }
+            }
+            let fits = bytes <= GROUP_BYTES_MAX && stood_bytes <= STOOD_BYTES_MAX;
+            if number > start && !fits {
+                group.stood_there.truncate(before);
                 break;
-            };
-            let number = self.first + to_u64(self.window.len());
-            let id = match extent {
-                Extent::Chunk { id, .. } => Some(id),
-                Extent::Hole { .. } => None,
-            };
-            if let Some(id) = id {
-                self.numbers.entry(id).or_insert(number);
             }
-            let length = extent.length();
-            self.window.push_back(Piece { id, start: self.end, length });
-            self.end += length;
+            group.chunks.end = number + 1;
         }
+        group
     }
-}
 
-/// How many chunks at the front of a run become one delta: none if the first is not new.
-fn group_length(run: &[NamedChunk]) -> usize {
-    let mut bytes = 0;
-    let fits = |chunk: &&NamedChunk| {
-        let is_first = bytes == 0;
-        bytes += u64::from(chunk.length);
-        chunk.is_new && (is_first || bytes <= GROUP_BYTES_MAX)
-    };
-    run.iter().take_while(fits).count()
+    /// What stood in a place, and a little on each side where its border is not known.
+    fn overlapping(&self, place: &Place) -> impl Iterator<Item = &Piece> {
+        let (before, behind) = place.unsure;
+        self.older.overlapping(place.bytes.start.saturating_sub(before)..place.bytes.end + behind)
+    }
 }
 
 /// Spreads the places of chunks over what lies between their neighbours in the older version, if
 /// that is about as long as they are.
-fn stretch(places: &mut [Range<u64>], from: u64, to: u64) {
-    let Some(last) = places.last() else { return };
-    let length = last.end.saturating_sub(from);
+fn stretch(places: &mut [Place], from: u64, to: u64) {
+    let Some(last) = places.last_mut() else { return };
+    let length = last.bytes.end.saturating_sub(from);
     let Some(stood) = to.checked_sub(from) else { return };
     if length == 0 || stood > length.saturating_mul(STRETCH_MAX) {
         return;
     }
+    last.unsure.1 = 0;
     let scaled = |byte: u64| from + byte.saturating_sub(from).saturating_mul(stood) / length;
     for place in places {
-        *place = scaled(place.start)..scaled(place.end);
+        place.bytes = scaled(place.bytes.start)..scaled(place.bytes.end);
     }
 }
 
 /// Plaintext of a delta, but for a single longer chunk: zstd's tables hold that much and its bases.
 const GROUP_BYTES_MAX: u64 = 384 * 1024;
-/// How much on either side may have moved into a group's place.
-const MARGIN_BYTES: u64 = 24 * 1024;
+/// What stood in a group's place: longer prefixes cost time and find little more.
+const STOOD_BYTES_MAX: u64 = 768 * 1024;
 /// What was longer by more than this factor was taken away, and little of it stands here.
 const STRETCH_MAX: u64 = 4;
-/// How far a cut is looked for from where it is expected, and how much farther for all bytes since
-/// the last one: few more rows may have come or gone.
-const CUT_MOVES_BYTES: u64 = 1024;
-const CUT_MOVES_SHARE: u64 = 20;
-/// On either side: half a GiB of chunks of 64 KiB.
-const PIECES_ASIDE: u64 = 8192;

@@ -5,8 +5,10 @@ use crate::ops::snapshot::delta::predecessor::DeltaGroup;
 use crate::repo::error::RepoError;
 use crate::repo::write::ChunkWriter;
 use crate::repo::write::bases::BaseFinder;
+use crate::repo::write::bases::Prefix;
 use crate::units::to_usize32;
 use crossbeam_channel::Sender;
+use std::cell::OnceCell;
 
 /// Chunks of one content, those that are new not yet stored.
 pub(crate) struct StoreRun {
@@ -32,6 +34,7 @@ pub(crate) struct NamedChunk {
 /// Stores runs; one a thread.
 pub(crate) struct DeltaStore<'a> {
     finder: BaseFinder<'a>,
+    groups: u32,
     /// Deltas that did not pay since the last one that did.
     misses: u32,
 }
@@ -39,7 +42,7 @@ pub(crate) struct DeltaStore<'a> {
 impl<'a> DeltaStore<'a> {
     /// Takes bases from `finder`.
     pub(crate) const fn new(finder: BaseFinder<'a>) -> Self {
-        Self { finder, misses: 0 }
+        Self { finder, groups: 0, misses: 0 }
     }
 
     /// Stores the new chunks of a run.
@@ -53,57 +56,57 @@ impl<'a> DeltaStore<'a> {
         let mut rest = bytes.as_slice();
         for chunk in &chunks {
             let (piece, behind) = rest.split_at(to_usize32(chunk.length));
-            pieces.push((chunk.id, piece));
+            pieces.push(chunk.is_new.then_some((chunk.id, piece)));
             rest = behind;
         }
+        // The compressor borrows the prefixes of all groups, so that it can keep its tables.
+        let prefixes: Vec<OnceCell<Prefix>> = groups.iter().map(|_group| OnceCell::new()).collect();
+        let mut compressor = writer.delta_compressor();
         let mut next = 0;
-        for group in groups {
-            write_plain(writer, &chunks, &pieces, next..group.chunks.start)?;
+        for (group, prefix) in groups.into_iter().zip(&prefixes) {
+            write_plain(writer, pieces[next..group.chunks.start].iter().flatten())?;
             next = group.chunks.end;
-            if !self.store_group(writer, &pieces[group.chunks.clone()], &group.stood_there)? {
-                write_plain(writer, &chunks, &pieces, group.chunks)?;
+            let new: Vec<(ChunkId, &[u8])> =
+                pieces[group.chunks].iter().flatten().copied().collect();
+            let found = self.prefix(&group.stood_there);
+            let stored = match found.map(|found| prefix.get_or_init(|| found)) {
+                Some(prefix) => writer.write_delta(&mut compressor, &new, prefix)?,
+                None => false,
+            };
+            if stored {
+                self.misses = 0;
+            } else {
+                write_plain(writer, &new)?;
             }
         }
-        write_plain(writer, &chunks, &pieces, next..chunks.len())?;
+        write_plain(writer, pieces[next..].iter().flatten())?;
         // Nobody waits for it any more only if the run has already failed.
         let _ignored = back.send(bytes);
         Ok(())
     }
 
-    /// Says whether the chunks are stored.
-    fn store_group(
-        &mut self,
-        writer: &mut ChunkWriter<'_>,
-        pieces: &[(ChunkId, &[u8])],
-        stood_there: &[ChunkId],
-    ) -> Result<bool, RepoError> {
+    /// What stands before a delta, if it is worth a try: where none pays, fewer and fewer are tried.
+    fn prefix(&mut self, stood_there: &[ChunkId]) -> Option<Prefix> {
+        self.groups += 1;
+        let one_of = if self.misses < MISSES_FEW { 1 } else { self.misses.min(TRIED_OF_MAX) / 4 };
+        if !self.groups.is_multiple_of(one_of) {
+            return None;
+        }
         self.misses += 1;
-        // Where nothing is as it was, only a few are tried.
-        if self.misses > MISSES_MAX && !self.misses.is_multiple_of(TRIED_OF_MISSES) {
-            return Ok(false);
-        }
-        let Some(prefix) = self.finder.prefix(stood_there) else { return Ok(false) };
-        let pays = writer.write_delta(pieces, &prefix)?;
-        if pays {
-            self.misses = 0;
-        }
-        Ok(pays)
+        self.finder.prefix(stood_there)
     }
 }
 
-fn write_plain(
+fn write_plain<'a>(
     writer: &mut ChunkWriter<'_>,
-    chunks: &[NamedChunk],
-    pieces: &[(ChunkId, &[u8])],
-    range: std::ops::Range<usize>,
+    chunks: impl IntoIterator<Item = &'a (ChunkId, &'a [u8])>,
 ) -> Result<(), RepoError> {
-    for (chunk, (id, piece)) in chunks[range.clone()].iter().zip(&pieces[range]) {
-        if chunk.is_new {
-            writer.write_claimed(*id, piece)?;
-        }
+    for (id, bytes) in chunks {
+        writer.write_claimed(*id, bytes)?;
     }
     Ok(())
 }
 
-const MISSES_MAX: u32 = 8;
-const TRIED_OF_MISSES: u32 = 16;
+/// After so many tries without success some groups are not tried, at last all but one of sixteen.
+const MISSES_FEW: u32 = 8;
+const TRIED_OF_MAX: u32 = 64;

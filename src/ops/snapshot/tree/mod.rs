@@ -23,6 +23,7 @@ use crate::ops::snapshot::beside::Beside;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::pace::Pace;
+use crate::ops::snapshot::parent::DELTA_BYTES_MIN;
 use crate::ops::snapshot::parent::ParentCursor;
 use crate::ops::snapshot::read::FileRead;
 use crate::ops::snapshot::report::Tally;
@@ -256,8 +257,11 @@ impl<'a, 'scope> TreeRun<'a, 'scope> {
             self.push_ready(&entry, EntryKind::File(file), xattrs);
             return Ok(());
         }
-        let predecessor = found.as_ref().filter(|_| self.deltas && size > DELTA_BYTES_MIN);
-        let predecessor = predecessor.and_then(|found| self.parent.as_ref()?.predecessor_of(found));
+        let parent = self.parent.as_ref().filter(|_| self.deltas && size > DELTA_BYTES_MIN);
+        let predecessor = parent.and_then(|parent| match &found {
+            Some(found) => parent.predecessor_of(found),
+            None => parent.predecessor_of_dated(entry.name()),
+        });
         if let Some(OwnedEntry { entry: parent, .. }) = found.filter(|_| unchanged)
             && let EntryKind::File(file) = &parent.node
             && self.parent.as_ref().is_some_and(|tree| tree.is_stored(self.store, &file.content))
@@ -459,7 +463,6 @@ enum Wait {
 /// Files larger than this are read here and shared among all workers.
 const LONG_BYTES_MIN: u64 = 16 * crate::units::MIB;
 /// Larger files whose older version is known become deltas, if they may.
-const DELTA_BYTES_MIN: u64 = crate::units::MIB;
 const BATCH_BYTES: u64 = 4 * crate::units::MIB;
 const BATCH_COUNT: usize = 256;
 /// Entries that wait for contents.

@@ -29,6 +29,7 @@ pub(crate) async fn of_process(process: &Process) -> Result<Given, CredentialErr
         .arg(process.command.as_str())
         // It opens buckets, not repositories.
         .env_remove("SBF_REPO_PASSWORD")
+        .env_remove("SBF_REPO_TO_PASSWORD")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
