@@ -166,10 +166,12 @@ impl Predictor {
         while candidate != 0 && (candidate > limit || (is_first && candidate == limit)) {
             is_first = false;
             let other = view.from(candidate);
-            if let (Some(one), Some(two)) = (scan.get(best), other.get(best))
+            // Longer than the best: the two bytes at its end are the same, too.
+            let ends = |bytes: &[u8]| bytes.get(best - 1..)?.first_chunk::<2>().copied();
+            if let (Some(one), Some(two)) = (ends(scan), ends(other))
                 && one == two
             {
-                let length = scan.iter().zip(other).take_while(|(one, two)| one == two).count();
+                let length = common(scan, other);
                 if length > best {
                     best = length;
                     found = Found { length: crate::units::to_u64(length), start: candidate };
@@ -192,6 +194,20 @@ impl Predictor {
         }
         found
     }
+}
+
+/// How many bytes two texts have in common at their beginning; eight are compared at once.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let mut length = 0;
+    for (one, other) in one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0) {
+        let differs = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
+        if differs != 0 {
+            return length + to_usize(u64::from(differs.trailing_zeros() / 8));
+        }
+        length += 8;
+    }
+    let rest = one[length..].iter().zip(&other[length..]);
+    length + rest.take_while(|(one, other)| one == other).count()
 }
 
 const NOTHING: Found = Found { length: 2, start: 0 };
