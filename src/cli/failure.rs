@@ -252,7 +252,7 @@ fn judge(error: &OpError) -> Judgement {
             "interrupted",
             hint("run the same command again: it uses what is already stored"),
         ),
-        OpError::Refused { .. } => (Exit::Refused, "refused", None),
+        OpError::Refused { .. } | OpError::NotUnwrapped { .. } => (Exit::Refused, "refused", None),
         OpError::Usage { .. } => (Exit::Usage, "usage", None),
         OpError::SourceCommand { .. } => (
             Exit::SourceCommand,

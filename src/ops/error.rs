@@ -64,6 +64,14 @@ pub enum OpError {
         /// How it ended.
         how: String,
     },
+    /// A compressed stream turned out to be unusual after it had begun; there is no snapshot.
+    #[error(
+        "{name} cannot be unwrapped to its end: no snapshot was made; without `--unwrap` it is stored as it is"
+    )]
+    NotUnwrapped {
+        /// The stream.
+        name: String,
+    },
     /// What the source gave is less than it should be; there is no snapshot.
     #[error("{why}")]
     Guard {

@@ -37,6 +37,7 @@ mod healing_from_copy;
 mod heartbeats;
 mod iam;
 mod identities;
+mod import_program;
 mod keys;
 mod kit;
 mod malicious;

@@ -158,7 +158,7 @@ pub(crate) fn compare(
     now: &[StatedStream],
     guards: &Guards,
 ) -> Result<(), OpError> {
-    for stream in now {
+    for stream in now.iter().filter(|_| guards.compared) {
         let Some(new) = &stream.dump else { continue };
         let Some(old) = same_database(before, &stream.name, new.form) else { continue };
         let key = |table: &StatedTable| (table.database.clone(), table.name.clone());

@@ -359,6 +359,8 @@ impl SeveralSource {
 pub struct Guards {
     /// Whether dumps must end as whole ones do.
     pub whole: bool,
+    /// Whether they are compared with those of the snapshot before.
+    pub compared: bool,
     /// How much of a table's rows may be gone since the snapshot before, in percent.
     pub row_drop_percent: u8,
     /// Tables that may be gone, as SQL writes their names, schema first.
@@ -368,7 +370,7 @@ pub struct Guards {
 impl Default for Guards {
     /// Dumps are whole, at most half of a table's rows are gone, and no table.
     fn default() -> Self {
-        Self { whole: true, row_drop_percent: 50, dropped_tables: Vec::new() }
+        Self { whole: true, compared: true, row_drop_percent: 50, dropped_tables: Vec::new() }
     }
 }
 

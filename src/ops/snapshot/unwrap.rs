@@ -139,11 +139,7 @@ fn failure(name: &str, error: UnwrapError) -> OpError {
         UnwrapError::Damaged(what) => {
             OpError::SourceCommand { how: format!("{name}, compressed with gzip, {what}") }
         }
-        UnwrapError::Unusual => OpError::Refused {
-            why: format!(
-                "{name} cannot be unwrapped to its end: no snapshot was made; without `--unwrap` it is stored as it is"
-            ),
-        },
+        UnwrapError::Unusual => OpError::NotUnwrapped { name: name.to_owned() },
     }
 }
 
