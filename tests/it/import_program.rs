@@ -156,7 +156,7 @@ fn what_turns_unusual_is_stored_as_it_is() {
     let mut state = 7_u64;
     let noise = |_: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state.to_be_bytes()[2]
+        state.to_le_bytes()[5]
     };
     desk.put("old/app-2026-01-01.gz.raw", &(0..2_200_000).map(noise).collect::<Vec<u8>>());
     run("gzip", &["-f", "app-2026-01-01.gz.raw"], &desk.path("old"));
