@@ -242,7 +242,7 @@ impl CommandRun {
     }
 
     fn has_ended(&self) -> Result<bool, CommandError> {
-        let Some(process) = self.process() else { return Ok(true) };
+        let Some(process) = self.child.process() else { return Ok(true) };
         // It is not reaped yet: until then no other process can have its number.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let status = waitid(WaitId::Pid(process), options)
@@ -255,14 +255,10 @@ impl CommandRun {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(process) = self.process() {
+        if let Some(process) = self.child.process() {
             // Fails only if all of the group is gone already.
             kill_process_group(process, signal).ok();
         }
-    }
-
-    fn process(&self) -> Option<Pid> {
-        i32::try_from(self.child.child.id()).ok().and_then(Pid::from_raw)
     }
 }
 
@@ -324,14 +320,17 @@ impl RunningChild {
             return;
         }
         if self.group == Group::Own {
-            let leader = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-            let killed = leader.map(|leader| kill_process_group(leader, Signal::KILL));
+            let killed = self.process().map(|leader| kill_process_group(leader, Signal::KILL));
             if matches!(killed, Some(Ok(()))) {
                 return;
             }
         }
         // Fails only if the child is gone already.
         self.child.kill().ok();
+    }
+
+    fn process(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     fn wrong(&self, call: &'static str, source: io::Error) -> CommandError {

@@ -1,15 +1,17 @@
 """Data for the comparison of backup tools: a real tree and real database dumps.
 
-Two data sets are made below one directory:
+Three data sets are made below one directory:
 
 * ``tree``: files copied from what a development machine holds anyway (npm
   packages, the Rust toolchain, ``/usr/share``, cargo registry sources), in a
   fixed order, up to a cap in bytes.
 * ``dumps``: plain ``pg_dump``s of a private PostgreSQL cluster filled by
   ``pgbench``, with a number of transactions between two dumps.
+* ``year``: plain ``pg_dump``s of a database that grows, as a year of backups
+  keeps them.
 
-``quick`` variants of both are made locally from a fixed seed.  Every data set
-comes with a JSON description (``tree.json``, ``dumps.json``), written last, so
+``quick`` variants of the first two are made locally from a fixed seed.  Every data set
+comes with a JSON description (``tree.json`` and so on), written last, so
 that a data set without a description counts as unfinished.
 """
 
@@ -235,6 +237,15 @@ def _server_version() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def _dump(client, path: pathlib.Path, log) -> int:
+    """Dump the database as it is into a file; return its length."""
+    with open(path, "wb") as file:
+        client("pg_dump", stdout=file)
+    size = path.stat().st_size
+    log(f"  {path.parent.name}/{path.name}: {size / 1e6:.0f} MB")
+    return size
+
+
 def make_dumps(
     data: pathlib.Path,
     days: int = 5,
@@ -255,11 +266,7 @@ def make_dumps(
         for day in range(1, days + 1):
             if day > 1:
                 client("pgbench", "-c", "1", "-t", str(transactions), f"--random-seed={day}")
-            path = dumps / f"dump-{day}.sql"
-            with open(path, "wb") as file:
-                client("pg_dump", stdout=file)
-            sizes.append(path.stat().st_size)
-            log(f"  dumps/{path.name}: {sizes[-1] / 1e6:.0f} MB")
+            sizes.append(_dump(client, dumps / f"dump-{day}.sql", log))
     result = {
         "kind": f"plain pg_dump, pgbench -i -s {scale}, random balances, {transactions} transactions a day",
         "server": _server_version(),
@@ -289,11 +296,7 @@ def make_year(data: pathlib.Path, log=print) -> dict:
             for today in range(last + 1, day + 1):
                 client("psql", "-q", "-v", "ON_ERROR_STOP=1", "-c", f"call live({today})")
             last = day
-            path = dumps / f"dump-{number:02}.sql"
-            with open(path, "wb") as file:
-                client("pg_dump", stdout=file)
-            sizes.append(path.stat().st_size)
-            log(f"  year/{path.name}: {sizes[-1] / 1e6:.0f} MB")
+            sizes.append(_dump(client, dumps / f"dump-{number:02}.sql", log))
     result = {
         "kind": "plain pg_dump of a growing database: 400 000 events and 500 more a day, "
         "20 000 accounts of which 200 change a day",

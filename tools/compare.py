@@ -892,7 +892,10 @@ class Comparison:
     def run_year(self, tool: Tool) -> None:
         """What the dumps of a year take, one after the other; they are not timed."""
         dumps = sorted((self.data / "year").glob("dump-*.sql"))
-        if "year" not in self.options.phases or not dumps:
+        if "year" not in self.options.phases:
+            return
+        if not dumps:
+            self.remarks.append("the quick data has no dumps of a year")
             return
         after = []
         try:
@@ -1217,7 +1220,8 @@ class Report:
 def command_run(options: argparse.Namespace) -> None:
     """Measure and report."""
     data = data_directory(options)
-    if not all((data / f"{name}.json").exists() for name in ("tree", "dumps")):
+    wanted = ["tree", "dumps"] + ([] if options.quick else ["year"])
+    if not all((data / f"{name}.json").exists() for name in wanted):
         command_data(options)
     comparison = Comparison(options)
     for name, reason in comparison.missing.items():

@@ -236,13 +236,14 @@ fn is_large(entry: &OwnedEntry) -> bool {
 }
 
 fn is_same_but_for_numbers(one: &[u8], other: &[u8]) -> bool {
-    let words = |name: &[u8]| {
-        let parts = name.split(u8::is_ascii_digit).filter(|part| !part.is_empty());
-        parts.map(<[u8]>::to_vec).collect::<Vec<_>>()
-    };
-    words(one) == words(other)
+    words(one).eq(words(other))
 }
 
-/// Files up to this length do not become deltas.
+/// A name without its digits, in the pieces that they leave.
+fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.split(u8::is_ascii_digit).filter(|part| !part.is_empty())
+}
+
+/// Larger files whose older version is known become deltas, if they may.
 pub(crate) const DELTA_BYTES_MIN: u64 = crate::units::MIB;
 const CLOCK_TICK_NANOSECONDS: u32 = 20_000_000;

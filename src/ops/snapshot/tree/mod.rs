@@ -462,7 +462,6 @@ enum Wait {
 
 /// Files larger than this are read here and shared among all workers.
 const LONG_BYTES_MIN: u64 = 16 * crate::units::MIB;
-/// Larger files whose older version is known become deltas, if they may.
 const BATCH_BYTES: u64 = 4 * crate::units::MIB;
 const BATCH_COUNT: usize = 256;
 /// Entries that wait for contents.
