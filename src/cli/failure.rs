@@ -252,7 +252,8 @@ fn judge(error: &OpError) -> Judgement {
             "interrupted",
             hint("run the same command again: it uses what is already stored"),
         ),
-        OpError::Refused { .. } | OpError::NotUnwrapped { .. } => (Exit::Refused, "refused", None),
+        OpError::Refused { .. } => (Exit::Refused, "refused", None),
+        OpError::NotUnwrapped { .. } => (Exit::OwnOutput, "output.unverified", hint(MACHINE_HINT)),
         OpError::Usage { .. } => (Exit::Usage, "usage", None),
         OpError::SourceCommand { .. } => (
             Exit::SourceCommand,

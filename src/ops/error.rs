@@ -64,9 +64,9 @@ pub enum OpError {
         /// How it ended.
         how: String,
     },
-    /// A compressed stream turned out to be unusual after it had begun; there is no snapshot.
+    /// The recipe of a compressed stream does not give it back; there is no snapshot.
     #[error(
-        "{name} cannot be unwrapped to its end: no snapshot was made; without `--unwrap` it is stored as it is"
+        "what {name} was unwrapped to does not give it back: no snapshot was made; without `--unwrap` it is stored as it is"
     )]
     NotUnwrapped {
         /// The stream.

@@ -42,7 +42,7 @@ impl<'a> BitReader<'a> {
 
     /// Takes at most 32 bits.
     pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
-        let bits = self.peek() & ((1 << count) - 1);
+        let bits = self.peek() & ((1_u64 << count) - 1);
         self.pass(count)?;
         u32::try_from(bits).ok()
     }
@@ -62,8 +62,34 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// Bits by themselves.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bits {
+    /// Packed, the lowest first.
+    pub(crate) bytes: Vec<u8>,
+    /// How many.
+    pub(crate) count: u64,
+}
+
+impl Bits {
+    /// The bits from where a reader stands up to `end`, which it has passed before.
+    pub(crate) fn copy(mut from: BitReader<'_>, end: u64) -> Self {
+        let count = end.saturating_sub(from.at());
+        let length = to_usize(count.div_ceil(8));
+        let mut bytes = Vec::with_capacity(length + 4);
+        let mut left = count;
+        while left > 0 {
+            let width = u32::try_from(left).unwrap_or(32).min(32);
+            bytes.extend_from_slice(&from.take(width).unwrap_or_default().to_le_bytes());
+            left -= u64::from(width);
+        }
+        bytes.truncate(length);
+        Self { bytes, count }
+    }
+}
+
 /// Writes bits.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BitWriter {
     /// Whole bytes that nobody took yet.
     pub(crate) out: Vec<u8>,
@@ -81,6 +107,34 @@ impl BitWriter {
             self.word >>= 8;
             self.count -= 8;
         }
+    }
+
+    /// Writes so many of these bits; nothing if they are not there.
+    pub(crate) fn put_bits(&mut self, bytes: &[u8], count: u64) -> Option<()> {
+        let mut reader = BitReader::new(bytes, 0);
+        let mut left = count;
+        while left > 0 {
+            let width = u32::try_from(left).unwrap_or(32).min(32);
+            self.put(reader.take(width)?, width);
+            left -= u64::from(width);
+        }
+        Some(())
+    }
+
+    /// Whether the last byte is whole.
+    pub(crate) const fn is_at_byte(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The bits of another one behind its last whole byte.
+    pub(crate) fn tail_of(other: &Self) -> Self {
+        Self { out: Vec::new(), word: other.word, count: other.count }
+    }
+
+    /// Goes on with the bits behind the last whole byte of another one.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        self.out.clear();
+        (self.word, self.count) = (other.word, other.count);
     }
 
     /// Fills the byte up with these bits.

@@ -7,15 +7,18 @@ mod again;
 mod bits;
 mod huffman;
 mod inflate;
+mod member;
 mod predict;
 mod recipe;
 #[cfg(test)]
 mod tests;
 mod unwrapper;
 
+pub(crate) use again::Needs;
 pub(crate) use again::Rewrapper;
-pub(crate) use recipe::Header;
-pub(crate) use recipe::RECIPE_BYTES_MAX;
+#[cfg(feature = "testing")]
+pub(crate) use recipe::RECIPE_MAGIC;
+pub(crate) use recipe::Stated;
 pub(crate) use unwrapper::Begun;
 pub(crate) use unwrapper::UnwrapError;
 pub(crate) use unwrapper::Unwrapper;

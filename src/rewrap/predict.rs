@@ -66,9 +66,8 @@ pub(crate) struct Predictor {
 impl Predictor {
     /// The finder of a level from 1 to 9, at the start of a member.
     pub(crate) fn new(level: u8) -> Option<Self> {
-        let (good, lazy, nice, chain) = *EFFORTS.get(usize::from(level.checked_sub(1)?))?;
         Some(Self {
-            effort: Effort { good, lazy, nice, chain },
+            effort: effort_of(level)?,
             is_lazy: level > FAST_LEVEL_MAX,
             head: vec![0; HASHES],
             before: vec![0; WINDOW],
@@ -76,6 +75,14 @@ impl Predictor {
             here: None,
             next: NOTHING,
         })
+    }
+
+    /// Goes on at another level, from 1 to 9, with all positions that were entered.
+    pub(crate) fn set_level(&mut self, level: u8) -> Option<()> {
+        self.effort = effort_of(level)?;
+        self.is_lazy = level > FAST_LEVEL_MAX;
+        self.here = None;
+        Some(())
     }
 
     /// The position of the next token.
@@ -194,6 +201,11 @@ impl Predictor {
         }
         found
     }
+}
+
+fn effort_of(level: u8) -> Option<Effort> {
+    let (good, lazy, nice, chain) = *EFFORTS.get(usize::from(level.checked_sub(1)?))?;
+    Some(Effort { good, lazy, nice, chain })
 }
 
 /// How many bytes two texts have in common at their beginning; eight are compared at once.

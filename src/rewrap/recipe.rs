@@ -7,15 +7,16 @@ use crate::rewrap::huffman::DISTANCES;
 use crate::rewrap::huffman::LENGTHS;
 use crate::rewrap::inflate::Block;
 use crate::rewrap::inflate::BlockKind;
+use crate::rewrap::inflate::Piece;
 use crate::rewrap::predict::Predictor;
 use crate::rewrap::predict::Token;
 use crate::rewrap::predict::View;
 use crate::units::to_u64;
 use crate::units::to_usize;
 
-/// What a recipe begins with.
+/// What a recipe ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(crate) struct Stated {
     /// Length of the compressed file.
     pub(crate) length: u64,
     /// BLAKE3 of it.
@@ -24,22 +25,24 @@ pub(crate) struct Header {
     pub(crate) plain_length: u64,
 }
 
-impl Header {
-    /// The recipe of these parts.
-    pub(crate) fn with_parts(&self, parts: &[u8]) -> Vec<u8> {
+impl Stated {
+    /// The last part of a recipe.
+    pub(crate) fn part(&self) -> Vec<u8> {
         let Self { length, digest, plain_length } = self;
-        [RECIPE_MAGIC, &length.to_le_bytes(), digest, &plain_length.to_le_bytes(), parts].concat()
+        let body = [&length.to_le_bytes(), digest.as_slice(), &plain_length.to_le_bytes()].concat();
+        let mut part = Vec::new();
+        put_part(&mut part, PART_END, &body);
+        part
     }
 
-    /// Takes a recipe apart; nothing if it is none.
-    pub(crate) fn split(recipe: &[u8]) -> Option<(Self, &[u8])> {
-        let rest = recipe.strip_prefix(RECIPE_MAGIC)?;
-        let (length, rest) = rest.split_first_chunk::<8>()?;
+    /// Takes its body apart.
+    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
+        let (length, rest) = body.split_first_chunk::<8>()?;
         let (digest, rest) = rest.split_first_chunk::<32>()?;
-        let (plain_length, parts) = rest.split_first_chunk::<8>()?;
+        let (plain_length, rest) = rest.split_first_chunk::<8>()?;
         let length = u64::from_le_bytes(*length);
         let plain_length = u64::from_le_bytes(*plain_length);
-        Some((Self { length, digest: *digest, plain_length }, parts))
+        rest.is_empty().then_some(Self { length, digest: *digest, plain_length })
     }
 }
 
@@ -55,14 +58,14 @@ impl<'a> Cursor<'a> {
         Some(*first)
     }
 
-    /// The next number: seven bits a byte, the lowest first.
+    /// The next number: seven bits a byte, the lowest first, in as few bytes as it needs.
     pub(crate) fn number(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;
             value |= u64::from(byte & 127) << shift;
             if byte < 128 {
-                return Some(value);
+                return (byte > 0 || shift == 0).then_some(value);
             }
         }
         None
@@ -70,7 +73,7 @@ impl<'a> Cursor<'a> {
 
     /// The next bytes.
     pub(crate) fn bytes(&mut self, count: u64) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(to_usize(count))?;
+        let (bytes, rest) = self.0.split_at_checked(usize::try_from(count).ok()?)?;
         self.0 = rest;
         Some(bytes)
     }
@@ -85,57 +88,66 @@ pub(crate) fn put_number(out: &mut Vec<u8>, mut value: u64) {
     out.push(value.to_le_bytes()[0]);
 }
 
-/// Writes a part of bytes as they are.
-pub(crate) fn put_literal(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(PART_LITERAL);
-    put_number(out, to_u64(bytes.len()));
-    out.extend_from_slice(bytes);
+/// Writes a part.
+pub(crate) fn put_part(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
+    out.push(kind);
+    put_number(out, to_u64(body.len()));
+    out.extend_from_slice(body);
 }
 
-/// Writes a block, with what the predictor did not foresee. `view` ends `ahead` bytes behind the block,
-/// `padding` fills the last byte of the member's last block.
-pub(crate) fn put_block(
-    out: &mut Vec<u8>,
+/// The body of a block's part, with what the predictor did not foresee. `view` ends `ahead` bytes behind it.
+pub(crate) fn block_body(
+    piece: &Piece,
     block: &Block,
     predictor: &mut Predictor,
     (view, ahead): (View<'_>, usize),
-    padding: u8,
-) {
-    let Block { is_last, kind, tokens, plain_length } = block;
-    out.push(PART_BLOCK);
-    put_number(out, to_u64(*plain_length));
-    put_number(out, to_u64(ahead));
-    let last = if *is_last { LAST_FLAG } else { 0 };
+) -> Vec<u8> {
+    let Block { kind, tokens, padding } = block;
+    let mut out = Vec::new();
+    put_number(&mut out, to_u64(piece.plain_length));
+    put_number(&mut out, to_u64(ahead));
+    let last = if piece.is_last { LAST_FLAG } else { 0 };
     match kind {
         BlockKind::Stored(filler) => {
             out.extend([KIND_STORED | last, *filler]);
-            predictor.skip(view, to_u64(*plain_length));
+            predictor.skip(view, to_u64(piece.plain_length));
         }
         BlockKind::Fixed => out.push(KIND_FIXED | last),
-        BlockKind::Dynamic { bits, count } => {
+        BlockKind::Dynamic(bits) => {
             out.push(KIND_DYNAMIC | last);
-            put_number(out, u64::from(*count));
-            out.extend_from_slice(bits);
+            put_number(&mut out, bits.count);
+            out.extend_from_slice(&bits.bytes);
         }
     }
     if !matches!(kind, BlockKind::Stored(_)) {
         let corrections = corrections(tokens, predictor, view);
-        put_number(out, to_u64(tokens.len()));
-        put_number(out, to_u64(corrections.len()));
+        put_number(&mut out, to_u64(tokens.len()));
+        put_number(&mut out, to_u64(corrections.len()));
         for (gap, token) in corrections {
-            put_number(out, gap);
+            put_number(&mut out, gap);
             match token {
                 Token::Literal => out.push(0),
                 Token::Match { length, distance } => {
-                    put_number(out, u64::from(length) - 2);
-                    put_number(out, u64::from(distance));
+                    put_number(&mut out, u64::from(length) - 2);
+                    put_number(&mut out, u64::from(distance));
                 }
             }
         }
     }
-    if *is_last {
-        out.push(padding);
+    if piece.is_last {
+        out.push(*padding);
     }
+    out
+}
+
+/// The body of a part that has a piece's bits as they are.
+pub(crate) fn bits_body(piece: &Piece) -> Vec<u8> {
+    let mut out = Vec::with_capacity(piece.bits.bytes.len() + 16);
+    put_number(&mut out, to_u64(piece.plain_length));
+    put_number(&mut out, piece.bits.count);
+    out.push(if piece.is_last { LAST_FLAG } else { 0 });
+    out.extend_from_slice(&piece.bits.bytes);
+    out
 }
 
 /// The tokens that the predictor did not foresee, each with how many it did before it.
@@ -158,7 +170,7 @@ pub(crate) fn corrections(
     corrections
 }
 
-/// Writes the bits of a member's blocks again.
+/// Writes the bits of a deflate stream again.
 #[derive(Debug)]
 pub(crate) struct Rebuilder {
     predictor: Predictor,
@@ -167,9 +179,20 @@ pub(crate) struct Rebuilder {
 }
 
 impl Rebuilder {
-    /// Begins a member that was written at this level.
+    /// Begins a stream that was written at this level.
     pub(crate) fn new(level: u8) -> Option<Self> {
         Some(Self { predictor: Predictor::new(level)?, bits: BitWriter::default() })
+    }
+
+    /// Goes on at another level.
+    pub(crate) fn set_level(&mut self, level: u8) -> Option<()> {
+        self.predictor.set_level(level)
+    }
+
+    /// Goes on from elsewhere.
+    pub(crate) fn restart(&mut self, predictor: Predictor, bits: &BitWriter) {
+        self.predictor = predictor;
+        self.bits.follow(bits);
     }
 
     /// Where the next block begins.
@@ -177,15 +200,15 @@ impl Rebuilder {
         self.predictor.at()
     }
 
-    /// Writes a block of the recipe whose plain bytes and those ahead end the view; returns whether
-    /// it was the last. Nothing if the recipe does not fit them.
+    /// Writes a block whose plain bytes and those ahead end the view, from the body of its part behind
+    /// their lengths; returns whether it was the last. Nothing if the body does not fit them.
     pub(crate) fn block(
         &mut self,
-        recipe: &mut Cursor<'_>,
+        body: &mut Cursor<'_>,
         view: View<'_>,
         plain_length: u64,
     ) -> Option<bool> {
-        let kind = recipe.byte()?;
+        let kind = body.byte()?;
         let is_last = kind & LAST_FLAG != 0;
         self.bits.put(u32::from(is_last), 1);
         let kind = kind & !LAST_FLAG;
@@ -193,24 +216,44 @@ impl Rebuilder {
             return None;
         }
         self.bits.put(u32::from(kind), 2);
-        let end = self.at() + plain_length;
+        let end = self.at().checked_add(plain_length)?;
         if kind == KIND_STORED {
             let length = u16::try_from(plain_length).ok()?;
-            self.bits.pad(recipe.byte()?);
+            self.bits.pad(body.byte()?);
             self.bits.put(u32::from(length), 16);
             self.bits.put(u32::from(!length), 16);
-            let start = to_usize(self.at() - view.origin);
-            let plain = view.data.get(start..start + usize::from(length))?;
+            let start = to_usize(self.at().checked_sub(view.origin)?);
+            let plain = view.data.get(start..)?.get(..usize::from(length))?;
             self.bits.out.extend_from_slice(plain);
             self.predictor.skip(view, plain_length);
         } else {
-            let codes = if kind == KIND_FIXED { Codes::fixed()? } else { self.codes(recipe)? };
-            self.tokens(recipe, view, (&codes, end))?;
+            let codes = if kind == KIND_FIXED { Codes::fixed()? } else { self.codes(body)? };
+            self.tokens(body, view, (&codes, end))?;
         }
         if is_last {
-            self.bits.pad(recipe.byte()?);
+            self.bits.pad(body.byte()?);
         }
-        (self.at() == end).then_some(is_last)
+        (self.at() == end && body.0.is_empty()).then_some(is_last)
+    }
+
+    /// Writes a piece's bits as they are; the same.
+    pub(crate) fn piece(
+        &mut self,
+        body: &mut Cursor<'_>,
+        view: View<'_>,
+        plain_length: u64,
+    ) -> Option<bool> {
+        let count = body.number()?;
+        let is_last = match body.byte()? {
+            0 => false,
+            LAST_FLAG => true,
+            _ => return None,
+        };
+        let bytes = body.bytes(count.div_ceil(8))?;
+        self.bits.put_bits(bytes, count)?;
+        self.predictor.skip(view, plain_length);
+        let is_whole = body.0.is_empty() && (!is_last || self.bits.is_at_byte());
+        is_whole.then_some(is_last)
     }
 
     fn codes(&mut self, recipe: &mut Cursor<'_>) -> Option<Codes> {
@@ -221,13 +264,7 @@ impl Rebuilder {
         if reader.at() != count {
             return None;
         }
-        let mut reader = BitReader::new(bytes, 0);
-        let mut left = u32::try_from(count).ok()?;
-        while left > 0 {
-            let width = left.min(16);
-            self.bits.put(reader.take(width)?, width);
-            left -= width;
-        }
+        self.bits.put_bits(bytes, count)?;
         Some(codes)
     }
 
@@ -292,21 +329,26 @@ fn write_token(bits: &mut BitWriter, codes: &Codes, token: Token, byte: u8) -> O
     Some(())
 }
 
-const RECIPE_MAGIC: &[u8] = b"SBFRECP1";
+/// What a recipe begins with.
+pub(crate) const RECIPE_MAGIC: &[u8; 8] = b"SBFRECP1";
 /// Bytes as they are.
 pub(crate) const PART_LITERAL: u8 = 0;
-/// The start of a deflate stream and its level.
-pub(crate) const PART_MEMBER: u8 = 1;
+/// The level of a deflate stream, which begins unless one is open.
+pub(crate) const PART_LEVEL: u8 = 1;
 /// A block of it.
 pub(crate) const PART_BLOCK: u8 = 2;
+/// Bits of it as they are.
+pub(crate) const PART_BITS: u8 = 3;
+/// The end.
+pub(crate) const PART_END: u8 = 4;
 const KIND_STORED: u8 = 0;
 const KIND_FIXED: u8 = 1;
 const KIND_DYNAMIC: u8 = 2;
 const LAST_FLAG: u8 = 4;
 const END_OF_BLOCK: usize = 256;
-/// Most plain bytes of a block.
-pub(crate) const BLOCK_PLAIN_BYTES_MAX: usize = 67_108_864;
+/// Most plain bytes of a part.
+pub(crate) const BLOCK_PLAIN_BYTES_MAX: usize = 16_777_216;
 /// How far the predictor looks beyond a block.
 pub(crate) const AHEAD_BYTES: usize = 1024;
-/// Longest recipe.
-pub(crate) const RECIPE_BYTES_MAX: usize = 268_435_456;
+/// Longest body of a part.
+pub(crate) const PART_BYTES_MAX: usize = 4_194_304;

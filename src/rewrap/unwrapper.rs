@@ -1,23 +1,13 @@
-//! The way in: a compressed stream becomes plain bytes and a recipe, each block verified at once.
+//! The way in: a compressed stream becomes plain bytes and a recipe, each piece verified at once.
 
-use crate::rewrap::bits::BitReader;
-use crate::rewrap::inflate::Block;
 use crate::rewrap::inflate::BlockError;
-use crate::rewrap::inflate::bytes_before;
-use crate::rewrap::inflate::read_block;
-use crate::rewrap::predict::Predictor;
-use crate::rewrap::predict::View;
-use crate::rewrap::predict::WINDOW;
-use crate::rewrap::recipe::AHEAD_BYTES;
-use crate::rewrap::recipe::Cursor;
-use crate::rewrap::recipe::PART_MEMBER;
-use crate::rewrap::recipe::RECIPE_BYTES_MAX;
-use crate::rewrap::recipe::Rebuilder;
-use crate::rewrap::recipe::corrections;
-use crate::rewrap::recipe::put_block;
-use crate::rewrap::recipe::put_literal;
+use crate::rewrap::inflate::Cut;
+use crate::rewrap::member::Member;
+use crate::rewrap::recipe::PART_LITERAL;
+use crate::rewrap::recipe::RECIPE_MAGIC;
+use crate::rewrap::recipe::put_part;
 use crate::units::to_u64;
-use std::collections::VecDeque;
+use crate::units::to_usize;
 use std::io;
 use std::io::Read;
 
@@ -26,21 +16,28 @@ use std::io::Read;
 pub(crate) enum UnwrapError {
     /// It cannot be read.
     Read(io::Error),
-    /// It is damaged or was cut off.
-    Damaged(&'static str),
-    /// No usual encoder wrote it, or the recipe would be too long.
-    Unusual,
+    /// The recipe would not give it back: a fault of this host, or a mistake of this program.
+    Unlike,
 }
 
 /// How a stream begins.
 pub(crate) enum Begun<R> {
     /// It can be unwrapped.
     Wrapped(Box<Unwrapper<R>>),
-    /// It is stored as it is: what was read of it, and the rest.
-    AsItIs(Vec<u8>, R),
+    /// It is stored as it is.
+    AsItIs {
+        /// What was read of it.
+        kept: Vec<u8>,
+        /// The rest.
+        input: R,
+        /// What is wrong with it, as far as that is known.
+        damage: Option<&'static str>,
+    },
 }
 
 /// A stream of gzip on its way.
+///
+/// Keeps at most a block, what its part of the recipe looks at, and what nobody took yet.
 #[derive(Debug)]
 pub(crate) struct Unwrapper<R> {
     input: R,
@@ -50,34 +47,21 @@ pub(crate) struct Unwrapper<R> {
     taken: u64,
     /// Everything that was read, until it is sure that the stream is unwrapped.
     kept: Option<Vec<u8>>,
-    member: Option<Member>,
+    member: Option<Box<Member>>,
     has_member: bool,
+    /// Nothing is unwrapped any more.
+    is_given_up: bool,
     is_done: bool,
+    damage: Option<&'static str>,
     recipe: Vec<u8>,
     out: Vec<u8>,
     given: usize,
 }
 
-#[derive(Debug)]
-struct Member {
-    plain: Vec<u8>,
-    origin: u64,
-    /// How many of `plain` are behind the last block that has its record.
-    done: usize,
-    blocks: VecDeque<Block>,
-    padding: u8,
-    is_ended: bool,
-    finder: Option<(Predictor, Rebuilder)>,
-    /// Original bytes that are not yet compared.
-    original: Vec<u8>,
-    checksum: crc32fast::Hasher,
-    length: u64,
-}
-
 impl<R: Read> Unwrapper<R> {
     /// Reads the first part of a stream, to see whether unwrapping it pays.
     ///
-    /// Errors: damage, and those of reading.
+    /// Errors: those of reading.
     pub(crate) fn begin(input: R) -> Result<Begun<R>, UnwrapError> {
         let mut this = Self {
             input,
@@ -88,29 +72,34 @@ impl<R: Read> Unwrapper<R> {
             kept: Some(Vec::new()),
             member: None,
             has_member: false,
+            is_given_up: false,
             is_done: false,
-            recipe: Vec::new(),
+            damage: None,
+            recipe: RECIPE_MAGIC.to_vec(),
             out: Vec::new(),
             given: 0,
         };
         let mut pays = true;
         while pays
             && !this.is_done
-            && this.taken < TRIAL_BYTES
+            && this.used() < TRIAL_BYTES
             && this.out.len() < TRIAL_PLAIN_BYTES
         {
-            match this.step() {
-                Ok(()) => {}
-                Err(UnwrapError::Unusual) => pays = false,
+            // A fault is told by whoever stores the rest.
+            pays = match this.step() {
+                Ok(()) => this.has_member || this.taken == 0,
+                Err(UnwrapError::Unlike) => false,
                 Err(error) => return Err(error),
-            }
+            };
         }
-        let is_cheap = to_u64(this.recipe.len()) <= this.taken / 4 + SLACK_BYTES;
+        let is_cheap = to_u64(this.recipe.len()) <= this.used() / 4 + SLACK_BYTES;
+        // Where it ends early, the recipe has what is behind that, and the plain bytes are looked at.
+        let is_read = this.damage.is_some() && to_u64(this.out.len()) > this.used() / 2;
         let kept = this.kept.take().unwrap_or_default();
-        if pays && is_cheap && this.has_member {
+        if pays && this.has_member && (is_cheap || is_read) {
             return Ok(Begun::Wrapped(Box::new(this)));
         }
-        Ok(Begun::AsItIs(kept, this.input))
+        Ok(Begun::AsItIs { kept, input: this.input, damage: this.damage })
     }
 
     /// Gives plain bytes; 0 at the end.
@@ -126,34 +115,47 @@ impl<R: Read> Unwrapper<R> {
         Ok(length)
     }
 
-    /// The parts of the recipe, once everything was read.
-    pub(crate) fn into_parts(self) -> (Vec<u8>, R) {
-        (self.recipe, self.input)
+    /// What there is of the recipe and nobody took yet; it lacks its last part.
+    pub(crate) const fn recipe(&mut self) -> &mut Vec<u8> {
+        &mut self.recipe
+    }
+
+    /// What is wrong with the stream, in words that follow its name, as far as that is known.
+    pub(crate) const fn damage(&self) -> Option<&'static str> {
+        self.damage
+    }
+
+    /// How many bytes are in memory.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        let member = self.member.as_ref().map_or(0, |member| member.held_bytes());
+        self.raw.capacity() + self.out.capacity() + self.recipe.capacity() + member
+    }
+
+    /// The input, once everything was read.
+    pub(crate) fn into_input(self) -> R {
+        self.input
     }
 
     fn step(&mut self) -> Result<(), UnwrapError> {
-        let allowed = self.taken / 3 + 4 * SLACK_BYTES;
-        if self.recipe.len() > RECIPE_BYTES_MAX / 2 || to_u64(self.recipe.len()) > allowed {
-            return Err(UnwrapError::Unusual);
-        }
         self.drop_read();
         let Some(mut member) = self.member.take() else { return self.between() };
-        if member.needs_block() {
-            if member.blocks.len() > WAITING_COUNT_MAX {
-                return Err(UnwrapError::Unusual);
-            }
-            self.read_block(&mut member)?;
-        } else if let Some(block) = member.blocks.pop_front() {
-            member.record(&block, &mut self.recipe)?;
-        } else {
-            return self.end_member(member);
+        if member.needs_piece() {
+            self.read_piece(&mut member)?;
+        } else if !member.record(&mut self.recipe).map_err(|()| UnwrapError::Unlike)? {
+            return self.end_member(*member);
         }
         self.member = Some(member);
         Ok(())
     }
 
+    /// How many bytes of the stream are behind the current place.
+    fn used(&self) -> u64 {
+        self.taken - to_u64(self.raw.len()) + self.bit / 8
+    }
+
     fn drop_read(&mut self) {
-        let bytes = bytes_before(self.bit);
+        let bytes = to_usize(self.bit / 8);
         if bytes > RAW_BYTES {
             self.raw.drain(..bytes);
             self.bit %= 8;
@@ -162,7 +164,7 @@ impl<R: Read> Unwrapper<R> {
 
     /// Reads until so many bytes from the current place on are there, or the end is.
     fn want(&mut self, count: usize) -> Result<&[u8], UnwrapError> {
-        let start = bytes_before(self.bit);
+        let start = to_usize(self.bit / 8);
         while !self.is_ended && self.raw.len() < start + count {
             let before = self.raw.len();
             self.raw.resize(before + READ_BYTES, 0);
@@ -187,148 +189,70 @@ impl<R: Read> Unwrapper<R> {
 
     /// Before the first member, between two, and behind the last.
     fn between(&mut self) -> Result<(), UnwrapError> {
-        let has_member = self.has_member;
+        let is_over = self.is_given_up;
         let rest = self.want(HEADER_BYTES_MAX)?;
         if rest.is_empty() {
             self.is_done = true;
-            return if has_member { Ok(()) } else { Err(UnwrapError::Unusual) };
+            return Ok(());
         }
-        let length = match header_length(rest) {
-            Some(length) => length,
-            // What stands behind the last member belongs to the file, too.
-            None if has_member && !rest.starts_with(&MAGIC) => rest.len().min(READ_BYTES),
-            None => return Err(UnwrapError::Unusual),
-        };
-        let is_member = header_length(rest).is_some();
-        let bytes = rest[..length].to_vec();
-        put_literal(&mut self.recipe, &bytes);
-        self.bit += to_u64(length) * 8;
-        if is_member {
+        let header = if is_over { None } else { header_length(rest) };
+        // What stands behind the last member belongs to the file, too.
+        let bytes = rest[..header.unwrap_or(rest.len().min(READ_BYTES))].to_vec();
+        put_part(&mut self.recipe, PART_LITERAL, &bytes);
+        self.bit += to_u64(bytes.len()) * 8;
+        if header.is_some() {
             self.has_member = true;
-            self.member = Some(Member::new());
+            let member = Member::new(&mut self.recipe).ok_or(UnwrapError::Unlike)?;
+            self.member = Some(Box::new(member));
+        } else {
+            if bytes.starts_with(&MAGIC) && !is_over {
+                self.damage = self.damage.or(Some(CUT_OFF));
+            }
+            self.is_given_up = true;
         }
         Ok(())
     }
 
-    fn read_block(&mut self, member: &mut Member) -> Result<(), UnwrapError> {
-        let mut wanted = BLOCK_BYTES;
+    fn read_piece(&mut self, member: &mut Member) -> Result<(), UnwrapError> {
+        let (mut wanted, mut cut) = (BLOCK_BYTES, Cut::Never);
         loop {
             self.want(wanted)?;
-            let before = member.plain.len();
-            let mut bits = BitReader::new(&self.raw, self.bit);
-            match read_block(&mut bits, &mut member.plain) {
-                Ok(block) => {
-                    if block.is_last {
-                        member.is_ended = true;
-                        member.padding = bits.padding().unwrap_or_default();
-                    }
-                    let range = bytes_before(self.bit)..bytes_before(bits.at());
-                    member.original.extend_from_slice(&self.raw[range]);
-                    let plain = &member.plain[before..];
-                    member.checksum.update(plain);
-                    member.length += to_u64(plain.len());
-                    self.out.extend_from_slice(plain);
-                    self.bit = bits.at();
-                    member.blocks.push_back(block);
+            match member.read_piece(&self.raw, self.bit, cut, &mut self.out) {
+                Ok(bit) => {
+                    self.bit = bit;
                     return Ok(());
                 }
-                Err(BlockError::Broken) => return Err(UnwrapError::Damaged("is damaged")),
-                Err(BlockError::Short) if self.is_ended => {
-                    return Err(UnwrapError::Damaged("was cut off"));
+                Err(BlockError::Short) if wanted < BLOCK_BYTES_MAX && !self.is_ended => wanted *= 2,
+                // What comes before the damage, or of a long block what is there.
+                Err(_) if cut == Cut::Never => cut = Cut::Anywhere,
+                Err(error) => {
+                    let is_short = error == BlockError::Short;
+                    self.damage = Some(if is_short { CUT_OFF } else { DAMAGED });
+                    self.is_given_up = true;
+                    self.bit = member.give_up(&self.raw, self.bit);
+                    return Ok(());
                 }
-                Err(BlockError::Short) if wanted < BLOCK_BYTES_MAX => wanted *= 4,
-                Err(BlockError::Short | BlockError::Unusual) => return Err(UnwrapError::Unusual),
             }
-            member.plain.truncate(before);
         }
     }
 
     fn end_member(&mut self, member: Member) -> Result<(), UnwrapError> {
-        let rest = self.want(TRAILER_BYTES)?;
-        let Some((trailer, _)) = rest.split_first_chunk::<TRAILER_BYTES>() else {
-            return Err(UnwrapError::Damaged("was cut off"));
-        };
-        let trailer = *trailer;
-        let stated = u64::from_le_bytes(trailer);
-        let found = (member.length << 32) | u64::from(member.checksum.finalize());
-        if stated != found {
-            return Err(UnwrapError::Damaged("is damaged: its checksum does not fit"));
-        }
         // Compared to the last bit before anything relies on the recipe.
-        if !member.original.is_empty() {
-            return Err(UnwrapError::Unusual);
+        let found = member.finish().map_err(|()| UnwrapError::Unlike)?;
+        if self.is_given_up {
+            return Ok(());
         }
-        put_literal(&mut self.recipe, &trailer);
-        self.bit += to_u64(TRAILER_BYTES) * 8;
+        let rest = self.want(TRAILER_BYTES)?;
+        let trailer = rest[..rest.len().min(TRAILER_BYTES)].to_vec();
+        if trailer.len() < TRAILER_BYTES {
+            self.damage = self.damage.or(Some(CUT_OFF));
+        } else if trailer != found.to_le_bytes() {
+            self.damage = self.damage.or(Some(UNLIKE_CHECKSUM));
+        }
+        put_part(&mut self.recipe, PART_LITERAL, &trailer);
+        self.bit += to_u64(trailer.len()) * 8;
         Ok(())
     }
-}
-
-impl Member {
-    fn new() -> Self {
-        Self {
-            plain: Vec::new(),
-            origin: 0,
-            done: 0,
-            blocks: VecDeque::new(),
-            padding: 0,
-            is_ended: false,
-            finder: None,
-            original: Vec::new(),
-            checksum: crc32fast::Hasher::new(),
-            length: 0,
-        }
-    }
-
-    /// Whether the next record needs bytes that are not read yet.
-    fn needs_block(&self) -> bool {
-        let first = self.blocks.front().map_or(0, |block| block.plain_length);
-        let is_short = self.plain.len() < self.done + first + AHEAD_BYTES;
-        !self.is_ended && (self.blocks.is_empty() || is_short)
-    }
-
-    /// Writes the record of a block, and makes the block again from it.
-    fn record(&mut self, block: &Block, recipe: &mut Vec<u8>) -> Result<(), UnwrapError> {
-        let end = self.done + block.plain_length;
-        let ahead = AHEAD_BYTES.min(self.plain.len() - end);
-        let view = View { data: &self.plain[..end + ahead], origin: self.origin };
-        if self.finder.is_none() {
-            let level = best_level(block, view);
-            self.finder = Predictor::new(level).zip(Rebuilder::new(level));
-            recipe.extend([PART_MEMBER, level]);
-        }
-        let Some((predictor, again)) = &mut self.finder else { return Err(UnwrapError::Unusual) };
-        let start = recipe.len();
-        put_block(recipe, block, predictor, (view, ahead), self.padding);
-        let mut record = Cursor(&recipe[start + 1..]);
-        let lengths = (record.number(), record.number());
-        let fits = again.block(&mut record, view, to_u64(block.plain_length));
-        let made = &mut again.bits.out;
-        let agrees = self.original.starts_with(made) && record.0.is_empty();
-        if lengths.0.is_none() || fits != Some(block.is_last) || !agrees {
-            return Err(UnwrapError::Unusual);
-        }
-        self.original.drain(..made.len());
-        made.clear();
-        self.done = end;
-        if self.done > TRIM_BYTES {
-            let goes = self.done - WINDOW;
-            self.plain.drain(..goes);
-            self.origin += to_u64(goes);
-            self.done = WINDOW;
-        }
-        Ok(())
-    }
-}
-
-/// The level that foresees most of a member's first block.
-fn best_level(block: &Block, view: View<'_>) -> u8 {
-    let wrong = |level: &u8| {
-        let predictor = Predictor::new(*level);
-        predictor.map(|mut predictor| corrections(&block.tokens, &mut predictor, view).len())
-    };
-    // The usual one first: of equal ones it is taken.
-    [6, 9, 1, 5, 4, 7, 8, 2, 3].into_iter().min_by_key(wrong).unwrap_or(6)
 }
 
 /// The length of a member's header, if one is here.
@@ -356,6 +280,9 @@ fn header_length(bytes: &[u8]) -> Option<usize> {
 }
 
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+const CUT_OFF: &str = "was cut off";
+const DAMAGED: &str = "is damaged";
+const UNLIKE_CHECKSUM: &str = "is damaged: its checksum does not fit";
 const TRAILER_BYTES: usize = 8;
 /// Headers with longer names and comments are nobody's.
 const HEADER_BYTES_MAX: usize = 65_536;
@@ -363,12 +290,10 @@ const READ_BYTES: usize = 262_144;
 const RAW_BYTES: usize = 1_048_576;
 /// More than a block of usual encoders takes.
 const BLOCK_BYTES: usize = 262_144;
-const BLOCK_BYTES_MAX: usize = 16_777_216;
-/// So much is read before it is decided.
+/// Longer blocks come in parts.
+const BLOCK_BYTES_MAX: usize = 1_048_576;
+/// So much is looked at before it is decided.
 const TRIAL_BYTES: u64 = 1_048_576;
 const TRIAL_PLAIN_BYTES: usize = 33_554_432;
-/// Usual encoders write few blocks that hold next to nothing.
-const WAITING_COUNT_MAX: usize = 4096;
 /// What a recipe of a short file may take.
 const SLACK_BYTES: u64 = 512;
-const TRIM_BYTES: usize = 4 * 1_048_576;

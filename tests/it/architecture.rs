@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("command", &["units"]),
     ("settings", &["units"]),
     ("pgdump", &["units"]),
-    ("rewrap", &["units"]),
+    ("rewrap", &["units", "format"]),
     (
         "ops",
         &[
@@ -34,7 +34,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &["id", "key", "units", "format", "settings", "command", "ops", "repo"]),
     (
         "testing",
-        &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],
+        &[
+            "id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo",
+            "pgdump", "rewrap",
+        ],
     ),
 ];
 

@@ -61,16 +61,12 @@ fn the_plain_stream_and_the_same_file_come_back() {
 }
 
 #[test]
-fn what_is_damaged_or_cut_off_makes_no_snapshot() {
+fn dumps_that_were_cut_off_make_no_snapshot_and_what_is_damaged_is_told() {
     let desk = Desk::with_repository();
-    let (_, compressed) = make(&desk, "app.sql", "-6");
+    let (plain, compressed) = make(&desk, "app.sql", "-6");
+    // What can be read of it is a dump without its end.
     fs::write(desk.path("cut.gz"), &compressed[..compressed.len() / 2]).unwrap();
-    assert!(snapshot(&desk, "cut.gz", &[], 4).contains("was cut off"));
-    let mut flipped = compressed.clone();
-    let at = flipped.len() - 6;
-    flipped[at] ^= 1;
-    fs::write(desk.path("flipped.gz"), &flipped).unwrap();
-    assert!(snapshot(&desk, "flipped.gz", &[], 4).contains("checksum does not fit"));
+    assert!(snapshot(&desk, "cut.gz", &[], 4).contains("dump that was cut off"));
     // The dump inside was cut off, though gzip ended well.
     fs::write(
         desk.path("short.sql"),
@@ -81,13 +77,55 @@ fn what_is_damaged_or_cut_off_makes_no_snapshot() {
     assert!(gzip.unwrap().success());
     assert!(snapshot(&desk, "short.sql.gz", &[], 4).contains("dump that was cut off"));
     assert!(desk.json(&["snapshots"], 0)["snapshots"].as_array().unwrap().is_empty());
+    // What no guard knows is stored as it came; the snapshot is incomplete, and says why.
+    let text: Vec<u8> = plain.iter().rev().copied().collect();
+    fs::write(desk.path("text"), text).unwrap();
+    let gzip = Command::new("gzip").arg(desk.path("text")).status();
+    assert!(gzip.unwrap().success());
+    let whole = fs::read(desk.path("text.gz")).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() - 6] ^= 1;
+    for (bytes, told) in [
+        (&flipped[..], "checksum does not fit"),
+        (&whole[..whole.len() / 2], "was cut off"),
+        (&whole[..whole.len() - 3], "was cut off"),
+    ] {
+        fs::write(desk.path("damaged.gz"), bytes).unwrap();
+        let words = snapshot(&desk, "damaged.gz", &[], 3);
+        assert!(words.contains(told) && words.contains("incomplete"), "{words}");
+        assert!(dumped(&desk, &["--rewrap", "app@latest:/app.sql.gz"]) == bytes);
+    }
+}
+
+#[test]
+fn what_turns_unusual_behind_its_first_part_is_a_snapshot_all_the_same() {
+    let desk = Desk::with_repository();
+    let (plain, compressed) = make(&desk, "app.sql", "-6");
+    let python = "import sys, zlib; text = sys.stdin.buffer.read(); \
+                  made = zlib.compressobj(9, zlib.DEFLATED, 31, 1, zlib.Z_RLE); \
+                  sys.stdout.buffer.write(made.compress(text) + made.flush())";
+    let script = format!("python3 -c '{python}' < app.sql > odd.gz");
+    let made = Command::new("sh").args(["-c", &script]).current_dir(desk.path("")).status();
+    assert!(made.unwrap().success());
+    let odd = fs::read(desk.path("odd.gz")).unwrap();
+    // Ten usual members, of more than is looked at before it is decided, and two odd ones.
+    let file = [compressed.repeat(10), odd.repeat(2), b"behind".to_vec()].concat();
+    fs::write(desk.path("file.gz"), &file).unwrap();
+    let words = snapshot(&desk, "file.gz", &[], 0);
+    assert!(!words.contains("as it is"), "{words}");
+    assert!(dumped(&desk, &["app@latest:/app.sql"]) == plain.repeat(12));
+    assert!(dumped(&desk, &["--rewrap", "app@latest:/app.sql.gz"]) == file);
 }
 
 #[test]
 fn what_is_no_gzip_is_stored_as_it_is() {
     let desk = Desk::with_repository();
     fs::write(desk.path("other"), b"\x28\xb5\x2f\xfdnothing of gzip").unwrap();
-    assert!(snapshot(&desk, "other", &[], 0).contains("stored as it is"));
+    let words = snapshot(&desk, "other", &[], 0);
+    assert!(
+        words.contains("compressed with zstd") && words.contains("knows gzip alone"),
+        "{words}"
+    );
     assert_eq!(dumped(&desk, &["app@latest:/app.sql.gz"]), b"\x28\xb5\x2f\xfdnothing of gzip");
     let output = desk.run(&["snapshot", "data", "--unwrap"]);
     check(&output, 2);

@@ -18,6 +18,7 @@ use crate::ops::snapshot::options::SeveralSource;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::options::UnwrapMode;
 use crate::ops::snapshot::options::is_source_name;
 use crate::ops::snapshot::postgres::PostgresPlan;
 use crate::ops::snapshot::report::SnapshotReport;
@@ -138,7 +139,7 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     options.tags = arguments.tag;
     options.time = arguments.time;
     options.sudo_user = environment::sudo_user();
-    options.unwrap = arguments.unwrap;
+    options.unwrap = if arguments.unwrap { UnwrapMode::On } else { UnwrapMode::Off };
     options.delta = match arguments.delta {
         DeltaWhen::Auto => DeltaMode::Auto,
         DeltaWhen::On => DeltaMode::On,

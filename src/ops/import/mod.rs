@@ -11,6 +11,7 @@ use crate::ops::progress::Progress;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::options::UnwrapMode;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::snapshot;
 use crate::repo::repository::Repository;
@@ -84,14 +85,14 @@ fn import_one(
     options.tags.push(copy.tag.clone());
     // Rows that were deleted since are history and no mistake; a dump that was cut off is none.
     options.guards.compared = false;
-    options.unwrap = copy.is_compressed;
+    options.unwrap = if copy.is_compressed { UnwrapMode::OnIfWhole } else { UnwrapMode::Off };
     let mut made = store(repository, copy, &options, progress);
     if matches!(made, Err(OpError::NotUnwrapped { .. })) {
         progress.warn(&format!(
-            "{} is not unwrapped but stored as it is: no usual encoder wrote all of it",
+            "{} is not unwrapped but stored as it is: what it was unwrapped to does not give it back",
             copy.words
         ));
-        options.unwrap = false;
+        options.unwrap = UnwrapMode::Off;
         made = store(repository, copy, &options, progress);
     }
     match made {

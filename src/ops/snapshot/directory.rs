@@ -81,7 +81,7 @@ impl DirectoryDump<'_, '_, '_> {
         let stated = stated(&self.run.store.repository, &summary)?;
         let dump = Some(StatedDump { form: DumpForm::PostgresqlDirectory, ..stated });
         let (name, command) = (source.name.clone(), Some(stated_command(&argv)));
-        Ok(Taken { node, stated: StatedStream { name, command, dump } })
+        Ok(Taken { node, stated: StatedStream { name, command, dump }, damage: None })
     }
 
     fn dump(

@@ -13,6 +13,7 @@ pub(crate) mod pace;
 pub(crate) mod parent;
 pub mod postgres;
 mod read;
+mod recipe;
 pub mod report;
 mod scratch;
 mod source;
@@ -187,12 +188,12 @@ fn back_up(
             progress,
             pace,
             guards: &options.guards,
-            unwraps: options.unwrap,
+            unwrap: options.unwrap,
             before: streams,
             older: older.map(|older| (older, &reader)),
         };
         let done = streams.run(source).and_then(|(taken, produced, files)| {
-            let tally = tally(&taken);
+            let tally = tally(&taken, progress);
             let Some(files) = files else {
                 return Ok((store_alone(store, taken)?, tally, produced));
             };

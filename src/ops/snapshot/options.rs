@@ -39,7 +39,20 @@ pub struct SnapshotOptions {
     /// Whether what is new is stored as the difference to an older version.
     pub delta: DeltaMode,
     /// Whether streams of gzip are stored as their plain bytes and a recipe.
-    pub unwrap: bool,
+    pub unwrap: UnwrapMode,
+}
+
+/// Whether streams of gzip are stored as their plain bytes and a recipe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnwrapMode {
+    /// They are stored as they are.
+    #[default]
+    Off,
+    /// They are; the snapshot of one that is damaged is incomplete.
+    On,
+    /// They are, and there is no snapshot of one that is damaged.
+    OnIfWhole,
 }
 
 /// Whether new chunks are compressed after those that stood in their place in the snapshot before.
@@ -69,7 +82,7 @@ impl SnapshotOptions {
             guards: Guards::default(),
             checkpoint_seconds: CHECKPOINT_SECONDS,
             delta: DeltaMode::default(),
-            unwrap: false,
+            unwrap: UnwrapMode::Off,
         }
     }
 
@@ -87,7 +100,7 @@ impl SnapshotOptions {
         {
             return usage(format!("`{time}` is no time like 2026-10-14T02:00:00Z"));
         }
-        if self.unwrap && source.files().is_some() {
+        if self.unwrap != UnwrapMode::Off && source.files().is_some() {
             return usage("only streams can be unwrapped, and no paths".to_owned());
         }
         match source {

@@ -35,9 +35,11 @@ use crate::ops::snapshot::options::Guards;
 use crate::ops::snapshot::options::SeveralSource;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::options::UnwrapMode;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::read::ReadError;
+use crate::ops::snapshot::recipe::RecipeContent;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::stream::LongContent;
 use crate::ops::snapshot::unwrap;
@@ -91,6 +93,8 @@ pub(crate) struct Taken {
     /// A file, or a directory of files.
     pub(crate) node: EntryKind,
     pub(crate) stated: StatedStream,
+    /// What is wrong with the compressed stream that it was.
+    pub(crate) damage: Option<&'static str>,
 }
 
 /// Stores streams and outputs of commands.
@@ -102,7 +106,7 @@ pub(crate) struct StreamRun<'a, 'scope> {
     pub(crate) pace: &'a Pace<'a>,
     pub(crate) guards: &'a Guards,
     /// Whether compressed streams are stored plain.
-    pub(crate) unwraps: bool,
+    pub(crate) unwrap: UnwrapMode,
     /// What the snapshot before stated of its streams.
     pub(crate) before: &'a [StatedStream],
     /// That snapshot and a reader of it, if what its streams held may stand before deltas.
@@ -189,28 +193,41 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         tables_max: usize,
     ) -> Result<Stored, OpError> {
         let mut watch = Watch::new(tables_max);
-        if !self.unwraps {
+        if self.unwrap == UnwrapMode::Off {
             let file = self.store_plain(&name, input, &mut watch)?;
-            return Ok(Stored { name, file, watch, recipe: None });
+            return Ok(Stored { name, file, watch, recipe: None, damage: None });
         }
         let input = match unwrap::begin(&name, input, self.progress)? {
-            Unwrapping::AsItIs(mut input) => {
+            Unwrapping::AsItIs { mut input, damage } => {
+                self.judge(&name, damage)?;
                 let file = self.store_plain(&name, &mut input, &mut watch)?;
-                return Ok(Stored { name, file, watch, recipe: None });
+                return Ok(Stored { name, file, watch, recipe: None, damage });
             }
             Unwrapping::Wrapped(input) => input,
         };
         let (plain, recipe) = unwrap::names(&name);
         let (mut input, content) = (*input, self.content(&plain)?);
+        let mut parts = RecipeContent::new(self.store, self.chunker);
         let mut read = |buffer: &mut [u8]| {
-            let length = input.fill(buffer)?;
+            let length = input.fill(buffer, &mut parts)?;
             watch.update(&buffer[..length]);
             Ok(length)
         };
         let file = take_all(content, self.chunker, &mut read)?;
-        let bytes = input.recipe(file.size);
-        let stored = self.store_plain(&recipe, &mut bytes.as_slice(), &mut Watch::new(0))?;
-        Ok(Stored { name: plain, file, watch, recipe: Some((recipe, stored)) })
+        let damage = input.finish(file.size, &mut parts)?;
+        self.judge(&name, damage)?;
+        let recipe = Some((recipe, parts.finish()?));
+        Ok(Stored { name: plain, file, watch, recipe, damage })
+    }
+
+    /// Errors: the stream is damaged, and only whole ones are wanted.
+    fn judge(&self, name: &str, damage: Option<&'static str>) -> Result<(), OpError> {
+        match damage {
+            Some(what) if self.unwrap == UnwrapMode::OnIfWhole => {
+                Err(OpError::SourceCommand { how: format!("{name}, compressed with gzip, {what}") })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn store_plain(
@@ -234,14 +251,14 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         expected: &Expected,
         command: Option<SourceCommand>,
     ) -> Result<Vec<Taken>, OpError> {
-        let Stored { name, file, watch, recipe } = stored;
-        let summary = watch.finish(&name, expected, self.guards, self.progress)?;
+        let Stored { name, file, watch, recipe, damage } = stored;
+        let summary = watch.finish(&name, expected, self.guards, self.unwrap, self.progress)?;
         let dump = summary.map(|summary| stated(&self.store.repository, &summary)).transpose()?;
         let node = EntryKind::File(file);
-        let mut taken = vec![Taken { node, stated: StatedStream { name, command, dump } }];
+        let mut taken = vec![Taken { node, stated: StatedStream { name, command, dump }, damage }];
         taken.extend(recipe.map(|(name, file)| {
             let stated = StatedStream { name, command: None, dump: None };
-            Taken { node: EntryKind::File(file), stated }
+            Taken { node: EntryKind::File(file), stated, damage: None }
         }));
         Ok(taken)
     }
@@ -254,6 +271,7 @@ struct Stored {
     watch: Watch,
     /// Name and content of the recipe beside it.
     recipe: Option<(String, FileEntry)>,
+    damage: Option<&'static str>,
 }
 
 /// The output of a command as a stream.
@@ -272,11 +290,16 @@ pub(crate) fn stated_command(argv: &[OsString]) -> SourceCommand {
 }
 
 /// What the run did with these streams.
-pub(crate) fn tally(taken: &[Taken]) -> Tally {
+pub(crate) fn tally(taken: &[Taken], progress: &dyn Progress) -> Tally {
     let mut tally = Tally::default();
     let totals = || taken.iter().map(|taken| totals_of(&taken.node));
     tally.run.files_new = totals().map(|totals| totals.files).sum();
     tally.run.bytes_read = totals().map(|totals| totals.bytes).sum();
+    for taken in taken {
+        if let Some(what) = taken.damage {
+            tally.damaged(&taken.stated.name, what, progress);
+        }
+    }
     tally
 }
 

@@ -3,9 +3,12 @@
 use crate::format::tree::is_valid_name;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::guard::GZIP_MAGIC;
+use crate::ops::snapshot::guard::compressed;
+use crate::ops::snapshot::recipe::RecipeContent;
 use crate::repo::content_digest::ContentDigest;
 use crate::rewrap::Begun;
-use crate::rewrap::Header;
+use crate::rewrap::Stated;
 use crate::rewrap::UnwrapError;
 use crate::rewrap::Unwrapper;
 use crate::units::to_u64;
@@ -19,7 +22,12 @@ use std::path::PathBuf;
 /// How an input is stored.
 pub(crate) enum Unwrapping<'a> {
     /// As it is.
-    AsItIs(Box<Chain<Cursor<Vec<u8>>, Tee<'a>>>),
+    AsItIs {
+        /// All of it.
+        input: Box<Chain<Cursor<Vec<u8>>, Tee<'a>>>,
+        /// What is wrong with it.
+        damage: Option<&'static str>,
+    },
     /// As plain bytes and a recipe.
     Wrapped(Box<Wrapped<'a>>),
 }
@@ -48,7 +56,7 @@ impl Read for Tee<'_> {
 
 /// Sees whether a stream can be unwrapped.
 ///
-/// Errors: it cannot be read, or is damaged.
+/// Errors: it cannot be read.
 pub(crate) fn begin<'a>(
     name: &str,
     input: &'a mut dyn Read,
@@ -59,22 +67,30 @@ pub(crate) fn begin<'a>(
         Begun::Wrapped(unwrapper) => {
             Ok(Unwrapping::Wrapped(Box::new(Wrapped { name: name.to_owned(), unwrapper })))
         }
-        Begun::AsItIs(kept, rest) => {
-            progress.warn(&format!(
-                "{name} is not unwrapped but stored as it is: it is no gzip, or of an encoder that is not known"
-            ));
-            Ok(Unwrapping::AsItIs(Box::new(Cursor::new(kept).chain(rest))))
+        Begun::AsItIs { kept, input, damage } => {
+            let is_gzip = kept.starts_with(GZIP_MAGIC);
+            let why = if is_gzip { UNKNOWN_ENCODER } else { "it is no stream of gzip" };
+            // What else is compressed is told with what can be done about it.
+            if is_gzip || compressed(&kept).is_none() {
+                progress.warn(&format!("{name} is not unwrapped but stored as it is: {why}"));
+            }
+            Ok(Unwrapping::AsItIs { input: Box::new(Cursor::new(kept).chain(input)), damage })
         }
     }
 }
 
 impl Wrapped<'_> {
-    /// Fills a buffer with plain bytes; less only at the end.
-    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, OpError> {
+    /// Fills a buffer with plain bytes, less only at the end; adds to the recipe what they gave.
+    pub(crate) fn fill(
+        &mut self,
+        buffer: &mut [u8],
+        recipe: &mut RecipeContent<'_>,
+    ) -> Result<usize, OpError> {
         let mut done = 0;
         while done < buffer.len() {
             let read = self.unwrapper.read(&mut buffer[done..]);
             let length = read.map_err(|error| failure(&self.name, error))?;
+            recipe.take(self.unwrapper.recipe())?;
             if length == 0 {
                 break;
             }
@@ -83,12 +99,18 @@ impl Wrapped<'_> {
         Ok(done)
     }
 
-    /// The recipe, once every plain byte was read.
-    pub(crate) fn recipe(self, plain_length: u64) -> Vec<u8> {
-        let (parts, tee) = self.unwrapper.into_parts();
-        let Tee { input: _, digest, length } = tee;
+    /// Ends, once every plain byte was read. Returns what is wrong with the stream.
+    pub(crate) fn finish(
+        mut self,
+        plain_length: u64,
+        recipe: &mut RecipeContent<'_>,
+    ) -> Result<Option<&'static str>, OpError> {
+        recipe.take(self.unwrapper.recipe())?;
+        let damage = self.unwrapper.damage();
+        let Tee { input: _, digest, length } = self.unwrapper.into_input();
         let digest = *digest.finish().as_bytes();
-        Header { length, digest, plain_length }.with_parts(&parts)
+        recipe.take(&mut Stated { length, digest, plain_length }.part())?;
+        Ok(damage)
     }
 }
 
@@ -136,12 +158,10 @@ fn failure(name: &str, error: UnwrapError) -> OpError {
         UnwrapError::Read(source) => {
             OpError::Local { call: "read", path: PathBuf::from(name), source }
         }
-        UnwrapError::Damaged(what) => {
-            OpError::SourceCommand { how: format!("{name}, compressed with gzip, {what}") }
-        }
-        UnwrapError::Unusual => OpError::NotUnwrapped { name: name.to_owned() },
+        UnwrapError::Unlike => OpError::NotUnwrapped { name: name.to_owned() },
     }
 }
 
 /// What the name of a recipe ends with.
 pub(crate) const RECIPE_SUFFIX: &str = ".recipe";
+const UNKNOWN_ENCODER: &str = "no encoder that is known wrote it, and its recipe would be long";
