@@ -113,7 +113,7 @@ impl Rewrapper {
                 return Ok(Some(Needs::Nothing));
             }
             let place = self.recipe_at + to_u64(*at);
-            let Some((kind, body, length)) = part(&recipe[*at..], place)? else {
+            let Some(Part { kind, body, length }) = part(&recipe[*at..], place)? else {
                 return Ok(Some(Needs::Recipe));
             };
             if !self.part(kind, body, place, out)? {
@@ -137,13 +137,12 @@ impl Rewrapper {
             PART_LITERAL if self.member.is_none() => out.extend_from_slice(body),
             PART_LEVEL => {
                 let &[level] = body else { return Err(wrong()) };
-                match &mut self.member {
-                    Some(member) => member.set_level(level).ok_or_else(wrong)?,
-                    None => {
-                        self.plain.drain(..self.done);
-                        (self.origin, self.done) = (0, 0);
-                        self.member = Some(Rebuilder::new(level).ok_or_else(wrong)?);
-                    }
+                if let Some(member) = &mut self.member {
+                    member.set_level(level).ok_or_else(wrong)?;
+                } else {
+                    self.plain.drain(..self.done);
+                    (self.origin, self.done) = (0, 0);
+                    self.member = Some(Rebuilder::new(level).ok_or_else(wrong)?);
                 }
             }
             PART_BLOCK | PART_BITS if self.member.is_some() => {
@@ -190,8 +189,15 @@ impl Rewrapper {
     }
 }
 
-/// The next part: its kind, its body and the length of both; nothing if it is not all there.
-fn part(recipe: &[u8], place: u64) -> Result<Option<(u8, &[u8], usize)>, FormatError> {
+struct Part<'a> {
+    kind: u8,
+    body: &'a [u8],
+    /// Of the body and of what stands before it.
+    length: usize,
+}
+
+/// The next part; nothing if it is not all there.
+fn part(recipe: &[u8], place: u64) -> Result<Option<Part<'_>>, FormatError> {
     let mut cursor = Cursor(recipe);
     let header = cursor.byte().zip(cursor.number());
     let wrong = || FormatError::new("recipe", Rule::RecipeForm, place);
@@ -203,7 +209,7 @@ fn part(recipe: &[u8], place: u64) -> Result<Option<(u8, &[u8], usize)>, FormatE
         return Err(wrong());
     }
     let body = cursor.bytes(length);
-    Ok(body.map(|body| (kind, body, recipe.len() - cursor.0.len())))
+    Ok(body.map(|body| Part { kind, body, length: recipe.len() - cursor.0.len() }))
 }
 
 fn does_not_fit(place: u64) -> FormatError {

@@ -49,13 +49,22 @@ pub(crate) struct Unwrapper<R> {
     kept: Option<Vec<u8>>,
     member: Option<Box<Member>>,
     has_member: bool,
-    /// Nothing is unwrapped any more.
-    is_given_up: bool,
-    is_done: bool,
+    course: Course,
     damage: Option<&'static str>,
     recipe: Vec<u8>,
     out: Vec<u8>,
     given: usize,
+}
+
+/// What becomes of the bytes at the current place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// They are unwrapped.
+    Unwraps,
+    /// They stand in the recipe as they are.
+    Keeps,
+    /// There are none.
+    Done,
 }
 
 impl<R: Read> Unwrapper<R> {
@@ -72,8 +81,7 @@ impl<R: Read> Unwrapper<R> {
             kept: Some(Vec::new()),
             member: None,
             has_member: false,
-            is_given_up: false,
-            is_done: false,
+            course: Course::Unwraps,
             damage: None,
             recipe: RECIPE_MAGIC.to_vec(),
             out: Vec::new(),
@@ -81,7 +89,7 @@ impl<R: Read> Unwrapper<R> {
         };
         let mut pays = true;
         while pays
-            && !this.is_done
+            && this.course != Course::Done
             && this.used() < TRIAL_BYTES
             && this.out.len() < TRIAL_PLAIN_BYTES
         {
@@ -104,7 +112,7 @@ impl<R: Read> Unwrapper<R> {
 
     /// Gives plain bytes; 0 at the end.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, UnwrapError> {
-        while self.given == self.out.len() && !self.is_done {
+        while self.given == self.out.len() && self.course != Course::Done {
             self.out.clear();
             self.given = 0;
             self.step()?;
@@ -189,10 +197,10 @@ impl<R: Read> Unwrapper<R> {
 
     /// Before the first member, between two, and behind the last.
     fn between(&mut self) -> Result<(), UnwrapError> {
-        let is_over = self.is_given_up;
+        let is_over = self.course == Course::Keeps;
         let rest = self.want(HEADER_BYTES_MAX)?;
         if rest.is_empty() {
-            self.is_done = true;
+            self.course = Course::Done;
             return Ok(());
         }
         let header = if is_over { None } else { header_length(rest) };
@@ -208,7 +216,7 @@ impl<R: Read> Unwrapper<R> {
             if bytes.starts_with(&MAGIC) && !is_over {
                 self.damage = self.damage.or(Some(CUT_OFF));
             }
-            self.is_given_up = true;
+            self.course = Course::Keeps;
         }
         Ok(())
     }
@@ -228,7 +236,7 @@ impl<R: Read> Unwrapper<R> {
                 Err(error) => {
                     let is_short = error == BlockError::Short;
                     self.damage = Some(if is_short { CUT_OFF } else { DAMAGED });
-                    self.is_given_up = true;
+                    self.course = Course::Keeps;
                     self.bit = member.give_up(&self.raw, self.bit);
                     return Ok(());
                 }
@@ -239,7 +247,7 @@ impl<R: Read> Unwrapper<R> {
     fn end_member(&mut self, member: Member) -> Result<(), UnwrapError> {
         // Compared to the last bit before anything relies on the recipe.
         let found = member.finish().map_err(|()| UnwrapError::Unlike)?;
-        if self.is_given_up {
+        if self.course == Course::Keeps {
             return Ok(());
         }
         let rest = self.want(TRAILER_BYTES)?;

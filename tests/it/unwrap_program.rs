@@ -130,3 +130,52 @@ fn what_is_no_gzip_is_stored_as_it_is() {
     let output = desk.run(&["snapshot", "data", "--unwrap"]);
     check(&output, 2);
 }
+
+#[test]
+fn compressed_files_are_restored_as_they_were() {
+    let desk = Desk::with_repository();
+    let (plain, compressed) = make(&desk, "app.sql", "-9");
+    let stream = |name: &str| format!("{name}=cat {}", desk.path("app.sql.gz").display());
+    let (one, other) = (stream("one.sql.gz"), stream("other.tgz"));
+    let plain_one = format!("plain.sql=cat {}", desk.path("app.sql").display());
+    desk.json(
+        &[
+            "snapshot", "--source", "app", "--unwrap", "--stream", &one, "--stream", &other,
+            "--stream", &plain_one,
+        ],
+        0,
+    );
+    let names = |folder: &str| -> Vec<String> {
+        let files = crate::support::files_below(&desk.path(folder)).into_keys();
+        files.map(|path| path.display().to_string()).collect()
+    };
+    check(&desk.run(&["restore", "app@latest", "--target", "both"]), 0);
+    let both = ["one.sql", "one.sql.gz.recipe", "other.tar", "other.tgz.recipe", "plain.sql"];
+    assert_eq!(names("both"), both);
+    let report = desk.json(&["restore", "app@latest", "--rewrap", "--target", "as"], 0);
+    assert_eq!((&report["totals"]["files"], &report["counts"]["created"]), (&3.into(), &3.into()));
+    assert_eq!(names("as"), ["one.sql.gz", "other.tgz", "plain.sql"]);
+    assert!(fs::read(desk.path("as/one.sql.gz")).unwrap() == compressed);
+    assert!(fs::read(desk.path("as/other.tgz")).unwrap() == compressed);
+    assert!(fs::read(desk.path("as/plain.sql")).unwrap() == plain);
+
+    // One of them; files that are there are made anew, or stay.
+    check(&desk.run(&["restore", "app@latest:/other.tgz", "--rewrap", "--target", "one"]), 0);
+    assert_eq!(names("one"), ["other.tgz"]);
+    fs::write(desk.path("one/other.tgz"), b"mine").unwrap();
+    let again = ["restore", "app@latest:/other.tgz", "--rewrap", "--target", "one", "--overwrite"];
+    check(&desk.run(&[&again[..], &["never"]].concat()), 0);
+    assert_eq!(fs::read(desk.path("one/other.tgz")).unwrap(), b"mine");
+    check(&desk.run(&[&again[..], &["if-changed"]].concat()), 0);
+    assert!(fs::read(desk.path("one/other.tgz")).unwrap() == compressed);
+    let chosen = ["restore", "app@latest", "--rewrap", "--target", "chosen", "--include", "*.gz"];
+    check(&desk.run(&chosen), 0);
+    assert_eq!(names("chosen"), ["one.sql.gz"]);
+
+    for selector in ["app@latest:/one.sql", "app@latest:/plain.sql.gz", "app@latest:/a/b.gz"] {
+        let output = desk.run(&["restore", selector, "--rewrap", "--target", "none"]);
+        check(&output, 2);
+        assert!(err(&output).contains("no compressed file that was unwrapped"), "{}", err(&output));
+    }
+    check(&desk.run(&["restore", "app@latest", "--rewrap", "--delete", "--target", "as"]), 2);
+}
