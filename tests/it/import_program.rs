@@ -9,6 +9,7 @@ use crate::cli::out;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::BufRead as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -200,6 +201,7 @@ fn sources_are_named_after_folders_only_where_names_are_not_enough() {
     let output = desk.run(&["import", "old", "--source", "one"]);
     check(&output, 2);
     assert!(err(&output).contains("copies of one thing"), "{}", err(&output));
+    check(&desk.run(&["import", "old", "--source", "two", "--include", "app.*", "--dry-run"]), 0);
     check(&desk.run(&["import", "old", "--source", "one", "--include", "daily/2*"]), 0);
     assert_eq!(times(&desk, "one"), ["2026-01-01T00:00:00Z"]);
     check(&desk.run(&["import", "nowhere"]), 1);
@@ -207,4 +209,70 @@ fn sources_are_named_after_folders_only_where_names_are_not_enough() {
     let log = desk.run(&["audit", "list"]);
     check(&log, 0);
     assert!(out(&log).contains("import"), "{}", out(&log));
+}
+
+#[test]
+fn names_that_rotate_are_taken_over_once() {
+    let desk = Desk::with_repository();
+    fs::create_dir_all(desk.path("old")).unwrap();
+    let put = |name: &str, day: u64| {
+        desk.put(&format!("old/{name}"), &dump(day));
+        run("touch", &["-d", &format!("2026-01-0{day}T03:00:00Z"), name], &desk.path("old"));
+    };
+    put("app.sql", 3);
+    put("app.sql.1", 2);
+    put("app.sql.2", 1);
+    gzip(&desk, "app.sql.2", "-6");
+    put("shop.sql-20260104", 4);
+    gzip(&desk, "shop.sql-20260104", "-6");
+    let report = desk.json(&["import", "old"], 0);
+    assert_eq!(report["imported"], 4, "{report}");
+    let days = ["2026-01-01T03:00:00Z", "2026-01-02T03:00:00Z", "2026-01-03T03:00:00Z"];
+    assert_eq!(times(&desk, "app"), days);
+    assert_eq!(times(&desk, "shop"), ["2026-01-04T00:00:00Z"]);
+    assert!(dumped(&desk, &["app@2026-01-01:/app.sql"]) == dump(1));
+    // The next rotation: each has another name, one is compressed, and one is new.
+    for (from, to) in
+        [("app.sql.2.gz", "app.sql.3.gz"), ("app.sql.1", "app.sql.2"), ("app.sql", "app.sql.1")]
+    {
+        fs::rename(desk.path(&format!("old/{from}")), desk.path(&format!("old/{to}"))).unwrap();
+    }
+    gzip(&desk, "app.sql.2", "-6");
+    put("app.sql", 5);
+    let report = desk.json(&["import", "old"], 0);
+    assert_eq!((&report["imported"], &report["present"]), (&1.into(), &4.into()), "{report}");
+    assert_eq!(times(&desk, "app").len(), 4);
+}
+
+#[test]
+fn what_was_interrupted_goes_on() {
+    let desk = Desk::with_repository();
+    copies(&desk);
+    let mut command = desk.command(&["import", "old"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("snapshot ")), "one comes in");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let report = desk.json(&["import", "old"], 0);
+    let count = |state: &str| report[state].as_u64().unwrap();
+    assert!(count("present") >= 1, "{report}");
+    assert_eq!(count("present") + count("imported"), 6, "{report}");
+    assert_eq!(times(&desk, "app").len() + times(&desk, "etc").len(), 6);
+}
+
+#[test]
+fn who_may_not_write_may_look_at_the_plan() {
+    let desk = Desk::with_repository();
+    copies(&desk);
+    check(&desk.run(&["key", "add", "--role", "reader", "--new-key-file", "reader.key"]), 0);
+    let as_reader = |arguments: &[&str]| {
+        let mut command = desk.command(&[&["--key-file", "reader.key"], arguments].concat());
+        command.env_remove("SBF_REPO_PASSWORD").output().unwrap()
+    };
+    let output = as_reader(&["import", "old", "--dry-run"]);
+    check(&output, 0);
+    let output = as_reader(&["import", "old"]);
+    check(&output, 15);
+    assert!(snapshots(&desk, "app").is_empty());
 }

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 /// Take over a directory of dated copies, as old scripts leave them, one snapshot a copy
 ///
-/// `backup-2026-01-31.sql.gz`, `db_20260131_0200.tar.gz`, `daily/app.sql`: the time of a snapshot is the
+/// `backup-2026-01-31.sql.gz`, `db_20260131_0200.tar.gz`, `daily/app.sql`, `app.sql.2.gz`: the time of a snapshot is the
 /// date in the copy's name (read as UTC), else the time when the file was last modified; its source is
 /// the name without them. What gzip compressed is stored as its plain bytes, which deduplicate, and a recipe,
 /// from which `dump --rewrap` gives the same file back. Run again, only what is new is taken over.
@@ -231,7 +231,7 @@ fn tell(context: &Context, plan: &ImportPlan, sums: &Sums) -> Exit {
     }
     if *new + *present > 0 {
         context.output.note(format_args!(
-            "`sbf-repo check --read-data` reads all of it, and `sbf-repo dump --rewrap` gives compressed files back, verified; the old files are unchanged, and yours to remove then",
+            "`sbf-repo check --read-data` reads all of it, and `sbf-repo dump --rewrap` or `restore --rewrap` gives compressed files back, verified; the old files are unchanged, and yours to remove then",
         ));
     }
     let exit = match (*failed, plan.findings.is_empty()) {

@@ -91,7 +91,7 @@ pub(crate) struct SnapshotArguments {
     #[arg(long, requires = "stdin_name", requires = "paths")]
     from_command: bool,
     /// Store streams that gzip compressed as their plain bytes, which deduplicate, and a recipe, from which
-    /// `dump --rewrap` gives the same file back
+    /// `dump --rewrap` and `restore --rewrap` give the same file back
     #[arg(long)]
     unwrap: bool,
     /// Store what changed in dumps and large files as the difference to the snapshot before: `auto`

@@ -13,6 +13,8 @@ pub(crate) struct Undated {
     pub(crate) name: String,
     /// Seconds since 1970, if the name had a date; it is read as UTC.
     pub(crate) seconds: Option<i64>,
+    /// Whether the name had a number in the place of a date, which grows with every rotation.
+    pub(crate) is_numbered: bool,
 }
 
 /// Takes the last date out of a file's name; dates behind `not_after` are none. A name that has nothing
@@ -23,7 +25,7 @@ pub(crate) fn undated(name: &str, folder: &str, not_after: i64) -> Undated {
         .filter_map(|start| Some((start, date_at(name.get(start..)?)?)))
         .find(|(_, (_, seconds))| *seconds <= not_after);
     let Some((start, (length, seconds))) = found else {
-        return Undated { name: name.to_owned(), seconds: None };
+        return unnumbered(name);
     };
     let (before, behind) = (&name[..start], &name[start + length..]);
     let stem = before.trim_end_matches(SEPARATORS);
@@ -33,7 +35,20 @@ pub(crate) fn undated(name: &str, folder: &str, not_after: i64) -> Undated {
         (false, Some(next)) if !SEPARATORS.contains(&next) => format!("{before}{behind}"),
         (false, _) => format!("{stem}{behind}"),
     };
-    Undated { name, seconds: Some(seconds) }
+    Undated { name, seconds: Some(seconds), is_numbered: false }
+}
+
+/// Takes the number out of a name as `logrotate` makes them: `app.sql.1`, `app.sql.2.gz`.
+fn unnumbered(name: &str) -> Undated {
+    let numbered = |suffix: &str| {
+        let (stem, number) = name.strip_suffix(suffix)?.rsplit_once('.')?;
+        let is_number = (1..=3).contains(&number.len()) && digits_of(number) == number;
+        let is_plain = PLAIN_SUFFIXES.iter().any(|plain| stem.ends_with(plain));
+        (is_number && is_plain).then(|| format!("{stem}{suffix}"))
+    };
+    let found = ["", ".gz"].into_iter().chain(OTHER_SUFFIXES).find_map(numbered);
+    let is_numbered = found.is_some();
+    Undated { name: found.unwrap_or_else(|| name.to_owned()), seconds: None, is_numbered }
 }
 
 /// The name of what was compressed.
@@ -180,8 +195,28 @@ mod tests {
             "app-99991231.sql",
         ] {
             let found = undated(name, "daily", 4_000_000_000);
-            assert_eq!(found, Undated { name: name.to_owned(), seconds: None });
+            let expected = Undated { name: name.to_owned(), seconds: None, is_numbered: false };
+            assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn numbers_of_rotations_are_taken_out() {
+        for (name, expected) in [
+            ("app.sql.1", Some("app.sql")),
+            ("app.sql.12.gz", Some("app.sql.gz")),
+            ("etc.tar.3.xz", Some("etc.tar.xz")),
+            ("app.1.gz", None),
+            ("app.16.sql", None),
+            ("app.sql.1234.gz", None),
+            ("app.sql.x.gz", None),
+        ] {
+            let found = undated(name, "daily", 4_000_000_000);
+            assert_eq!(found.is_numbered, expected.is_some(), "{name}");
+            assert_eq!(found.name, expected.unwrap_or(name));
+        }
+        let found = undated("app.sql-20260101.gz", "daily", 4_000_000_000);
+        assert_eq!((found.name.as_str(), found.is_numbered), ("app.sql.gz", false));
     }
 
     #[test]

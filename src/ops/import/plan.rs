@@ -113,16 +113,22 @@ pub fn plan(repository: &Repository, wanted: &Wanted<'_>) -> Result<ImportPlan, 
     let known = Known::load(repository, &mut plan)?;
     let groups = found.iter().map(|(.., folder, undated)| Group::of(folder, &undated.name));
     let sources = sources(groups.collect(), wanted, &known)?;
+    let numbered = found.iter().filter(|(.., undated)| undated.is_numbered);
+    let numbered = numbered.map(|(.., folder, undated)| Group::of(folder, &undated.name));
+    let rotated: BTreeSet<Group> = numbered.collect();
     for (path, metadata, words, folder, undated) in found {
-        let Undated { name, seconds } = undated;
-        let source = sources.get(&Group::of(&folder, &name)).cloned().unwrap_or_default();
+        let Undated { name, seconds, is_numbered: _ } = undated;
+        let group = Group::of(&folder, &name);
+        let source = sources.get(&group).cloned().unwrap_or_default();
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         let (dated_by, time) = match seconds {
             Some(seconds) => (DatedBy::Name, (seconds, 0)),
             None => (DatedBy::Modified, (modified.0, u32::try_from(modified.1).unwrap_or(0))),
         };
         let (size, time) = (metadata.len(), time_words(time.0, time.1));
-        let tag = tag_of(&words, size);
+        // Its number, its ending and its size change with the next rotation, and its time does not.
+        let is_rotated = seconds.is_none() && rotated.contains(&group);
+        let tag = if is_rotated { tag_of(&group.path(), ROTATED) } else { tag_of(&words, size) };
         let is_there = known.copies.contains(&(tag.clone(), time.clone()));
         let is_compressed = name::is_compressed(&name);
         let copy = OldCopy {
@@ -155,6 +161,12 @@ struct Group {
 impl Group {
     fn of(folder: &str, name: &str) -> Self {
         Self { folder: folder.to_owned(), plain: name::plain(name) }
+    }
+
+    /// Where its copies are, without what they have of their own.
+    fn path(&self) -> String {
+        let Self { folder, plain } = self;
+        if folder.is_empty() { plain.clone() } else { format!("{folder}/{plain}") }
     }
 
     /// Names for its source, the ones that say most last.
@@ -213,7 +225,8 @@ fn sources(
     known: &Known,
 ) -> Result<BTreeMap<Group, String>, OpError> {
     if let Some(source) = &wanted.source {
-        if groups.len() > 1 {
+        // Days, weeks and months of one thing are often in folders of their own.
+        if groups.iter().map(|group| &group.plain).collect::<BTreeSet<_>>().len() > 1 {
             let names: Vec<_> = groups.iter().map(|group| group.names()[2].clone()).collect();
             let why = format!(
                 "`--source` is for copies of one thing, and here are several: {}; choose one with `--include`",
@@ -284,8 +297,8 @@ fn files_below(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, OpError> {
     Ok(files)
 }
 
-/// The tag by which a copy is known: its path below the directory, and its size.
-fn tag_of(words: &str, size: u64) -> String {
+/// The tag by which a copy is known, beside its time: its path below the directory, and its size.
+fn tag_of(words: &str, size: impl std::fmt::Display) -> String {
     let tag = format!("{TAG}{words}:{size}");
     if tag.len() <= crate::format::label::TAG_BYTES_MAX {
         return tag;
@@ -296,5 +309,7 @@ fn tag_of(words: &str, size: u64) -> String {
 }
 
 const TAG: &str = "imported:";
+/// In the place of a size.
+const ROTATED: &str = "rotated";
 /// Clocks of hosts that write names differ.
 const DAY_SECONDS: i64 = 86_400;
