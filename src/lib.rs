@@ -16,6 +16,7 @@ mod localfs;
 pub mod ops;
 mod pgdump;
 mod repo;
+mod rewrap;
 mod settings;
 mod store;
 #[cfg(any(test, feature = "testing"))]

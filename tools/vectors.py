@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+import zlib
 
 from sbfreader import chunking, crypto, envelope, keyslot, pack, parity, records, statement, tree
 from sbfreader.codec import encode_varint
@@ -24,6 +25,8 @@ from sbfreader.example import (
 from sbfreader.repository import Repository
 from sbfreader.restore import Restore
 from sbfreader.check import Check
+from sbfreader.recipe import BITS, BLOCK, END, LEVEL, LITERAL, PART_BYTES_MAX, RECIPE_MAGIC, rewrap
+from sbfreader.unwrap import end_part, number, part, recipe_of, stream_parts
 from sbfreader.vectorfile import Vector, content_bytes, parse_vector, verdict, write_vector
 
 SPEC = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "format-spec")
@@ -64,7 +67,7 @@ class Vectors:
 def make_vectors():
     vectors = Vectors()
     for make in (encoding, layout, envelopes, config, keyslots, packs, blocks, index, trees, content, manifests, sessions, outcomes,
-                 signed_records, collections, mirrors, inventories, sidecars, crypto_functions, chunks):
+                 signed_records, collections, mirrors, inventories, sidecars, recipes, crypto_functions, chunks):
         make(vectors.add)
     return vectors.files
 
@@ -1032,6 +1035,103 @@ def sidecars(add):
     place = 8 + int.from_bytes(one[4:8], "little") - 1
     add("parity/headers_differ", "parity", flipped(one, place), "the last hash of the first header differs", "PARITY-2")
     add("parity/header_past_end", "parity", replaced(one, 4, (1 << 20).to_bytes(4, "little")), "a header of 1 MiB", "PARITY-2")
+
+
+# 18-recipe.md
+
+RECIPE_HEADER = bytes.fromhex("1f8b0800000000000003")
+
+
+def zlib_streams():
+    """Deflate streams that zlib 1.2.13 made, kept here since another version may make other ones."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "zlib_streams.txt"), encoding="ascii") as file:
+        lines = (line.split() for line in file if not line.startswith("#"))
+        streams = {name: bytes.fromhex(digits) for name, digits in lines}
+    for name, stream in streams.items():
+        plain = b"ab" * 600 if name == "runs" else recipe_text(40)[:300] if name == "fixed" else recipe_text(40)
+        assert zlib.decompress(stream, -15) == plain, name
+    return streams
+
+
+def trailer(plain):
+    return zlib.crc32(plain).to_bytes(4, "little") + len(plain).to_bytes(4, "little")
+
+
+def recipe_text(rows):
+    return b"".join(b"%d\tcustomer %d\tcity %d\n" % (row, row * row % 89, row % 7) for row in range(rows))
+
+
+def recipes(add):
+    def give(name, pieces, plain, note):
+        recipe, compressed = recipe_of(pieces, plain)
+        assert rewrap(recipe, plain) == compressed
+        add(f"recipe/{name}", "rewrap", recipe, note, released=compressed, plaintext=plain)
+
+    def refuse(name, recipe, note, rule="RECIPE-2", plain=None):
+        add(f"recipe/{name}", "rewrap", recipe, note, rule, plaintext=text if plain is None else plain)
+
+    text, streams = recipe_text(40), zlib_streams()
+    usual, flushed = streams["level6"], streams["flushed"]
+    give("usual", [RECIPE_HEADER, (usual, text, 6), trailer(text)], text, "a file of gzip, level 6, all as predicted")
+    for level in (1, 3, 4, 9):
+        give(f"level_{level}", [(streams[f"level{level}"], text, level)], text, f"a deflate stream of level {level}")
+    give("corrections", [(usual, text, 1)], text, "a stream of level 6 as corrections to level 1")
+    give("stored", [(streams["level0"], text, 6)], text, "a stored block")
+    give("fixed", [(streams["fixed"], text[:300], 6)], text[:300], "a block with fixed codes")
+    runs = b"ab" * 600
+    give("longest_match", [(streams["runs"], runs, 9)], runs, "matches of 258")
+    give("as_bits", [(usual, text, 6, (0,))], text, "a block that is kept as its bits")
+    give("blocks", [(flushed, text, 6)], text, "five blocks, two of them stored and empty")
+    give("blocks_and_bits", [(flushed, text, 6, (2,))], text, "the same, the third kept as its bits")
+    give("members", [RECIPE_HEADER, (usual, text, 6), trailer(text), RECIPE_HEADER, (usual, text, 6), trailer(text), b"behind"], text * 2,
+         "two members and six bytes behind them")
+    give("empty", [b""], b"", "a file of no bytes")
+    other = RECIPE_MAGIC + part(LEVEL, b"\1") + stream_parts(usual, text, 6) + end_part(usual, text)
+    add("recipe/level_again", "rewrap", other, "a level inside a stream", released=usual, plaintext=text)
+
+    whole = recipe_of([(usual, text, 6)], text)[0]
+    begun = RECIPE_MAGIC + part(LEVEL, b"\6")
+    closed = end_part(usual, text)
+    refuse("other_magic", flipped(whole, 7), "another last byte of the magic", "RECIPE-1")
+    refuse("no_parts", RECIPE_MAGIC, "no part at all", "RECIPE-1")
+    refuse("cut_off", whole[:-1], "the last byte is not there", "RECIPE-1")
+    refuse("part_unknown", RECIPE_MAGIC + part(5, b"") + closed, "a part of kind 5", "RECIPE-1")
+    refuse("part_too_long", RECIPE_MAGIC + bytes([LITERAL]) + number(PART_BYTES_MAX + 1), "a part of 4 MiB and a byte", "RECIPE-1")
+    refuse("number_too_long", RECIPE_MAGIC + bytes([LITERAL, 0x80, 0]) + closed, "the length 0 in two bytes", "RECIPE-1")
+    refuse("level_zero", RECIPE_MAGIC + part(LEVEL, b"\0") + closed, "level 0", "RECIPE-1")
+    refuse("level_ten", RECIPE_MAGIC + part(LEVEL, b"\x0a") + closed, "level 10", "RECIPE-1")
+    refuse("level_of_two_bytes", RECIPE_MAGIC + part(LEVEL, b"\6\6") + closed, "a level of two bytes", "RECIPE-1")
+    refuse("block_outside", RECIPE_MAGIC + part(BLOCK, b"\0\0\4\0\0") + closed, "a block outside a stream", "RECIPE-1")
+    refuse("literal_inside", begun + part(LITERAL, b"") + closed, "a literal inside a stream", "RECIPE-1")
+    refuse("end_inside", begun + closed, "the end inside a stream", "RECIPE-1")
+    refuse("end_too_short", RECIPE_MAGIC + part(END, bytes(47)), "an end of 47 bytes", "RECIPE-1", plain=b"")
+    refuse("behind_the_end", whole + b"x", "a byte behind the end")
+    refuse("plain_too_short", whole, "the last plain byte is not there", plain=text[:-1])
+    refuse("plain_too_long", whole, "a plain byte that is not used", plain=text + b"x")
+    refuse("plain_other", whole, "a plain byte without a code", plain=b"\xff" + text[1:])
+    refuse("plain_length_differs", flipped(whole, -1), "the end says another length of the plain bytes")
+    for name, body, note in [
+        ("block_too_long", number((1 << 24) + 1) + b"\0\4\0\0", "a block of 16 MiB and a byte"),
+        ("ahead_too_long", number(0) + number(1025) + b"\4\0\0", "1025 bytes ahead"),
+        ("type_three", b"\0\0\3", "a block of type 3"),
+        ("type_eight", b"\0\0\x08\0", "a block of type 0 with another flag"),
+        ("behind_a_block", b"\0\0\4\0\0\0", "a byte behind a block"),
+        ("token_missing", b"\2\0\5\1\0\0", "one token for two bytes"),
+        ("token_behind", b"\1\0\5\2\0\0", "two tokens for a byte"),
+        ("correction_behind", b"\1\0\5\1\1\1\0\0", "a correction behind the last token"),
+        ("match_too_long", number(600) + b"\0\5\2\1\1" + number(257) + b"\1\0", "a match of 259 bytes"),
+        ("match_before_the_stream", b"\4\0\5\2\1\1\1\2\0", "a distance of 2 behind one byte"),
+        ("match_beyond_the_block", b"\3\0\5\2\1\1\1\1\0", "a match of 3 where two bytes are left"),
+        ("codes_cut_off", b"\0\0\6" + number(20) + bytes(3) + b"\0\0\0", "20 bits of codes"),
+    ]:
+        refuse(name, begun + part(BLOCK, body) + closed, note)
+    refuse("bits_missing", begun + part(BITS, b"\0" + number(9) + b"\4\0") + closed, "nine bits in one byte")
+    refuse("bits_within_a_byte", begun + part(BITS, b"\0\3\4\3") + closed, "a stream of three bits")
+    refuse("bits_flag", begun + part(BITS, b"\0\x08\1\0") + closed, "another flag than 4")
+    other = RECIPE_MAGIC + stream_parts(usual, text, 6)
+    wrong = (len(usual) + 1).to_bytes(8, "little") + closed[10:]
+    add("recipe/length_differs", "rewrap", other + closed[:2] + wrong, "the end says another length of the file", expect=AUTH, plaintext=text)
+    add("recipe/digest_differs", "rewrap", other + flipped(closed, 12), "the end says another digest", expect=AUTH, plaintext=text)
 
 
 # 13-crypto.md

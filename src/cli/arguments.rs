@@ -14,6 +14,7 @@ use crate::cli::commands::find::FindArguments;
 use crate::cli::commands::forget::ForgetArguments;
 use crate::cli::commands::hold::HoldArguments;
 use crate::cli::commands::hold::ReleaseArguments;
+use crate::cli::commands::import::ImportArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
@@ -150,6 +151,7 @@ pub(crate) struct TargetSecretArguments {
 pub(crate) enum Command {
     Init(InitArguments),
     Snapshot(SnapshotArguments),
+    Import(ImportArguments),
     Snapshots(SnapshotsArguments),
     Ls(LsArguments),
     Find(FindArguments),

@@ -62,6 +62,8 @@ impl Recorded {
             Command::Init(_) => writes("init", When::Ended),
             Command::Snapshot(arguments) if arguments.is_dry() => None,
             Command::Snapshot(_) => writes("snapshot", When::Committed),
+            Command::Import(arguments) if arguments.is_dry() => None,
+            Command::Import(_) => writes("import", When::Opened),
             Command::Restore(arguments) if arguments.is_dry() => None,
             Command::Restore(_) => reads("restore", When::Selected),
             Command::Dump(_) => reads("dump", When::Selected),

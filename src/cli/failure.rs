@@ -296,6 +296,7 @@ fn judge(error: &OpError) -> Judgement {
             hint("run the same command again: it uses what is already stored"),
         ),
         OpError::Refused { .. } => (Exit::Refused, "refused", None),
+        OpError::NotUnwrapped { .. } => (Exit::OwnOutput, "output.unverified", hint(MACHINE_HINT)),
         OpError::Usage { .. } => (Exit::Usage, "usage", None),
         OpError::SourceCommand { .. } => (
             Exit::SourceCommand,

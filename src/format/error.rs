@@ -93,4 +93,6 @@ rules! {
     ParityEnds = "PARITY-2" "a sidecar begins and ends with its magic and the same header",
     InventoryForm = "INVENTORY-1" "an inventory is sorted text in the form its page gives",
     GcNumber = "GC-1" "a register names the number of its key",
+    RecipeForm = "RECIPE-1" "a recipe has its magic, parts of the kinds and lengths its page gives, and ends with the last",
+    RecipeFits = "RECIPE-2" "the parts of a recipe fit the plain bytes",
 }

@@ -64,6 +64,14 @@ pub enum OpError {
         /// How it ended.
         how: String,
     },
+    /// The recipe of a compressed stream does not give it back; there is no snapshot.
+    #[error(
+        "what {name} was unwrapped to does not give it back: no snapshot was made; without `--unwrap` it is stored as it is"
+    )]
+    NotUnwrapped {
+        /// The stream.
+        name: String,
+    },
     /// What the source gave is less than it should be; there is no snapshot.
     #[error("{why}")]
     Guard {

@@ -15,6 +15,7 @@ pub mod finding;
 pub mod forget;
 pub mod heal;
 pub mod hold;
+pub mod import;
 pub mod init;
 pub mod key;
 pub mod location;

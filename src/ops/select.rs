@@ -164,9 +164,18 @@ impl Selected {
 
     /// Follows the path; symbolic links in the snapshot are not followed.
     pub(crate) fn find(&self, reader: &ChunkReader) -> Result<Found, OpError> {
+        self.find_path(reader, &self.path)
+    }
+
+    /// Follows another path in the same snapshot.
+    pub(crate) fn find_path(
+        &self,
+        reader: &ChunkReader,
+        path: &[Vec<u8>],
+    ) -> Result<Found, OpError> {
         let (node, height) = self.manifest.root().ok_or_else(|| self.no_path())?;
         let mut entries = Entries::of_node(reader, node, height);
-        let mut names = self.path.iter().peekable();
+        let mut names = path.iter().peekable();
         let Some(mut name) = names.next() else {
             let stated = self.manifest.predicate.totals;
             let totals = Totals {

@@ -11,6 +11,7 @@ pub mod keys;
 mod marks;
 mod mirrors;
 pub mod opened;
+pub mod recipes;
 mod repositories;
 mod sim_disk;
 mod sim_vfs;

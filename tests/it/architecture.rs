@@ -24,17 +24,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("calendar", &[]),
     ("settings", &["units", "calendar"]),
     ("pgdump", &["units"]),
+    ("rewrap", &["units", "format"]),
     (
         "ops",
         &[
             "id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump",
-            "calendar",
+            "calendar", "rewrap",
         ],
     ),
     ("cli", &["id", "key", "units", "format", "calendar", "settings", "command", "ops", "repo"]),
     (
         "testing",
-        &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],
+        &[
+            "id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo",
+            "pgdump", "rewrap",
+        ],
     ),
 ];
 

@@ -10,6 +10,9 @@ use sbf_repo::testing::fuzz_decode::Input;
 use sbf_repo::testing::fuzz_decode::fuzz_chunk_cuts;
 use sbf_repo::testing::fuzz_decode::fuzz_decode;
 use sbf_repo::testing::fuzz_decode::fuzz_dump;
+use sbf_repo::testing::recipes;
+use sbf_repo::testing::recipes::fuzz_rewrap;
+use sbf_repo::testing::recipes::fuzz_unwrap;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -21,6 +24,8 @@ const MUTATIONS_COUNT: usize = 4000;
 /// What a decoder may hold for bytes of no more than a vector's length; the longest tables of
 /// records are bounded by three times the longest plaintext of their kind.
 const MEMORY_MAX: usize = 3 * 64 * 1_048_576 + 1_048_576;
+/// What making a short file again may hold: the tables of a predictor and of codes, and its parts.
+const RECIPE_MEMORY_MAX: usize = 4 * 1_048_576;
 /// What decoders of small objects may hold: config, sessions, slots, registers, keys.
 const SMALL_MEMORY_MAX: usize = 1_048_576 + 65_536;
 
@@ -62,6 +67,38 @@ fn dumps_may_be_of_any_bytes_that_arrive_anyhow() {
 }
 
 #[test]
+fn changed_recipes_give_no_more_than_their_bytes_can() {
+    let mut random = SplitMix::new(SEED);
+    let vectors: Vec<_> = all_vectors().filter(|one| one.text("input") == "rewrap").collect();
+    for number in 0..MUTATIONS_COUNT {
+        let (vector, other) =
+            (&vectors[number % vectors.len()], &vectors[below(&mut random, vectors.len())]);
+        let mutated = mutate(&mut random, &vector.body, &other.body);
+        let plain = vector.hex("plaintext");
+        let peak = peak_bytes_of(|| drop(recipes::rewrap(&mutated, &plain)));
+        assert!(peak < RECIPE_MEMORY_MAX, "mutation {number} of {}: {peak} bytes", vector.path);
+        let parts = mutated.get(8..).unwrap_or_default();
+        let share = u8::try_from(255 * plain.len() / (plain.len() + parts.len()).max(1)).unwrap();
+        fuzz_rewrap(&[&[share], &*plain, parts].concat());
+    }
+}
+
+#[test]
+fn changed_streams_come_back() {
+    let mut random = SplitMix::new(SEED);
+    let vectors: Vec<_> = all_vectors().filter(|one| one.text("input") == "rewrap").collect();
+    let files: Vec<_> = vectors
+        .iter()
+        .filter_map(|vector| recipes::rewrap(&vector.body, &vector.hex("plaintext")).ok())
+        .collect();
+    assert!(files.len() > 10);
+    for number in 0..MUTATIONS_COUNT / 4 {
+        let other = &files[below(&mut random, files.len())];
+        fuzz_unwrap(&mutate(&mut random, &files[number % files.len()], other));
+    }
+}
+
+#[test]
 fn inputs_that_once_failed_pass() {
     let Ok(folders) = fs::read_dir("fuzz/regressions") else { return };
     for folder in folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
@@ -75,6 +112,8 @@ fn inputs_that_once_failed_pass() {
                 match word.as_str() {
                     "chunk-cuts" => fuzz_chunk_cuts(&bytes),
                     "dump" => fuzz_dump(&bytes),
+                    "rewrap" => fuzz_rewrap(&bytes),
+                    "unwrap" => fuzz_unwrap(&bytes),
                     _ => unreachable!("no target of the name {word}"),
                 }
             }
@@ -91,6 +130,8 @@ fn every_input_has_a_fuzz_target() {
     }
     assert!(Path::new("fuzz/fuzz_targets/chunk_cuts.rs").exists());
     assert!(Path::new("fuzz/fuzz_targets/dump.rs").exists());
+    assert!(Path::new("fuzz/fuzz_targets/rewrap.rs").exists());
+    assert!(Path::new("fuzz/fuzz_targets/unwrap.rs").exists());
 }
 
 #[track_caller]

@@ -50,6 +50,8 @@ impl Play {
         desk.put("good.toml", b"[cache]\nsize = \"1GiB\"\n");
         desk.put("bad.toml", b"[cache]\nsise = 1\n");
         desk.put("jobs.toml", JOBS);
+        fs::create_dir(desk.path("old")).unwrap();
+        desk.put("old/ledger-2026-01-31.sql", b"SELECT 1;");
         for word in ["word", "word2"] {
             desk.put(word, word.as_bytes());
             fs::set_permissions(desk.path(word), fs::Permissions::from_mode(0o600)).unwrap();
@@ -248,6 +250,9 @@ const BEGINNING: &str = "
     0 doctor --store-only
     0 doctor --thorough
     0 doctor --jobs-only
+    0 import old --dry-run
+    0 import old
+    0 import old
     0 run daily --dry-run --config jobs.toml
     0 run daily --config jobs.toml
     4 run fails --config jobs.toml

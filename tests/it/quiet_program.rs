@@ -47,7 +47,7 @@ fn is_data(play: &Play, line: &Line) -> bool {
     DATA.contains(&command.as_str())
         || (command == "run" && with("--dry-run"))
         || (command == "hold" && with("--list"))
-        || (["forget", "prune", "restore"].contains(&&*command) && with("--dry-run"))
+        || (["forget", "import", "prune", "restore"].contains(&&*command) && with("--dry-run"))
         || (command == "forget" && with("--simulate"))
 }
 

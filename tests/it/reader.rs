@@ -10,6 +10,7 @@ use crate::scratch::put;
 use crate::scratch::tree;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -136,6 +137,42 @@ fn another_reader_restores_the_same_with_a_key_file() {
     scratch.run(&["init"], 0);
     let reader = Reader::new(python, &scratch, "--key-file", "key");
     check_same(&scratch, &reader, &["--key-file", key.to_str().unwrap()]);
+}
+
+#[test]
+fn another_reader_gives_compressed_files_back() {
+    let python = python();
+    let scratch = Scratch::without_repository();
+    scratch.run(&["init"], 0);
+    let reader = Reader::new(python, &scratch, "--key-file", "key");
+    let mut text = String::new();
+    for row in 0..6000_u64 {
+        writeln!(text, "{row}\tcustomer {}\t{}", row * row % 9973, row % 7).unwrap();
+    }
+    put(scratch.path("app.sql"), text);
+    put(scratch.path("noise"), noise(1, 300_000));
+    // Two members, one of a level and one of another, and what nobody foresees between them.
+    let script =
+        "(gzip -9 -c app.sql; gzip -1 -n -c noise; gzip -4 -c app.sql; echo behind) > app.sql.gz";
+    let folder = scratch.path("");
+    let made = Command::new("sh").args(["-c", script]).current_dir(&folder).status().unwrap();
+    assert!(made.success());
+    let (file, back) = (scratch.path("app.sql.gz"), scratch.path("back.gz"));
+    scratch.run(
+        &[
+            "snapshot",
+            "--unwrap",
+            "--stdin-name",
+            "app.sql.gz",
+            "--from-command",
+            "--",
+            "cat",
+            file.to_str().unwrap(),
+        ],
+        0,
+    );
+    reader.run(&["rewrap", "latest", "app.sql.gz", back.to_str().unwrap()]);
+    assert!(fs::read(back).unwrap() == fs::read(file).unwrap());
 }
 
 #[test]

@@ -28,6 +28,7 @@ use sbf_repo::testing::fuzz_decode::Input;
 use sbf_repo::testing::opened;
 use sbf_repo::testing::opened::GivenKeys;
 use sbf_repo::testing::opened::Refusal;
+use sbf_repo::testing::recipes;
 use sha2::Digest as _;
 use std::collections::BTreeSet;
 use std::fs;
@@ -263,6 +264,7 @@ fn open(word: &str, vector: &Vector) -> Option<Result<Read, Refusal>> {
             let place = vector.hex("associated-data");
             opened::open_sealed_secret(vector.key("seed"), vector.text("info"), &place, body)
         }
+        "rewrap" => recipes::rewrap(body, &vector.hex("plaintext")),
         _ => return None,
     };
     Some(opened.map(Read::Opened))
@@ -415,6 +417,7 @@ fn inputs_of(word: &str) -> &'static [&'static str] {
         "clear-open" => &["kind", "repository", "place", "public-key"],
         "pack-open" => &["repository", "id-key", "index-key", "wrap-key", "seal-seed", "base"],
         "hpke-open" => &["seed", "info", "associated-data"],
+        "rewrap" => &["plaintext"],
         "derive" => &["context", "material", "length"],
         "chunk-id" => &["id-key", "plaintext"],
         "envelope-keys" => &["master-key", "words"],

@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
 
 from .check import Check
 from .errors import AuthError, FormatError, LimitError, Missing, NoKey, NoRepository, ReadError, Refused, WrongKey
 from .repository import Repository
-from .restore import Dump, Restore, print_warnings
+from .restore import Dump, Restore, Rewrap, print_warnings
 
 EXIT_OTHER = 1
 EXIT_INTEGRITY = 5
@@ -29,6 +30,10 @@ def parse_arguments(arguments):
     commands.add_parser("check", help="read and verify everything")
     dump = commands.add_parser("dump-tree", help="one JSON line an entry")
     dump.add_argument("snapshot", help="an id, the start of one, or `latest`")
+    again = commands.add_parser("rewrap", help="write a file of gzip that is stored as plain bytes and a recipe")
+    again.add_argument("snapshot", help="an id, the start of one, or `latest`")
+    again.add_argument("name", help="of the file when it was backed up, as app.sql.gz")
+    again.add_argument("output", help="a new file")
     return parser.parse_args(arguments)
 
 
@@ -77,6 +82,11 @@ def command(repository, options):
     manifest = repository.manifest(repository.find_snapshot(options.snapshot))
     if options.command == "dump-tree":
         Dump(repository).run(manifest)
+        return
+    if options.command == "rewrap":
+        made = Rewrap(repository).file(manifest, os.fsencode(options.name))
+        with open(options.output, "xb") as file:
+            file.write(made)
         return
     restore = Restore(repository, options.target)
     restore.run(manifest)

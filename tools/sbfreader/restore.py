@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from .codec import require
 from .errors import AuthError, FormatError, LimitError, Refused
+from .recipe import rewrap
 from .tree import extent_length
 
 DEPTH_MAX = 4096
@@ -109,6 +110,25 @@ class Verify(Visitor):
     def visit(self, path, entry, owner):
         if entry.node.name == "File":
             self.content(path, entry.node.value)
+
+
+class Rewrap(Visitor):
+    """Makes a compressed file again that is stored as plain bytes and a recipe, both at the top of the tree."""
+
+    def file(self, manifest, name):
+        plain = name[:-3] if name.endswith(b".gz") else name[:-3] + b"tar" if name.endswith(b".tgz") else name
+        recipe = (name + b".gz" if plain == name else name) + b".recipe"
+        self.found = {plain: None, recipe: None}
+        self.run(manifest)
+        for name, content in self.found.items():
+            if content is None:
+                raise Refused(f"the snapshot has no {show((name,))}")
+        return rewrap(bytes(self.found[recipe]), bytes(self.found[plain]))
+
+    def visit(self, path, entry, owner):
+        if len(path) == 1 and path[0] in self.found and entry.node.name == "File":
+            content = self.found[path[0]] = bytearray()
+            self.content(path, entry.node.value, lambda _offset, chunk: content.extend(chunk))
 
 
 class Restore(Visitor):

@@ -9,6 +9,7 @@ from . import chunking, crypto, envelope, keyslot, pack, parity, records, statem
 from .codec import decode_record
 from .errors import AuthError, FormatError
 from .layout import parse_key
+from .recipe import rewrap
 
 Vector = namedtuple("Vector", "headers body")
 HEADERS_REPEATED = ("base", "pack")
@@ -229,7 +230,7 @@ def _open_hpke(body, seed, info, associated_data):
 
 
 OPENED = {"slot-open": _open_slot, "renewal-open": _open_renewal, "envelope-open": _open_envelope, "clear-open": _open_clear, "pack-open": _open_pack,
-          "hpke-open": _open_hpke}
+          "hpke-open": _open_hpke, "rewrap": lambda body, plaintext: rewrap(body, plaintext)}
 
 
 # Functions: the body is the output.

@@ -10,6 +10,7 @@ use crate::cli::words;
 use crate::ops::archive::ArchiveForm;
 use crate::ops::archive::dump_archive;
 use crate::ops::restore::dump;
+use crate::ops::restore::rewrap;
 use crate::ops::select::Selector;
 use clap::Args;
 use clap::ValueEnum;
@@ -36,6 +37,9 @@ pub(crate) struct DumpArguments {
     /// Write an archive instead of one file
     #[arg(long, value_name = "FORM", value_enum)]
     archive: Option<Archive>,
+    /// Write a file that `snapshot --unwrap` stored plain as it was, compressed, as `latest:/app.sql.gz`
+    #[arg(long, conflicts_with = "archive")]
+    rewrap: bool,
     #[command(flatten)]
     copies: CopyArguments,
 }
@@ -76,6 +80,11 @@ pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<Exit, 
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;
     context.reading(&opened, |repository| {
         let selected = context.select(repository, &selector)?;
+        if arguments.rewrap {
+            let bytes = rewrap(repository, &selected, &mut &*context.output, &context.progress)?;
+            context.audit.set_bytes(bytes);
+            return Ok(Exit::Success);
+        }
         let Some(form) = arguments.archive else {
             let bytes = dump(repository, &selected, &mut &*context.output, &context.progress)?;
             context.audit.set_bytes(bytes);

@@ -75,7 +75,7 @@ impl DumpArguments {
     pub(crate) fn guards(&self) -> Guards {
         let row_drop_percent = if self.allow_row_drop { 100 } else { self.max_row_drop };
         let dropped_tables = self.allow_dropped_table.clone();
-        Guards { whole: !self.accept_cut_off, row_drop_percent, dropped_tables }
+        Guards { whole: !self.accept_cut_off, compared: true, row_drop_percent, dropped_tables }
     }
 
     /// What the stream of this name must be like.

@@ -24,6 +24,9 @@ use std::os::unix::ffi::OsStrExt as _;
 /// Each line has mode, owner, size, time and path. Control characters and bytes outside UTF-8 are
 /// written as `\xHH`. With `--verbose` and `--json`, files have the name of their content, which
 /// `sbf-repo find --content` takes: within a repository, files of one name hold the same bytes.
+///
+/// `app.sql.gz.recipe` beside `app.sql` says that the file came as `app.sql.gz`, compressed by gzip:
+/// `sbf-repo dump --rewrap` and `restore --rewrap` make that file again from both.
 #[derive(Debug, Args)]
 pub(crate) struct LsArguments {
     /// SNAPSHOT or SNAPSHOT:PATH; see `sbf-repo restore --help`

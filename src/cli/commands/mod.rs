@@ -15,6 +15,7 @@ pub(crate) mod evidence;
 pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod hold;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 mod kit;
@@ -55,6 +56,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
     match command {
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Snapshot(arguments) => snapshot::run(context, arguments),
+        Command::Import(arguments) => import::run(context, arguments),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
         Command::Ls(arguments) => ls::run(context, &arguments),
         Command::Find(arguments) => find::run(context, &arguments),

@@ -21,6 +21,7 @@ use crate::ops::restore::RestoreOptions;
 use crate::ops::restore::Trust;
 use crate::ops::restore::plan::plan;
 use crate::ops::restore::restore;
+use crate::ops::restore::restore_rewrapped;
 use crate::ops::restore::restore_to_command;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
@@ -41,6 +42,9 @@ use std::sync::Arc;
 /// and a time: `SOURCE@latest`, `SOURCE@2026-10-14` (the newest of that day, UTC),
 /// `SOURCE@2026-10-14T02:00:00Z` (the newest that is not newer), `SOURCE@7d` (the newest that is at
 /// least 7 days old). A path in it follows a colon: `app-db@latest:/app.sql`.
+///
+/// A file of gzip that `snapshot --unwrap` or `import` stored is two files here: the plain bytes, as `app.sql`,
+/// and `app.sql.gz.recipe`, from which `--rewrap` makes the compressed file again. Nothing else needs the recipe.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RestoreArguments {
@@ -89,6 +93,11 @@ pub(crate) struct RestoreArguments {
     /// Tell how much would be fetched and written and how long that may take, and write nothing
     #[arg(long, conflicts_with_all = ["verify", "to_command"])]
     plan: bool,
+    /// Restore compressed files that were unwrapped as they were, verified, instead of plain bytes and recipe
+    ///
+    /// Of a whole snapshot, or of the path that the compressed file had: `latest:/app.sql.gz`.
+    #[arg(long, conflicts_with_all = ["delete", "dry_run", "plan", "verify", "to_command"])]
+    rewrap: bool,
     /// Read everything back afterwards, from the disk if possible, and compare it with the snapshot
     #[arg(long, conflicts_with = "to_command")]
     verify: bool,
@@ -136,13 +145,14 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
     }
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;
     let (is_dry, names) = (arguments.is_dry(), arguments.dry_run);
+    let way = if arguments.rewrap { restore_rewrapped } else { restore };
     let options = options_of(arguments)?;
     if is_dry {
         return run_plan(context, &opened, &selector, &options, names);
     }
     let (selected, report) = context.reading(&opened, |repository| {
         let selected = context.select(repository, &selector)?;
-        let report = restore(repository, &selected, &options, &Reported(&context.progress));
+        let report = way(repository, &selected, &options, &Reported(&context.progress));
         let report =
             report.map_err(|error| Failure::from(error).with_hint_if_stopped(GO_ON_HINT))?;
         context.audit.set_bytes(report.totals.bytes);

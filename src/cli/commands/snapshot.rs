@@ -18,6 +18,7 @@ use crate::ops::snapshot::options::SeveralSource;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::options::UnwrapMode;
 use crate::ops::snapshot::options::is_source_name;
 use crate::ops::snapshot::postgres::PostgresPlan;
 use crate::ops::snapshot::report::SnapshotReport;
@@ -89,6 +90,10 @@ pub(crate) struct SnapshotArguments {
     /// Run the program that follows `--` and back up its output
     #[arg(long, requires = "stdin_name", requires = "paths")]
     from_command: bool,
+    /// Store streams that gzip compressed as their plain bytes, which deduplicate, and a recipe, from which
+    /// `dump --rewrap` and `restore --rewrap` give the same file back
+    #[arg(long)]
+    unwrap: bool,
     /// Store what changed in dumps and large files as the difference to the snapshot before: `auto`
     /// where that can be read without downloading, `on` always, `off` never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -154,6 +159,7 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
     options.tags = arguments.tag;
     options.time = arguments.time;
     options.sudo_user = environment::sudo_user();
+    options.unwrap = if arguments.unwrap { UnwrapMode::On } else { UnwrapMode::Off };
     options.delta = match arguments.delta {
         DeltaWhen::Auto => DeltaMode::Auto,
         DeltaWhen::On => DeltaMode::On,

@@ -15,15 +15,19 @@ pub mod forecast;
 mod guard;
 mod pipe;
 pub mod plan;
+mod rewrap;
 mod sweep;
 pub mod tally;
 pub(crate) mod tree;
 pub mod verify;
 mod way;
 pub(crate) mod window;
+mod wrapped;
 
 pub use dump::dump;
 pub use pipe::restore_to_command;
+pub use rewrap::rewrap;
+pub use wrapped::restore_rewrapped;
 
 use crate::format::tree::Totals;
 use crate::localfs::LocalError;

@@ -81,7 +81,7 @@ impl DirectoryDump<'_, '_, '_> {
         let stated = stated(&self.run.store.repository, &summary)?;
         let dump = Some(StatedDump { form: DumpForm::PostgresqlDirectory, ..stated });
         let (name, command) = (source.name.clone(), Some(stated_command(&argv)));
-        Ok(Taken { node, stated: StatedStream { name, command, dump } })
+        Ok(Taken { node, stated: StatedStream { name, command, dump }, damage: None })
     }
 
     fn dump(
@@ -248,7 +248,9 @@ impl DirectoryDump<'_, '_, '_> {
     ) -> Result<FileEntry, OpError> {
         let wrong = |source| LocalError::new(path.as_os_str().as_bytes(), "read", source);
         let mut file = File::open(path).map_err(wrong)?;
-        take_all(content, self.run.chunker, &mut |buffer| fill(&mut file, buffer).map_err(wrong))
+        take_all(content, self.run.chunker, &mut |buffer| {
+            Ok(fill(&mut file, buffer).map_err(wrong)?)
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::options::Expected;
 use crate::ops::snapshot::options::Guards;
+use crate::ops::snapshot::options::UnwrapMode;
 use crate::ops::words::path_words;
 use crate::pgdump::DumpParser;
 use crate::pgdump::DumpSummary;
@@ -52,12 +53,19 @@ impl Watch {
         name: &str,
         expected: &Expected,
         guards: &Guards,
+        unwrap: UnwrapMode,
         progress: &dyn Progress,
     ) -> Result<Option<DumpSummary>, OpError> {
         let Self { first, last, parser } = self;
         if let Some(what) = compressed(&first) {
+            let is_gzip = first.starts_with(GZIP_MAGIC);
+            let more = match (is_gzip, unwrap) {
+                (true, UnwrapMode::Off) => ", or store it with `--unwrap`",
+                (true, UnwrapMode::On | UnwrapMode::OnIfWhole) => "",
+                (false, _) => " (`--unwrap` knows gzip alone)",
+            };
             progress.warn(&format!(
-                "{name} is {what}: it does not deduplicate with the next one; let its program write it plain, the repository compresses it"
+                "{name} is {what}: it does not deduplicate with the next one; let its program write it plain, the repository compresses it{more}"
             ));
         }
         let summary = parser.finish();
@@ -101,10 +109,10 @@ fn last_line(bytes: &[u8]) -> &[u8] {
 }
 
 /// What is compressed already, by its first bytes.
-fn compressed(first: &[u8]) -> Option<&'static str> {
+pub(crate) fn compressed(first: &[u8]) -> Option<&'static str> {
     let kinds: [(&[u8], _); 5] = [
         (b"PGDMP", "a dump in PostgreSQL's own format, which is compressed as a rule"),
-        (b"\x1f\x8b", "compressed with gzip"),
+        (GZIP_MAGIC, "compressed with gzip"),
         (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
         (b"\xfd7zXZ\0", "compressed with xz"),
         (b"BZh", "compressed with bzip2"),
@@ -158,7 +166,7 @@ pub(crate) fn compare(
     now: &[StatedStream],
     guards: &Guards,
 ) -> Result<(), OpError> {
-    for stream in now {
+    for stream in now.iter().filter(|_| guards.compared) {
         let Some(new) = &stream.dump else { continue };
         let Some(old) = same_database(before, &stream.name, new.form) else { continue };
         let key = |table: &StatedTable| (table.database.clone(), table.name.clone());
@@ -215,6 +223,7 @@ fn less(stream: &str, table: &StatedTable, new: u64) -> OpError {
     }
 }
 
+pub(crate) const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 /// Tables with fewer rows come and go.
 const ROWS_COUNT_MIN: u64 = 100;
 const FIRST_BYTES: usize = 512;

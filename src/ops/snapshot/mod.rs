@@ -13,11 +13,13 @@ pub(crate) mod pace;
 pub(crate) mod parent;
 pub mod postgres;
 mod read;
+mod recipe;
 pub mod report;
 mod scratch;
 mod source;
 mod stream;
 mod tree;
+pub(crate) mod unwrap;
 mod workers;
 
 use crate::chunk::Chunker;
@@ -186,11 +188,12 @@ fn back_up(
             progress,
             pace,
             guards: &options.guards,
+            unwrap: options.unwrap,
             before: streams,
             older: older.map(|older| (older, &reader)),
         };
         let done = streams.run(source).and_then(|(taken, produced, files)| {
-            let tally = tally(&taken);
+            let tally = tally(&taken, progress);
             let Some(files) = files else {
                 return Ok((store_alone(store, taken)?, tally, produced));
             };

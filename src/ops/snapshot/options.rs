@@ -38,6 +38,21 @@ pub struct SnapshotOptions {
     pub checkpoint_seconds: i64,
     /// Whether what is new is stored as the difference to an older version.
     pub delta: DeltaMode,
+    /// Whether streams of gzip are stored as their plain bytes and a recipe.
+    pub unwrap: UnwrapMode,
+}
+
+/// Whether streams of gzip are stored as their plain bytes and a recipe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnwrapMode {
+    /// They are stored as they are.
+    #[default]
+    Off,
+    /// They are; the snapshot of one that is damaged is incomplete.
+    On,
+    /// They are, and there is no snapshot of one that is damaged.
+    OnIfWhole,
 }
 
 /// Whether new chunks are compressed after those that stood in their place in the snapshot before.
@@ -67,6 +82,7 @@ impl SnapshotOptions {
             guards: Guards::default(),
             checkpoint_seconds: CHECKPOINT_SECONDS,
             delta: DeltaMode::default(),
+            unwrap: UnwrapMode::Off,
         }
     }
 
@@ -83,6 +99,9 @@ impl SnapshotOptions {
             && crate::ops::words::parse_time(time).is_none()
         {
             return usage(format!("`{time}` is no time like 2026-10-14T02:00:00Z"));
+        }
+        if self.unwrap != UnwrapMode::Off && source.files().is_some() {
+            return usage("only streams can be unwrapped, and no paths".to_owned());
         }
         match source {
             Source::Files(files) => files.check(),
@@ -353,6 +372,8 @@ impl SeveralSource {
 pub struct Guards {
     /// Whether dumps must end as whole ones do.
     pub whole: bool,
+    /// Whether they are compared with those of the snapshot before.
+    pub compared: bool,
     /// How much of a table's rows may be gone since the snapshot before, in percent.
     pub row_drop_percent: u8,
     /// Tables that may be gone, as SQL writes their names, schema first.
@@ -362,7 +383,7 @@ pub struct Guards {
 impl Default for Guards {
     /// Dumps are whole, at most half of a table's rows are gone, and no table.
     fn default() -> Self {
-        Self { whole: true, row_drop_percent: 50, dropped_tables: Vec::new() }
+        Self { whole: true, compared: true, row_drop_percent: 50, dropped_tables: Vec::new() }
     }
 }
 

@@ -62,6 +62,14 @@ impl Tally {
         self.note(path_words(path), CHANGED.to_owned(), progress);
     }
 
+    /// Notes a compressed stream that is damaged; all of it is kept.
+    pub(crate) fn damaged(&mut self, name: &str, what: &str, progress: &dyn Progress) {
+        let reason = format!(
+            "the stream, compressed with gzip, {what}; it is stored as it came, and what could be read of it plain"
+        );
+        self.note(name.to_owned(), reason, progress);
+    }
+
     fn note(&mut self, path: String, reason: String, progress: &dyn Progress) {
         progress.warn(&format!("{path}: {reason}"));
         self.skipped_count += 1;

@@ -35,13 +35,18 @@ use crate::ops::snapshot::options::Guards;
 use crate::ops::snapshot::options::SeveralSource;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
+use crate::ops::snapshot::options::UnwrapMode;
 use crate::ops::snapshot::pace::Pace;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::read::ReadError;
+use crate::ops::snapshot::recipe::RecipeContent;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::stream::LongContent;
+use crate::ops::snapshot::unwrap;
+use crate::ops::snapshot::unwrap::Unwrapping;
 use crate::ops::snapshot::workers::Workers;
 use crate::ops::words::path_words;
+use crate::repo::error::RepoError;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::builder::DirectoryBuilder;
 use crate::repo::tree::builder::totals_of;
@@ -88,6 +93,8 @@ pub(crate) struct Taken {
     /// A file, or a directory of files.
     pub(crate) node: EntryKind,
     pub(crate) stated: StatedStream,
+    /// What is wrong with the compressed stream that it was.
+    pub(crate) damage: Option<&'static str>,
 }
 
 /// Stores streams and outputs of commands.
@@ -98,6 +105,8 @@ pub(crate) struct StreamRun<'a, 'scope> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) pace: &'a Pace<'a>,
     pub(crate) guards: &'a Guards,
+    /// Whether compressed streams are stored plain.
+    pub(crate) unwrap: UnwrapMode,
     /// What the snapshot before stated of its streams.
     pub(crate) before: &'a [StatedStream],
     /// That snapshot and a reader of it, if what its streams held may stand before deltas.
@@ -114,14 +123,14 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         source: Source,
     ) -> Result<(Vec<Taken>, Produced, Option<FilesSource>), OpError> {
         let (taken, kind, files) = match source {
-            Source::Stream(stream) => (vec![self.stream(stream)?], SourceKind::Stream, None),
+            Source::Stream(stream) => (self.stream(stream)?, SourceKind::Stream, None),
             Source::Command(command) => {
-                (vec![self.command(command, TABLES_COUNT_MAX)?], SourceKind::Command, None)
+                (self.command(command, TABLES_COUNT_MAX)?, SourceKind::Command, None)
             }
             Source::Several(SeveralSource { commands, files, is_postgres }) => {
                 let share = TABLES_COUNT_MAX / commands.len().max(1);
                 let taken = commands.into_iter().map(|command| self.command(command, share));
-                let taken = taken.collect::<Result<_, _>>()?;
+                let taken = taken.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
                 let kind = if is_postgres { SourceKind::Postgres } else { SourceKind::Several };
                 (taken, kind, files)
             }
@@ -131,26 +140,21 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         };
         let paths = files.as_ref().map(FilesSource::path_words).unwrap_or_default();
         let produced = Produced::streams(kind, &taken, paths);
+        unwrap::check_names(taken.iter().map(|taken| taken.stated.name.as_str()))?;
         compare(self.before, &produced.streams, self.guards)?;
         Ok((taken, produced, files))
     }
 
-    fn stream(&self, stream: StreamSource) -> Result<Taken, OpError> {
+    fn stream(&self, stream: StreamSource) -> Result<Vec<Taken>, OpError> {
         let StreamSource { name, mut input, expected } = stream;
-        let mut watch = Watch::new(TABLES_COUNT_MAX);
-        let mut read = |buffer: &mut [u8]| {
-            let wrong = |source| LocalError::new(name.as_bytes(), "read", source);
-            let length = fill(&mut *input, buffer).map_err(wrong)?;
-            watch.update(&buffer[..length]);
-            Ok(length)
-        };
-        let file = take_all(self.content(&name)?, self.chunker, &mut read)?;
-        self.taken(name, file, (watch, &expected), None)
+        let stored = self.store_input(name, &mut *input, TABLES_COUNT_MAX)?;
+        self.taken(stored, &expected, None)
     }
 
-    fn command(&self, source: CommandSource, tables_max: usize) -> Result<Taken, OpError> {
+    fn command(&self, source: CommandSource, tables_max: usize) -> Result<Vec<Taken>, OpError> {
         if let CommandOutput::Directory { reader, scratch } = &source.output {
-            return DirectoryDump { run: self, reader, scratch }.take(&source, tables_max);
+            let dump = DirectoryDump { run: self, reader, scratch };
+            return Ok(vec![dump.take(&source, tables_max)?]);
         }
         let CommandSource { name, argv, variables, expected, output: _ } = source;
         let program = argv.first().cloned().unwrap_or_default();
@@ -160,15 +164,7 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         };
         let mut child = CommandReader::spawn_with(&argv, ErrorOutput::Inherit, &variables)
             .map_err(|error| failed(format!("{error}: {}", error.source)))?;
-        let mut watch = Watch::new(tables_max);
-        let mut read = |buffer: &mut [u8]| {
-            let wrong =
-                |error: CommandError| LocalError::new(name.as_bytes(), "read", error.source);
-            let length = child.read(buffer).map_err(wrong)?;
-            watch.update(&buffer[..length]);
-            Ok(length)
-        };
-        let file = take_all(self.content(&name)?, self.chunker, &mut read)?;
+        let stored = self.store_input(name.clone(), &mut Output(&mut child), tables_max)?;
         let outcome =
             child.finish().map_err(|error| failed(format!("{error}: {}", error.source)))?;
         match outcome.end {
@@ -178,7 +174,7 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
                 return Err(failed(format!("signal {signal} ended it")));
             }
         }
-        self.taken(name, file, (watch, &expected), Some(stated_command(&argv)))
+        self.taken(stored, &expected, Some(stated_command(&argv)))
     }
 
     fn content(&self, name: &str) -> Result<LongContent<'a, 'scope>, OpError> {
@@ -189,17 +185,101 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
         content.during("cannot store the stream")
     }
 
-    fn taken(
+    /// Stores an input as it is, or as its plain bytes and a recipe.
+    fn store_input(
         &self,
         name: String,
-        file: FileEntry,
-        (watch, expected): (Watch, &Expected),
+        input: &mut dyn Read,
+        tables_max: usize,
+    ) -> Result<Stored, OpError> {
+        let mut watch = Watch::new(tables_max);
+        if self.unwrap == UnwrapMode::Off {
+            let file = self.store_plain(&name, input, &mut watch)?;
+            return Ok(Stored { name, file, watch, recipe: None, damage: None });
+        }
+        let input = match unwrap::begin(&name, input, self.progress)? {
+            Unwrapping::AsItIs { mut input, damage } => {
+                self.judge(&name, damage)?;
+                let file = self.store_plain(&name, &mut input, &mut watch)?;
+                return Ok(Stored { name, file, watch, recipe: None, damage });
+            }
+            Unwrapping::Wrapped(input) => input,
+        };
+        let (plain, recipe) = unwrap::names(&name);
+        let (mut input, content) = (*input, self.content(&plain)?);
+        let mut parts = RecipeContent::new(self.store, self.chunker);
+        let mut read = |buffer: &mut [u8]| {
+            let length = input.fill(buffer, &mut parts)?;
+            watch.update(&buffer[..length]);
+            Ok(length)
+        };
+        let file = take_all(content, self.chunker, &mut read)?;
+        let damage = input.finish(file.size, &mut parts)?;
+        self.judge(&name, damage)?;
+        let recipe = Some((recipe, parts.finish()?));
+        Ok(Stored { name: plain, file, watch, recipe, damage })
+    }
+
+    /// Errors: the stream is damaged, and only whole ones are wanted.
+    fn judge(&self, name: &str, damage: Option<&'static str>) -> Result<(), OpError> {
+        match damage {
+            Some(what) if self.unwrap == UnwrapMode::OnIfWhole => {
+                Err(OpError::SourceCommand { how: format!("{name}, compressed with gzip, {what}") })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn store_plain(
+        &self,
+        name: &str,
+        input: &mut dyn Read,
+        watch: &mut Watch,
+    ) -> Result<FileEntry, OpError> {
+        let mut read = |buffer: &mut [u8]| {
+            let length = fill(input, buffer);
+            let length = length.map_err(|error| LocalError::new(name.as_bytes(), "read", error))?;
+            watch.update(&buffer[..length]);
+            Ok(length)
+        };
+        take_all(self.content(name)?, self.chunker, &mut read)
+    }
+
+    fn taken(
+        &self,
+        stored: Stored,
+        expected: &Expected,
         command: Option<SourceCommand>,
-    ) -> Result<Taken, OpError> {
-        let summary = watch.finish(&name, expected, self.guards, self.progress)?;
+    ) -> Result<Vec<Taken>, OpError> {
+        let Stored { name, file, watch, recipe, damage } = stored;
+        let summary = watch.finish(&name, expected, self.guards, self.unwrap, self.progress)?;
         let dump = summary.map(|summary| stated(&self.store.repository, &summary)).transpose()?;
         let node = EntryKind::File(file);
-        Ok(Taken { node, stated: StatedStream { name, command, dump } })
+        let mut taken = vec![Taken { node, stated: StatedStream { name, command, dump }, damage }];
+        taken.extend(recipe.map(|(name, file)| {
+            let stated = StatedStream { name, command: None, dump: None };
+            Taken { node: EntryKind::File(file), stated, damage: None }
+        }));
+        Ok(taken)
+    }
+}
+
+/// An input that is stored.
+struct Stored {
+    name: String,
+    file: FileEntry,
+    watch: Watch,
+    /// Name and content of the recipe beside it.
+    recipe: Option<(String, FileEntry)>,
+    damage: Option<&'static str>,
+}
+
+/// The output of a command as a stream.
+struct Output<'a>(&'a mut CommandReader);
+
+impl Read for Output<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error: CommandError| error.source)
     }
 }
 
@@ -210,11 +290,16 @@ pub(crate) fn stated_command(argv: &[OsString]) -> SourceCommand {
 }
 
 /// What the run did with these streams.
-pub(crate) fn tally(taken: &[Taken]) -> Tally {
+pub(crate) fn tally(taken: &[Taken], progress: &dyn Progress) -> Tally {
     let mut tally = Tally::default();
     let totals = || taken.iter().map(|taken| totals_of(&taken.node));
     tally.run.files_new = totals().map(|totals| totals.files).sum();
     tally.run.bytes_read = totals().map(|totals| totals.bytes).sum();
+    for taken in taken {
+        if let Some(what) = taken.damage {
+            tally.damaged(&taken.stated.name, what, progress);
+        }
+    }
     tally
 }
 
@@ -222,10 +307,20 @@ pub(crate) fn tally(taken: &[Taken]) -> Tally {
 pub(crate) fn take_all(
     mut content: LongContent<'_, '_>,
     chunker: &Chunker,
-    read: &mut dyn FnMut(&mut [u8]) -> Result<usize, LocalError>,
+    read: &mut dyn FnMut(&mut [u8]) -> Result<usize, OpError>,
 ) -> Result<FileEntry, OpError> {
-    let mut read = |buffer: &mut [u8]| read(buffer).map_err(ReadError::Local);
-    match content.take_all(&mut read, chunker) {
+    let mut failed = None;
+    let mut read = |buffer: &mut [u8]| {
+        read(buffer).map_err(|error| {
+            failed = Some(error);
+            ReadError::Repo(RepoError::Interrupted)
+        })
+    };
+    let ended = content.take_all(&mut read, chunker);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    match ended {
         Ok(()) => content.finish().during("cannot store the stream"),
         Err(ReadError::Local(error)) => Err(error.into()),
         Err(ReadError::Repo(error)) => Err(error).during("cannot store the stream"),
