@@ -103,6 +103,7 @@ impl Recorded {
             | Command::Diff(_)
             | Command::Stats
             | Command::Status(_)
+            | Command::Alert(_)
             | Command::Cache(_)
             | Command::Config(_) => None,
         }

@@ -9,6 +9,7 @@ mod environment;
 mod failure;
 mod hints;
 mod keep;
+mod notify;
 mod output;
 mod patterns;
 mod progress;

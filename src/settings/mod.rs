@@ -5,7 +5,9 @@
 //! secret: where one is needed, a [`Secret`](crate::settings::secret::Secret) says where it is.
 
 pub(crate) mod cache;
+pub(crate) mod channel;
 pub(crate) mod copy;
+pub(crate) mod notify;
 pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod quantities;
@@ -15,6 +17,7 @@ pub(crate) mod section;
 
 use crate::settings::cache::CacheSection;
 use crate::settings::copy::CopySection;
+use crate::settings::notify::NotifySection;
 use crate::settings::problem::Lines;
 use crate::settings::problem::Problem;
 use crate::settings::repository::RepositorySection;
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) copies: Vec<CopySection>,
     /// `[cache]`
     pub(crate) cache: CacheSection,
+    /// `[notify]`
+    pub(crate) notify: NotifySection,
 }
 
 /// A value and the line of the file that has it, counted from 1.
@@ -52,6 +57,7 @@ impl Settings {
             repository: RepositorySection::decode(&mut file),
             copies: CopySection::decode_all(&mut file),
             cache: CacheSection::decode(&mut file),
+            notify: NotifySection::decode(&mut file),
         };
         let problems = file.finish();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -90,6 +96,9 @@ mod tests {
         assert!(settings.cache.directory.is_some() && settings.cache.bytes_max.is_some());
         let modes: Vec<_> = settings.copies.iter().map(|copy| copy.mode.value).collect();
         assert_eq!(modes, [CopyMode::Mirror, CopyMode::Snapshots]);
+        let levels: Vec<_> =
+            settings.notify.channels.iter().map(|channel| channel.level.value).collect();
+        assert_eq!(levels, [1, 1, 1, 2]);
     }
 
     #[test]
@@ -127,7 +136,9 @@ mod tests {
         );
         refuses(
             "url = 'x'\n",
-            &["line 1: there is no section `url`; sections are `repository`, `copy`, `cache`"],
+            &[
+                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `notify`",
+            ],
         );
     }
 

@@ -22,9 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("localfs", &["units", "format"]),
     ("command", &["units"]),
     ("settings", &["units"]),
+    ("notify", &["units", "settings", "command"]),
     ("pgdump", &["units"]),
     ("ops", &["id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump"]),
-    ("cli", &["id", "key", "units", "format", "settings", "command", "ops", "repo"]),
+    ("cli", &["id", "key", "units", "format", "settings", "command", "notify", "ops", "repo"]),
     (
         "testing",
         &["id", "key", "units", "format", "chunk", "compress", "crypto", "store", "repo", "pgdump"],

@@ -11,6 +11,7 @@ use crate::cli::sourced::Sourced;
 use crate::cli::words;
 use crate::cli::words::Table;
 use crate::settings;
+use crate::settings::At;
 use crate::settings::copy::CopySection;
 use crate::units::to_u64;
 use clap::Args;
@@ -88,6 +89,7 @@ fn show(context: &Context, effective: bool) -> Result<Exit, Failure> {
     let mut rows = Rows::default();
     rows.add_global(context)?;
     rows.add_copies(context)?;
+    rows.add_channels(context)?;
     if !effective {
         rows.0.retain(|row| matches!(row.origin, Origin::File { .. }));
     }
@@ -161,6 +163,18 @@ impl Rows {
                 let value = (key("keep_last"), value.to_string(), value.into());
                 self.0.push(Sourced { value, origin });
             }
+        }
+        Ok(())
+    }
+
+    fn add_channels(&mut self, context: &Context) -> Result<(), Failure> {
+        let configuration = context.configuration()?;
+        for channel in &configuration.settings.notify.channels {
+            let key = |key: &str| format!("notify.channel.{}.{key}", channel.name.value);
+            let At { value: _, line } = channel.name;
+            let kind = At { value: channel.kind.word().to_owned(), line };
+            self.add(&key("kind"), configuration.sourced(&kind), String::clone);
+            self.add(&key("level"), configuration.sourced(&channel.level), u32::to_string);
         }
         Ok(())
     }

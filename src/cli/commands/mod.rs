@@ -1,5 +1,6 @@
 //! One file a command: arguments in, report out.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod check;
@@ -81,6 +82,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Mirror(arguments) => mirror::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),
         Command::Config(arguments) => config::run(context, &arguments),
+        Command::Alert(arguments) => alert::run(context, &arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
     }
 }
