@@ -6,7 +6,7 @@ use crate::notify::http::ping;
 #[cfg(feature = "cloud")]
 use crate::notify::http::webhook;
 #[cfg(not(feature = "cloud"))]
-use crate::notify::offline::mail;
+use crate::notify::offline as smtp;
 #[cfg(not(feature = "cloud"))]
 use crate::notify::offline::ping;
 #[cfg(not(feature = "cloud"))]
@@ -14,7 +14,7 @@ use crate::notify::offline::webhook;
 use crate::notify::program;
 use crate::notify::redact::Secrets;
 #[cfg(feature = "cloud")]
-use crate::notify::smtp::mail;
+use crate::notify::smtp;
 use crate::settings::At;
 use crate::settings::channel::Address;
 use crate::settings::channel::ChannelKind;
@@ -143,10 +143,10 @@ impl Channel {
                 let url = self.address(url, deadline)?;
                 ping(&url, event, deadline)
             }
-            ChannelKind::Smtp(smtp) => {
-                let secret = smtp.login.as_ref().map(|(_user, secret)| secret);
+            ChannelKind::Smtp(section) => {
+                let secret = section.login.as_ref().map(|(_user, secret)| secret);
                 let password = self.secret(secret, deadline)?;
-                mail(smtp, &self.host, password.as_deref(), event, deadline)
+                smtp::send(section, &self.host, password.as_deref(), event, deadline)
             }
         }
     }

@@ -21,6 +21,8 @@ mod disk;
 mod event;
 #[cfg(feature = "cloud")]
 mod http;
+#[cfg(feature = "cloud")]
+mod mail;
 mod notifier;
 #[cfg(not(feature = "cloud"))]
 mod offline;

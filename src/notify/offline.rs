@@ -23,7 +23,7 @@ pub(crate) fn ping(_url: &str, _event: &Event, _deadline: Deadline) -> Result<()
 }
 
 /// Refuses.
-pub(crate) fn mail(
+pub(crate) fn send(
     _smtp: &SmtpSection,
     _host: &str,
     _password: Option<&str>,

@@ -3,14 +3,14 @@
 use crate::notify::deliver::Deadline;
 use crate::notify::deliver::Trouble;
 use crate::notify::event::Event;
+use crate::notify::mail;
 use crate::notify::redact::Secrets;
 use crate::settings::channel::Security;
 use crate::settings::channel::SmtpSection;
-use lettre::Message;
 use lettre::SmtpTransport;
 use lettre::Transport as _;
-use lettre::message::Mailbox;
-use lettre::message::header::ContentType;
+use lettre::address::AddressError;
+use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::Tls;
 use lettre::transport::smtp::client::TlsParameters;
@@ -19,10 +19,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use std::error::Error as _;
 use std::time::Duration;
-use std::time::SystemTime;
 
 /// Sends an event as a mail.
-pub(crate) fn mail(
+pub(crate) fn send(
     smtp: &SmtpSection,
     host: &str,
     password: Option<&str>,
@@ -34,7 +33,8 @@ pub(crate) fn mail(
         let _ignored = ring::default_provider().install_default();
     }
     let refused = |error: &dyn std::error::Error| Trouble::Refused(error.to_string());
-    let message = message(smtp, host, event)?;
+    let envelope = envelope(smtp).map_err(|error| refused(error.as_ref()))?;
+    let message = mail::message(&smtp.from, &smtp.to, host, event);
     let parameters = || TlsParameters::new(smtp.host.clone()).map_err(|error| refused(&error));
     let tls = match smtp.security {
         Security::Tls => Tls::Wrapper(parameters()?),
@@ -44,14 +44,16 @@ pub(crate) fn mail(
     let mut transport = SmtpTransport::builder_dangerous(&smtp.host)
         .port(smtp.port)
         .tls(tls)
-        .hello_name(ClientId::Domain(name(host)))
+        .hello_name(ClientId::Domain(mail::name(host)))
         .timeout(Some(deadline.left().max(Duration::from_millis(1))));
     let mut secrets = Secrets::default();
     if let (Some((user, _secret)), Some(password)) = (&smtp.login, password) {
         secrets.add(password);
         transport = transport.credentials(Credentials::new(user.clone(), password.to_owned()));
     }
-    let Err(error) = transport.build().send(&message) else { return Ok(()) };
+    let Err(error) = transport.build().send_raw(&envelope, message.as_bytes()) else {
+        return Ok(());
+    };
     let mut why = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -62,38 +64,8 @@ pub(crate) fn mail(
     Err(if error.is_permanent() { Trouble::Refused(why) } else { Trouble::Unreachable(why) })
 }
 
-fn message(smtp: &SmtpSection, host: &str, event: &Event) -> Result<Message, Trouble> {
-    let refused = |error: &dyn std::error::Error| Trouble::Refused(error.to_string());
-    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| refused(&error));
-    let seconds = u64::try_from(event.time).unwrap_or_default();
-    // The same for the same event: whoever gets it twice can tell.
-    let id = format!(
-        "<{}.{}.{}.{}@{}>",
-        event.time,
-        event.kind.word(),
-        event.escalated_to.unwrap_or(1),
-        name(&event.subject),
-        name(host)
-    );
-    let mut message = Message::builder()
-        .from(mailbox(&smtp.from)?)
-        .date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        .message_id(Some(id))
-        .subject(event.title.replace(char::is_control, " "))
-        .header(ContentType::TEXT_PLAIN);
-    for to in &smtp.to {
-        message = message.to(mailbox(to)?);
-    }
-    let text = format!("{}\n\n{}\n", event.title, event.words());
-    message.body(text).map_err(|error| refused(&error))
+fn envelope(smtp: &SmtpSection) -> Result<Envelope, Box<dyn std::error::Error>> {
+    let from = mail::bare(&smtp.from).parse()?;
+    let to: Result<_, AddressError> = smtp.to.iter().map(|to| mail::bare(to).parse()).collect();
+    Ok(Envelope::new(Some(from), to?)?)
 }
-
-/// A text as a part of a name in mail.
-fn name(text: &str) -> String {
-    let is_fit = |letter: &char| letter.is_ascii_alphanumeric() || ".-".contains(*letter);
-    let name: String = text.chars().filter(is_fit).take(NAME_LETTERS_MAX).collect();
-    let name = name.trim_matches('.');
-    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
-}
-
-const NAME_LETTERS_MAX: usize = 60;
