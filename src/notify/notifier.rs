@@ -112,8 +112,9 @@ impl Notifier {
     pub(crate) fn tick(&mut self, now: i64) -> Vec<Delivery> {
         let lock = self.lock_state();
         let (mut alerts, is_remembered) = self.read_alerts(lock.is_some());
+        let before = alerts.clone();
         let letters = self.escalate(&mut alerts, now, is_remembered);
-        if !letters.is_empty() {
+        if alerts != before {
             self.write_alerts(&alerts, is_remembered);
         }
         drop(lock);
