@@ -213,7 +213,15 @@ impl CommandRun {
         argv: &[OsString],
         variables: &[(OsString, OsString)],
     ) -> Result<Self, CommandError> {
-        let streams = (Stdio::null(), Stdio::from(io::stderr()));
+        Self::spawn_between(argv, variables, (Stdio::null(), Stdio::from(io::stderr())))
+    }
+
+    /// The same with an input and an output of its own.
+    pub(crate) fn spawn_between(
+        argv: &[OsString],
+        variables: &[(OsString, OsString)],
+        streams: (Stdio, Stdio),
+    ) -> Result<Self, CommandError> {
         let how = (ErrorOutput::Capture, variables);
         Ok(Self { child: RunningChild::spawn(argv, streams, how, Group::Own)? })
     }

@@ -13,6 +13,7 @@ pub mod format;
 pub mod id;
 pub mod key;
 mod localfs;
+mod notify;
 pub mod ops;
 mod pgdump;
 mod repo;

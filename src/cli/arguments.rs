@@ -1,5 +1,6 @@
 //! The arguments of the program and of every command.
 
+use crate::cli::commands::alert::AlertArguments;
 use crate::cli::commands::audit::AuditArguments;
 use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
@@ -185,6 +186,7 @@ pub(crate) enum Command {
     Run(RunArguments),
     Schedule(ScheduleArguments),
     Config(ConfigArguments),
+    Alert(AlertArguments),
     Cache(CacheArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),

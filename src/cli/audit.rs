@@ -107,6 +107,7 @@ impl Recorded {
             | Command::Status(_)
             | Command::Run(_)
             | Command::Schedule(_)
+            | Command::Alert(_)
             | Command::Cache(_)
             | Command::Completions(_)
             | Command::Man(_)

@@ -152,7 +152,7 @@ pub(crate) fn refuse_readable(path: &Path) -> Result<(), Failure> {
 }
 
 /// What is wrong with a file of a secret that is there, if others may read it.
-fn readable(path: &Path) -> Option<String> {
+pub(crate) fn readable(path: &Path) -> Option<String> {
     let found = std::fs::metadata(path).ok()?;
     (found.is_file() && found.mode() & OTHERS != 0).then(|| {
         format!(
@@ -174,6 +174,7 @@ fn misplaced(settings: &Settings) -> Vec<Problem> {
         }
     }
     let secrets = copies.iter().filter_map(|copy| copy.secret.as_ref());
+    let secrets = secrets.chain(settings.notify.secrets());
     for At { value, line } in settings.repository.secret.iter().chain(secrets) {
         let path = match value {
             Secret::KeyFile(path) | Secret::PasswordFile(path) => path,

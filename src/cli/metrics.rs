@@ -21,6 +21,8 @@ pub(crate) struct Metrics<'a> {
     pub(crate) copies: &'a BTreeMap<String, CopyStatus>,
     /// The last runs of jobs on this host, by name.
     pub(crate) runs: &'a BTreeMap<String, LastRun>,
+    /// Notifications that could not be sent yet.
+    pub(crate) waiting: u64,
     /// Now, in seconds since 1970.
     pub(crate) now: i64,
 }
@@ -41,6 +43,8 @@ impl Metrics<'_> {
             add_jobs(&mut text, status);
             add_coverage(&mut text, status);
         }
+        let help = "Notifications that could not be sent yet.";
+        text.family("notifications_waiting", help, [(&[][..], self.waiting)]);
         add_copies(&mut text, self.copies);
         add_runs(&mut text, self.runs);
         text.0

@@ -13,6 +13,7 @@ mod hints;
 mod jobs;
 mod keep;
 mod metrics;
+mod notify;
 mod objectives;
 mod output;
 mod patterns;

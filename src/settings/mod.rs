@@ -5,10 +5,12 @@
 //! secret: where one is needed, a [`Secret`](crate::settings::secret::Secret) says where it is.
 
 pub(crate) mod cache;
+pub(crate) mod channel;
 pub(crate) mod copy;
 pub(crate) mod hooks;
 pub(crate) mod job;
 pub(crate) mod maintenance;
+pub(crate) mod notify;
 pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod quantities;
@@ -24,6 +26,7 @@ use crate::settings::job::JobSection;
 use crate::settings::maintenance::CheckSection;
 use crate::settings::maintenance::MaintenanceSection;
 use crate::settings::maintenance::MetricsSection;
+use crate::settings::notify::NotifySection;
 use crate::settings::problem::Lines;
 use crate::settings::problem::Problem;
 use crate::settings::repository::RepositorySection;
@@ -54,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: MetricsSection,
     /// The values of the sections behind `[cache]`, as the file has them.
     pub(crate) said: Vec<Said>,
+    /// `[notify]`
+    pub(crate) notify: NotifySection,
 }
 
 /// A value and the line of the file that has it, counted from 1.
@@ -81,6 +86,7 @@ impl Settings {
             maintenance: MaintenanceSection::decode(&mut file),
             metrics: MetricsSection::decode(&mut file),
             said: said::said(parsed.get_ref(), &lines),
+            notify: NotifySection::decode(&mut file),
         };
         let problems = file.finish();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -124,6 +130,9 @@ mod tests {
         assert!(settings.cache.directory.is_some() && settings.cache.bytes_max.is_some());
         let modes: Vec<_> = settings.copies.iter().map(|copy| copy.mode.value).collect();
         assert_eq!(modes, [CopyMode::Mirror, CopyMode::Snapshots]);
+        let levels: Vec<_> =
+            settings.notify.channels.iter().map(|channel| channel.level.value).collect();
+        assert_eq!(levels, [1, 1, 1, 2]);
     }
 
     #[test]
@@ -162,7 +171,7 @@ mod tests {
         refuses(
             "url = 'x'\n",
             &[
-                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `metrics`",
+                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `metrics`, `notify`",
             ],
         );
     }

@@ -61,5 +61,5 @@ fn words(value: &DeValue<'_>) -> String {
     }
 }
 
-/// What the command line and the environment may override.
-const SHOWN_APART: [&str; 3] = ["repository", "copy", "cache"];
+/// What the command line and the environment may override, and where secrets may stand.
+const SHOWN_APART: [&str; 4] = ["repository", "copy", "cache", "notify"];

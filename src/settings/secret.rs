@@ -34,6 +34,11 @@ impl Secret {
         file.or(password)
     }
 
+    /// Takes a secret that is no key of a repository.
+    pub(crate) fn decode_key(section: &mut Section<'_>, key: &'static str) -> Option<At<Self>> {
+        section.table(key, NOT_HERE).and_then(Self::password)
+    }
+
     /// The key that has it.
     pub(crate) const fn key(&self) -> &'static str {
         match self {

@@ -77,6 +77,11 @@ impl<'t> Section<'t> {
         Some(At { value: text.to_owned(), line })
     }
 
+    /// Whether a key is there with a string; it is not taken.
+    pub(crate) fn has_text(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|value| value.get_ref().is_str())
+    }
+
     /// A string that `parse` understands; its error says what is wrong.
     pub(crate) fn parsed<T>(
         &mut self,
@@ -193,9 +198,10 @@ impl<'t> Section<'t> {
     /// The section `[key]`.
     pub(crate) fn section(&mut self, key: &'static str) -> Option<Section<'t>> {
         let (line, value) = self.take(key)?;
+        let header = format!("[{}]", self.dotted(key));
         match value.as_table() {
-            Some(entries) => Some(self.inner(format!("[{key}]"), line, entries)),
-            None => self.refuse_type(line, key, value, &format!("a section `[{key}]`")),
+            Some(entries) => Some(self.inner(header, line, entries)),
+            None => self.refuse_type(line, key, value, &format!("a section `{header}`")),
         }
     }
 
@@ -229,7 +235,7 @@ impl<'t> Section<'t> {
     /// Every section `[[key]]`.
     pub(crate) fn sections(&mut self, key: &'static str) -> Vec<Section<'t>> {
         let Some((line, value)) = self.take(key) else { return Vec::new() };
-        let wanted = format!("one or more sections `[[{key}]]`");
+        let wanted = format!("one or more sections `[[{}]]`", self.dotted(key));
         let Some(entries) = value.as_array() else {
             self.refuse_type::<()>(line, key, value, &wanted);
             return Vec::new();
@@ -238,7 +244,9 @@ impl<'t> Section<'t> {
         for entry in entries {
             let line = self.lines.of(&entry.span());
             match entry.get_ref().as_table() {
-                Some(entries) => sections.push(self.inner(format!("[[{key}]]"), line, entries)),
+                Some(entries) => {
+                    sections.push(self.inner(format!("[[{}]]", self.dotted(key)), line, entries));
+                }
                 None => {
                     self.refuse_type::<()>(line, key, entry.get_ref(), &wanted);
                 }
@@ -276,6 +284,14 @@ impl<'t> Section<'t> {
         match meant(name, &self.known) {
             Some(meant) => format!("; did you mean `{meant}`?"),
             None => format!("; {otherwise}"),
+        }
+    }
+
+    /// A section of this one, as the file's headers name it.
+    fn dotted(&self, key: &str) -> String {
+        match self.name.trim_matches(['[', ']']) {
+            "" => key.to_owned(),
+            own => format!("{own}.{key}"),
         }
     }
 

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("command", &["units"]),
     ("calendar", &[]),
     ("settings", &["units", "calendar"]),
+    ("notify", &["units", "settings", "command"]),
     ("pgdump", &["units"]),
     ("rewrap", &["units", "format"]),
     (
@@ -32,7 +33,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "calendar", "rewrap",
         ],
     ),
-    ("cli", &["id", "key", "units", "format", "calendar", "settings", "command", "ops", "repo"]),
+    (
+        "cli",
+        &[
+            "id", "key", "units", "format", "calendar", "settings", "command", "notify", "ops",
+            "repo",
+        ],
+    ),
     (
         "testing",
         &[

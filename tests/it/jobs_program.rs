@@ -244,6 +244,8 @@ fn maintenance_is_done_at_its_time_and_on_its_host() {
         "config.toml",
         text("").replace("paths = ['data']", "paths = ['data']\nrpo = '0s'").as_bytes(),
     );
+    // Ages are told in whole seconds.
+    std::thread::sleep(Duration::from_millis(1100));
     let missed = run(&desk, &["run", "--task", "status"]);
     check(&missed, 6);
     assert!(
@@ -295,6 +297,60 @@ fn a_run_that_is_stopped_stops_its_command() {
     assert_eq!(count(&desk), 0);
 }
 
+/// What a channel was told, in order.
+fn told(desk: &Desk) -> Vec<String> {
+    let text = fs::read_to_string(desk.path("told")).unwrap_or_default();
+    fs::remove_file(desk.path("told")).ok();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn failures_recoveries_and_what_is_missed_are_told() {
+    let text = "[job.docs]\nkind = 'files'\npaths = ['data', 'more']\n\
+         [job.never]\nkind = 'files'\npaths = ['data']\n[maintenance]\nstatus = 'hourly'\n\
+         [[notify.channel]]\nname = 'file'\nkind = 'command'\n\
+         command = ['sh', '-c', 'echo $SBF_REPO_EVENT_KIND $SBF_REPO_EVENT_SUBJECT >> told']\n";
+    let desk = desk(text);
+    let failed = json(&desk, &["run", "docs"], 1);
+    assert_eq!(told(&desk), ["failure docs"]);
+    assert_eq!(failed["notifications"][0]["outcome"], "delivered");
+    // It is known already.
+    json(&desk, &["run", "docs"], 1);
+    assert_eq!(told(&desk), Vec::<String>::new());
+    fs::create_dir(desk.path("more")).unwrap();
+    json(&desk, &["run", "docs"], 0);
+    assert_eq!(told(&desk), ["recovered docs"]);
+    json(&desk, &["run", "docs"], 0);
+    assert_eq!(told(&desk), Vec::<String>::new());
+    json(&desk, &["run", "--task", "status"], 6);
+    let missed = told(&desk);
+    assert!(missed.contains(&"missed never".to_owned()), "{missed:?}");
+    json(&desk, &["run", "never"], 0);
+    assert_eq!(told(&desk), ["recovered never"]);
+    // A channel that is gone fails no backup, and is seen.
+    let broken = text.replace(
+        "'sh', '-c', 'echo $SBF_REPO_EVENT_KIND $SBF_REPO_EVENT_SUBJECT >> told'",
+        "'false'",
+    );
+    desk.put("config.toml", broken.as_bytes());
+    fs::remove_dir(desk.path("more")).unwrap();
+    let output = run(&desk, &["run", "docs"]);
+    check(&output, 1);
+    assert!(
+        err(&output).contains("channel `file` did not get the notification"),
+        "{}",
+        err(&output)
+    );
+    let status = run(&desk, &["status"]);
+    check(&status, 0);
+    assert!(err(&status).contains("1 notification for `file` waits since"), "{}", err(&status));
+    fs::create_dir(desk.path("more")).unwrap();
+    check(&run(&desk, &["run", "docs"]), 0);
+    let tried = run(&desk, &["doctor", "--jobs-only", "--notify"]);
+    check(&tried, 1);
+    assert!(err(&tried).contains("error: notifications by file: "), "{}", err(&tried));
+}
+
 fn begin(desk: &Desk) -> Child {
     begin_job(desk, "docs")
 }
@@ -319,4 +375,20 @@ fn wait_for(path: &Path) {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(path.exists(), "{} never came", path.display());
+}
+
+#[test]
+fn of_snapshots_of_one_second_the_newest_is_kept() {
+    let desk = Desk::with_repository();
+    for round in 0..4 {
+        let mut newest = Value::Null;
+        for number in 0..5 {
+            desk.put("data/a.txt", format!("{round} {number}").as_bytes());
+            newest = desk.json(&["snapshot", "data", "--source", "docs"], 0)["snapshot"].clone();
+        }
+        check(&desk.run(&["forget", "--keep-last", "1", "--accept-policy", "--force"]), 0);
+        let left = desk.json(&["snapshots"], 0)["snapshots"].clone();
+        assert_eq!(left.as_array().map(Vec::len), Some(1), "{left}");
+        assert_eq!(left[0]["snapshot"], newest, "{left}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Integration tests, in one binary.
 
 mod adoption;
+#[cfg(feature = "cloud")]
+mod alert_program;
 mod architecture;
 mod archive_program;
 mod audit_program;

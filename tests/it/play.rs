@@ -186,6 +186,10 @@ file = 'x'
 command = ['false']
 [maintenance]
 status = 'hourly'
+[[notify.channel]]
+name = 'file'
+kind = 'command'
+command = ['sh', '-c', 'cat >> told']
 ";
 
 const BEGINNING: &str = "
@@ -259,6 +263,12 @@ const BEGINNING: &str = "
     2 run nothing --config jobs.toml
     6 run --task status --config jobs.toml
     6 status --config jobs.toml
+    0 alert list --config jobs.toml
+    0 alert ack fails --config jobs.toml
+    0 alert list --config jobs.toml
+    0 alert tick --config jobs.toml
+    0 alert tell failure other --config jobs.toml
+    0 alert test --config jobs.toml
     0 schedule show --config jobs.toml
     0 schedule show --cron --config jobs.toml
     0 schedule show --systemd --config jobs.toml

@@ -70,6 +70,8 @@ fn quiet_commands_say_nothing_when_all_goes_well() {
 
 /// Commands that are called for what they say.
 const DATA: &[&str] = &[
+    "alert list",
+    "alert test",
     "audit list",
     "audit verify",
     "completions",

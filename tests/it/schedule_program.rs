@@ -168,6 +168,19 @@ fn units_are_written_once_and_removed_with_what_they_were_for() {
     assert!(unit("sbf-repo-job-docs.timer").contains("OnCalendar=Mon..Fri *-*-* 02:00:00 UTC\n"));
     assert!(unit("sbf-repo-task-prune.service").contains("run --task=prune\n"));
     verify_units(&desk);
+    // With somebody to be told, what fails is told, and what waits is sent.
+    let channel = "[[notify.channel]]\nname = 'chat'\nkind = 'command'\ncommand = ['true']\n";
+    desk.put("config.toml", format!("{TIMED}{channel}").as_bytes());
+    assert_eq!(install(0).1, Some(0));
+    let service = unit("sbf-repo-job-docs.service");
+    assert!(service.contains("OnFailure=sbf-repo-failed@docs.service\n"), "{service}");
+    let service = unit("sbf-repo-failed@.service");
+    assert!(service.contains("alert tell failure %i\n"), "{service}");
+    verify_units(&desk);
+    let cron = run(&desk, &["schedule", "show", "--cron"]);
+    assert!(out(&cron).contains("--quiet alert tick\n"), "{}", out(&cron));
+    desk.put("config.toml", TIMED.as_bytes());
+    assert_eq!(install(0).1, Some(3));
     // What is no longer in the file goes; what somebody else wrote stays, and is not overwritten.
     desk.put("units/sbf-repo-job-mine.service", b"[Unit]\n");
     desk.put("config.toml", TIMED.replace("schedule = 'daily'\n", "").as_bytes());

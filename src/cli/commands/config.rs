@@ -91,6 +91,7 @@ fn show(context: &Context, effective: bool) -> Result<Exit, Failure> {
     rows.add_global(context)?;
     rows.add_copies(context)?;
     rows.add_said(context)?;
+    rows.add_channels(context)?;
     if !effective {
         rows.0.retain(|row| matches!(row.origin, Origin::File { .. }));
     }
@@ -178,6 +179,18 @@ impl Rows {
         for Said { name, words, line } in &configuration.settings.said {
             let at = At { value: words.clone(), line: *line };
             self.add(name, configuration.sourced(&at), String::clone);
+        }
+        Ok(())
+    }
+
+    fn add_channels(&mut self, context: &Context) -> Result<(), Failure> {
+        let configuration = context.configuration()?;
+        for channel in &configuration.settings.notify.channels {
+            let key = |key: &str| format!("notify.channel.{}.{key}", channel.name.value);
+            let At { value: _, line } = channel.name;
+            let kind = At { value: channel.kind.word().to_owned(), line };
+            self.add(&key("kind"), configuration.sourced(&kind), String::clone);
+            self.add(&key("level"), configuration.sourced(&channel.level), u32::to_string);
         }
         Ok(())
     }

@@ -38,6 +38,9 @@ pub(crate) struct DoctorArguments {
     /// Look at the jobs and this host, and do not try the store out
     #[arg(long, conflicts_with_all = ["accept_store", "store_only", "thorough"])]
     jobs_only: bool,
+    /// Send a test to every channel of notifications
+    #[arg(long)]
+    notify: bool,
 }
 
 impl DoctorArguments {
@@ -50,7 +53,7 @@ impl DoctorArguments {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit, Failure> {
     if arguments.jobs_only {
-        let looked = health::look(context, &context.open()?)?;
+        let looked = health::look(context, &context.open()?, arguments.notify)?;
         tell_health(context, &looked);
         let exit = exit_of(&looked);
         return Ok(context.output.finish(&json!({ "health": looked }), exit));
@@ -65,7 +68,7 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Result<Exit
         accepted = accept(repository, &report)?;
     }
     let looked = match &repository {
-        Some(repository) => health::look(context, repository)?,
+        Some(repository) => health::look(context, repository, arguments.notify)?,
         None => Vec::new(),
     };
     tell(context, &report, accepted);

@@ -1,5 +1,6 @@
 //! One file a command: arguments in, report out.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod check;
@@ -89,6 +90,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Config(arguments) => config::run(context, &arguments),
         Command::Run(arguments) => run::run(context, &arguments),
         Command::Schedule(arguments) => schedule::run(context, &arguments),
+        Command::Alert(arguments) => alert::run(context, &arguments),
         Command::Cache(arguments) => cache::run(context, &arguments),
         Command::Completions(arguments) => Ok(completions::run(context, &arguments)),
         Command::Man(arguments) => man::run(context, &arguments),

@@ -20,9 +20,11 @@ use crate::cli::jobs::plan::Step;
 use crate::cli::jobs::plan::What;
 use crate::cli::jobs::plan::steps_of_job;
 use crate::cli::jobs::plan::steps_of_task;
+use crate::cli::jobs::told::Told;
 use crate::cli::metrics;
 use crate::cli::metrics::Metrics;
 use crate::cli::words;
+use crate::notify::Delivery;
 use crate::ops::status::StatusOptions;
 use crate::settings::Settings;
 use crate::settings::job::JobSection;
@@ -89,6 +91,16 @@ struct Chosen {
     steps: Vec<Step>,
 }
 
+impl Chosen {
+    /// What people are told it is.
+    fn subject(&self) -> String {
+        match self.folder {
+            TASKS => format!("maintenance:{}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, Failure> {
     let settings = &context.configuration()?.settings;
@@ -102,6 +114,7 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     let running = begin(&chosen)?;
     let started = Context::now();
     let before = memory::last(chosen.folder, &chosen.name);
+    let mut told = Told::begin(context, chosen.subject())?;
     let mut execution = Execution::new(context, &chosen.name);
     execution.run(&chosen.steps);
     let exit = match context.stop.signal() {
@@ -118,8 +131,11 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     };
     running.end(&last)?;
     remember_check(&chosen, &execution, started)?;
-    let exit = stand(context, &chosen)?.unwrap_or(exit);
-    Ok(tell(context, &chosen, &execution, exit))
+    told.end(exit, execution.snapshot.as_deref(), execution.trouble.as_deref());
+    let stood = stand(context, &chosen, &mut told);
+    told.warn(context);
+    let exit = stood?.unwrap_or(exit);
+    Ok(tell(context, &chosen, &execution, (exit, &told.deliveries)))
 }
 
 fn of_job(settings: &Settings, name: &str) -> Result<Chosen, Failure> {
@@ -206,7 +222,7 @@ fn remember_check(chosen: &Chosen, execution: &Execution<'_>, now: i64) -> Resul
 }
 
 /// Looks at how things stand, from the repository and not from how this run went, where somebody wants to know.
-fn stand(context: &Context, chosen: &Chosen) -> Result<Option<Exit>, Failure> {
+fn stand(context: &Context, chosen: &Chosen, told: &mut Told) -> Result<Option<Exit>, Failure> {
     let settings = &context.configuration()?.settings;
     let is_asked = chosen.folder == TASKS && chosen.name == Task::Status.word();
     let file = settings.metrics.textfile.as_ref();
@@ -222,7 +238,7 @@ fn stand(context: &Context, chosen: &Chosen) -> Result<Option<Exit>, Failure> {
                 context.output.warn(&why);
                 let (copies, runs) = (BTreeMap::new(), runs(settings));
                 let now = Context::now();
-                Metrics { status: None, copies: &copies, runs: &runs, now }.text()
+                Metrics { status: None, copies: &copies, runs: &runs, waiting: 0, now }.text()
             }
         };
         if let Err(failure) = metrics::write(&file.value, &text) {
@@ -234,6 +250,7 @@ fn stand(context: &Context, chosen: &Chosen) -> Result<Option<Exit>, Failure> {
         return Ok(None);
     }
     let looked = looked?;
+    told.stand(&looked.status);
     for missed in &looked.status.missed {
         context.output.warn(&missed.words);
     }
@@ -273,7 +290,12 @@ fn shell_words(words: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-fn tell(context: &Context, chosen: &Chosen, execution: &Execution<'_>, exit: Exit) -> Exit {
+fn tell(
+    context: &Context,
+    chosen: &Chosen,
+    execution: &Execution<'_>,
+    (exit, deliveries): (Exit, &[Delivery]),
+) -> Exit {
     let is = |outcome| {
         execution
             .reports
@@ -308,6 +330,7 @@ fn tell(context: &Context, chosen: &Chosen, execution: &Execution<'_>, exit: Exi
         "snapshot": execution.snapshot,
         "steps": execution.reports,
         "trouble": execution.trouble,
+        "notifications": deliveries,
         "dry_run": false,
     });
     context.output.finish(&report, exit)

@@ -221,7 +221,8 @@ fn writable(settings: &Settings) -> Vec<PathBuf> {
 fn cron_file(context: &Context) -> Result<String, Failure> {
     let settings = &context.configuration()?.settings;
     let host = environment::host();
-    crontab::file(&of_this_host(settings, &host)?, &command(context)?, "root")
+    let tells = !settings.notify.channels.is_empty();
+    crontab::file(&of_this_host(settings, &host)?, &command(context)?, ("root", tells))
 }
 
 /// Where files go.

@@ -8,12 +8,14 @@ use crate::cli::jobs::memory;
 use crate::cli::jobs::memory::JOBS;
 use crate::cli::jobs::memory::LastRun;
 use crate::cli::metrics::Metrics;
+use crate::cli::notify;
 use crate::cli::objectives;
 use crate::cli::objectives::CopyStatus;
 use crate::cli::output::Form;
 use crate::cli::words;
 use crate::cli::words::Table;
 use crate::cli::words::short_time;
+use crate::notify::Waiting;
 use crate::ops::status::SourceStatus;
 use crate::ops::status::Status;
 use crate::ops::status::StatusOptions;
@@ -65,6 +67,8 @@ pub(crate) struct Looked {
     pub(crate) status: Status,
     pub(crate) copies: BTreeMap<String, CopyStatus>,
     pub(crate) runs: BTreeMap<String, LastRun>,
+    /// Notifications that could not be sent yet.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 /// Runs the command.
@@ -100,7 +104,8 @@ pub(crate) fn look(
     } else {
         BTreeMap::new()
     };
-    Ok(Looked { status: found, copies, runs: runs(settings) })
+    let waiting = notify::notifier(context)?.waiting();
+    Ok(Looked { status: found, copies, runs: runs(settings), waiting })
 }
 
 /// The last run of each job on this host.
@@ -112,8 +117,9 @@ pub(crate) fn runs(settings: &Settings) -> BTreeMap<String, LastRun> {
 impl Looked {
     /// The same for Prometheus.
     pub(crate) fn metrics(&self) -> Metrics<'_> {
-        let Self { status, copies, runs } = self;
-        Metrics { status: Some(status), copies, runs, now: Context::now() }
+        let Self { status, copies, runs, waiting } = self;
+        let waiting = waiting.as_ref().map_or(0, |waiting| waiting.count);
+        Metrics { status: Some(status), copies, runs, waiting, now: Context::now() }
     }
 }
 
@@ -134,7 +140,15 @@ fn tell(context: &Context, looked: &Looked) -> Exit {
         context.output.warn(&missed.words);
     }
     context.output.warn_of(&found.findings);
-    let report = json!({ "status": found, "copies": looked.copies, "runs": looked.runs });
+    if let Some(waiting) = &looked.waiting {
+        context.output.warn(&notify::waiting_words(waiting));
+    }
+    let report = json!({
+        "status": found,
+        "copies": looked.copies,
+        "runs": looked.runs,
+        "waiting": looked.waiting,
+    });
     context.output.finish(&report, exit_of(found))
 }
 

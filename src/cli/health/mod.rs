@@ -7,6 +7,7 @@ pub(crate) use crate::cli::health::jobs::first_line;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::notify;
 use crate::repo::repository::Repository;
 use serde::Serialize;
 
@@ -46,10 +47,33 @@ impl Looked {
     }
 }
 
+/// Sends a test to every channel of notifications.
+fn channels(context: &Context) -> Result<Vec<Looked>, Failure> {
+    let mut notifier = notify::notifier(context)?;
+    let deliveries = notifier.test(Context::now(), None);
+    let looked = deliveries.into_iter().map(|delivery| {
+        let what = format!("notifications by {}", delivery.channel);
+        match delivery.error {
+            None => Looked::fine(what, "a test was delivered"),
+            Some(error) => Looked::wrong(what, error),
+        }
+    });
+    let looked: Vec<Looked> = looked.collect();
+    if looked.is_empty() {
+        let words = "nobody would be told: [[notify.channel]]";
+        return Ok(vec![Looked::doubtful("notifications", words)]);
+    }
+    Ok(looked)
+}
+
 /// Looks at everything that the jobs of the configuration file will need on this host.
 ///
 /// Errors: whatever is wrong with the configuration file.
-pub(crate) fn look(context: &Context, repository: &Repository) -> Result<Vec<Looked>, Failure> {
+pub(crate) fn look(
+    context: &Context,
+    repository: &Repository,
+    with_test: bool,
+) -> Result<Vec<Looked>, Failure> {
     let settings = &context.configuration()?.settings;
     let mut all = host::look(context)?;
     if !settings.jobs.is_empty() {
@@ -66,5 +90,8 @@ pub(crate) fn look(context: &Context, repository: &Repository) -> Result<Vec<Loo
         });
     }
     all.extend(host::timers(settings));
+    if with_test {
+        all.extend(channels(context)?);
+    }
     Ok(all)
 }

@@ -7,3 +7,4 @@ pub(crate) mod child;
 pub(crate) mod execute;
 pub(crate) mod memory;
 pub(crate) mod plan;
+pub(crate) mod told;

@@ -8,9 +8,17 @@ use std::fmt::Write as _;
 /// The file: five fields, the user, the command; a line a job.
 ///
 /// Errors: a time that cron cannot say.
-pub(crate) fn file(timed: &[Timed<'_>], command: &[String], user: &str) -> Result<String, Failure> {
+pub(crate) fn file(
+    timed: &[Timed<'_>],
+    command: &[String],
+    (user, tells): (&str, bool),
+) -> Result<String, Failure> {
     let mut text =
         format!("{MARK}\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+    if tells {
+        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+        let _ignored = writeln!(text, "*/5 * * * * {user} {} --quiet alert tick", words.join(" "));
+    }
     let mut zone: Option<&str> = None;
     // Lines of the host's own time come first: a line with another zone holds for all that follow.
     let mut sorted: Vec<&Timed<'_>> = timed.iter().collect();

@@ -38,6 +38,25 @@ pub(crate) fn units(timed: &[Timed<'_>], around: &Surroundings<'_>) -> BTreeMap<
         units.insert(format!("{unit}.service"), service(each, around));
         units.insert(format!("{unit}.timer"), timer(each));
     }
+    if tells(around.settings) {
+        let command = |words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned());
+            let words: Vec<String> = around.command.iter().cloned().chain(words).collect();
+            words.iter().map(|word| escaped(word)).collect::<Vec<_>>().join(" ")
+        };
+        let common = common(around);
+        let tick = command(&["--quiet", "alert", "tick"]);
+        let about =
+            "Description=Send notifications that wait, and escalate\n\n[Service]\nType=oneshot\n";
+        let service = format!("{MARK}\n[Unit]\n{about}ExecStart={tick}\n{common}");
+        units.insert("sbf-repo-alerts.service".to_owned(), service);
+        units.insert("sbf-repo-alerts.timer".to_owned(), format!("{MARK}\n{ALERTS_TIMER}"));
+        // The instance is named by systemd, not by this program.
+        let failed = format!("{} %i", command(&["alert", "tell", "failure"]));
+        let about = "Description=Tell that %i failed\n\n[Service]\nType=oneshot\n";
+        let service = format!("{MARK}\n[Unit]\n{about}ExecStart={failed}\n{common}");
+        units.insert("sbf-repo-failed@.service".to_owned(), service);
+    }
     units
 }
 
@@ -47,23 +66,39 @@ fn service(timed: &Timed<'_>, around: &Surroundings<'_>) -> String {
     if around.manager == Manager::System {
         text.push_str("Wants=network-online.target\nAfter=network-online.target\n");
     }
+    if tells(around.settings) {
+        let subject = if timed.job.is_some() { "" } else { "maintenance:" };
+        let _ignored = writeln!(text, "OnFailure=sbf-repo-failed@{subject}{}.service", timed.name);
+    }
     text.push_str("StartLimitIntervalSec=6h\nStartLimitBurst=5\n");
     let words: Vec<String> =
         around.command.iter().cloned().chain(timed.words()).map(|word| escaped(&word)).collect();
     let _ignored = writeln!(text, "\n[Service]\nType=oneshot\nExecStart={}", words.join(" "));
+    text.push_str(&common(around));
+    text.push_str(AGAIN);
+    text.push_str("UMask=0077\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n");
+    text.push_str(&hardening(timed, around));
+    text
+}
+
+/// Whether somebody is told.
+const fn tells(settings: &Settings) -> bool {
+    !settings.notify.channels.is_empty()
+}
+
+/// Secrets, and where the host's memory is.
+fn common(around: &Surroundings<'_>) -> String {
+    let mut text = String::new();
     for name in credentials(around.settings) {
         let _ignored = writeln!(text, "LoadCredential={name}");
     }
     for (name, path) in &around.variables {
-        let _ignored =
-            writeln!(text, "Environment={}", escaped(&format!("{name}={}", path.display())));
+        let variable = escaped(&format!("{name}={}", path.display()));
+        let _ignored = writeln!(text, "Environment={variable}");
     }
     if around.manager == Manager::System && around.variables.is_empty() {
-        text.push_str("StateDirectory=sbf-repo\nStateDirectoryMode=0700\nCacheDirectory=sbf-repo\nCacheDirectoryMode=0700\n");
+        text.push_str(DIRECTORIES);
     }
-    text.push_str(AGAIN);
-    text.push_str("UMask=0077\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n");
-    text.push_str(&hardening(timed, around));
     text
 }
 
@@ -116,6 +151,7 @@ fn timer(timed: &Timed<'_>) -> String {
 fn credentials(settings: &Settings) -> Vec<&str> {
     let copies = settings.copies.iter().filter_map(|copy| copy.secret.as_ref());
     let secrets = settings.repository.secret.iter().chain(copies);
+    let secrets = secrets.chain(settings.notify.secrets());
     let mut names: Vec<&str> = secrets
         .filter_map(|at| match &at.value {
             Secret::Credential(name) => Some(name.as_str()),
@@ -145,6 +181,23 @@ pub(crate) fn is_own(path: &Path) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARK))
 }
 
+const DIRECTORIES: &str = "\
+StateDirectory=sbf-repo
+StateDirectoryMode=0700
+CacheDirectory=sbf-repo
+CacheDirectoryMode=0700
+";
+const ALERTS_TIMER: &str = "\
+[Unit]
+Description=When to send notifications that wait
+
+[Timer]
+OnBootSec=5min
+OnUnitActiveSec=5min
+
+[Install]
+WantedBy=timers.target
+";
 /// What only needs another time gets one.
 const AGAIN: &str = "\
 # A store that cannot be reached (13) is tried again, and so is a run that something killed; everything else needs

@@ -16,6 +16,8 @@ pub struct Candidate {
     pub snapshot: SnapshotId,
     /// The stated time of its data, in seconds since 1970; `None` if its manifest cannot be read.
     pub time: Option<i64>,
+    /// Nanoseconds behind it, which order the snapshots of one second.
+    pub nanoseconds: u32,
     /// When the store received it; 0 if it does not say.
     pub received: i64,
     /// Its tags.
@@ -32,6 +34,7 @@ impl Candidate {
         Self {
             snapshot,
             time: Some(time),
+            nanoseconds: 0,
             received,
             tags: Vec::new(),
             is_incomplete: false,
@@ -136,8 +139,8 @@ pub fn decide(policy: &Policy, candidates: Vec<Candidate>) -> Vec<Decision> {
         })
         .collect();
     decisions.sort_by_key(|decision| {
-        let Candidate { snapshot, time, received, .. } = decision.candidate;
-        std::cmp::Reverse((time.unwrap_or(received), received, snapshot))
+        let Candidate { snapshot, time, nanoseconds, received, .. } = decision.candidate;
+        std::cmp::Reverse((time.unwrap_or(received), nanoseconds, received, snapshot))
     });
     keep_by_slots(policy, &mut decisions);
     for decision in &mut decisions {

@@ -253,6 +253,7 @@ fn candidate(
     Ok(Candidate {
         snapshot: live.snapshot,
         time: time.map(|(seconds, _nanoseconds)| seconds),
+        nanoseconds: time.map_or(0, |(_seconds, nanoseconds)| nanoseconds),
         received: if is_rewritten { 0 } else { live.received },
         tags: labels.tag_words_of(live.snapshot, live.client, tags),
         is_incomplete: stated.is_none_or(|stated| stated.incomplete),

@@ -5,6 +5,8 @@
 
 pub(crate) mod gcs;
 pub(crate) mod http;
+#[cfg(feature = "cloud")]
+pub(crate) mod mail;
 pub(crate) mod place;
 pub(crate) mod proxy;
 pub(crate) mod rclone;
