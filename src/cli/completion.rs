@@ -76,6 +76,7 @@ fn completed_argument(argument: Arg, line: &Arc<[OsString]>) -> Arg {
         Some("SNAPSHOT" | "SNAPSHOT[:PATH]" | "OLD[:PATH]" | "NEW[:PATH]") => Names::snapshots,
         Some("NAME" | "SOURCE") if argument.get_id() == "source" => Names::sources,
         Some("COPY") => Names::copies,
+        Some("JOB") => Names::jobs,
         Some("LOCATION" | "DIRECTORY") => return argument.value_hint(ValueHint::DirPath),
         Some("PATH" | "FILE") => return argument.value_hint(ValueHint::AnyPath),
         Some(_) | None => return argument,
@@ -88,16 +89,19 @@ fn completed_argument(argument: Arg, line: &Arc<[OsString]>) -> Arg {
 struct Names {
     snapshots: Vec<KnownSnapshot>,
     copies: Vec<String>,
+    jobs: Vec<String>,
 }
 
 impl Names {
     /// Looks them up for the words of a line.
     fn of(line: &[OsString]) -> Option<Self> {
         let context = Context::new(global_of(line)?, Stop::never(), None);
-        let configuration = context.configuration().ok();
-        let copies = configuration.map(|read| &read.settings.copies).into_iter().flatten();
+        let settings = context.configuration().ok().map(|read| &read.settings);
+        let copies = settings.iter().flat_map(|settings| &settings.copies);
         let copies = copies.map(|copy| copy.name.value.clone()).collect();
-        Some(Self { snapshots: known_in(&context).unwrap_or_default(), copies })
+        let jobs = settings.iter().flat_map(|settings| &settings.jobs);
+        let jobs = jobs.map(|job| job.name.value.clone()).collect();
+        Some(Self { snapshots: known_in(&context).unwrap_or_default(), copies, jobs })
     }
 
     /// Selectors, newest first.
@@ -123,6 +127,10 @@ impl Names {
 
     fn copies(&self) -> Vec<CompletionCandidate> {
         self.copies.iter().filter(|name| is_plain(name)).map(CompletionCandidate::new).collect()
+    }
+
+    fn jobs(&self) -> Vec<CompletionCandidate> {
+        self.jobs.iter().filter(|name| is_plain(name)).map(CompletionCandidate::new).collect()
     }
 
     fn source_names(&self) -> BTreeSet<&str> {

@@ -103,6 +103,9 @@ impl Settings {
     }
 }
 
+/// What a file may say, as JSON Schema.
+pub(crate) const SCHEMA: &str = include_str!("../../docs/config.schema.json");
+
 /// A file with every section, explained.
 pub(crate) const EXAMPLE: &str = include_str!("example.toml");
 

@@ -90,16 +90,18 @@ fn names_that_a_shell_would_run_are_not_offered() {
 }
 
 #[test]
-fn copies_of_the_configuration_file_are_offered() {
+fn copies_and_jobs_of_the_configuration_file_are_offered() {
     let desk = Desk::with_repository();
     let text = format!(
-        "[repository]\nurl = {:?}\n[[copy]]\nname = \"far\"\nurl = \"/srv/far\"\nmode = \"mirror\"\n",
+        "[repository]\nurl = {:?}\n[[copy]]\nname = \"far\"\nurl = \"/srv/far\"\nmode = \"mirror\"\n\
+         [job.nightly]\nkind = \"files\"\npaths = [\"/srv\"]\n",
         desk.path("repo").display().to_string()
     );
     desk.put("config.toml", text.as_bytes());
     let words = |line: &[&str]| offered(&desk, &[&["--config", "config.toml"], line].concat());
     assert_eq!(words(&["restore", "latest", "--from-copy", ""]), ["far"]);
     assert_eq!(words(&["mirror", "--to", "f"]), ["far"]);
+    assert_eq!(words(&["run", ""]), ["nightly"]);
 }
 
 #[test]

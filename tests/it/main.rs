@@ -14,6 +14,7 @@ mod commands_page;
 mod completions_program;
 mod concurrent;
 mod config_program;
+mod config_schema;
 mod constants;
 mod copies;
 mod copy;

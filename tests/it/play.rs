@@ -243,6 +243,7 @@ const BEGINNING: &str = "
     0 completions bash
     0 man pages
     0 config example
+    0 config schema
     0 config show
     0 config show --effective
     2 config check

@@ -77,6 +77,7 @@ const DATA: &[&str] = &[
     "completions",
     "config check",
     "config example",
+    "config schema",
     "config show",
     "diff",
     "dump",

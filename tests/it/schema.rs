@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use regex_automata::meta::Regex;
 use serde_json::Map;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,6 +60,16 @@ impl Schemas {
                 "enum" => {
                     let is_one = rule.as_array().unwrap().contains(value);
                     unless(is_one, || format!("{at}: {value} is none of {rule}"))
+                }
+                "minLength" | "minItems" | "minProperties" | "maxProperties" | "maximum" => {
+                    unless(is_within(keyword, rule, value), || {
+                        format!("{at}: {value} is not as `{keyword}` of {rule} says")
+                    })
+                }
+                "pattern" => {
+                    let pattern = Regex::new(rule.as_str().unwrap()).unwrap();
+                    let fits = value.as_str().is_none_or(|text| pattern.is_match(text));
+                    unless(fits, || format!("{at}: {value} does not look like {rule}"))
                 }
                 "minimum" => {
                     let is_less =
@@ -156,6 +167,18 @@ impl Schemas {
             None => vec![format!("{at}: there is no {rule}")],
         }
     }
+}
+
+/// Whether a size is on the right side of a limit; what has no such size is.
+fn is_within(keyword: &str, limit: &Value, value: &Value) -> bool {
+    let size = match keyword {
+        "minLength" => value.as_str().map(str::len),
+        "minItems" => value.as_array().map(Vec::len),
+        "minProperties" | "maxProperties" => value.as_object().map(Map::len),
+        _maximum => value.as_u64().and_then(|number| usize::try_from(number).ok()),
+    };
+    let limit = usize::try_from(limit.as_u64().unwrap()).unwrap();
+    size.is_none_or(|size| if keyword.starts_with("min") { size >= limit } else { size <= limit })
 }
 
 fn of_type(rule: &Value, value: &Value, at: &str) -> Vec<String> {

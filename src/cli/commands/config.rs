@@ -46,6 +46,8 @@ enum ConfigCommand {
     },
     /// Print a configuration file that explains itself
     Example,
+    /// Print what a configuration file may say, as JSON Schema, for editors
+    Schema,
 }
 
 /// Runs the command.
@@ -56,6 +58,11 @@ pub(crate) fn run(context: &Context, arguments: &ConfigArguments) -> Result<Exit
         ConfigCommand::Example => {
             context.output.line(format_args!("{}", settings::EXAMPLE.trim_end()));
             Ok(context.output.finish(&json!({ "example": settings::EXAMPLE }), Exit::Success))
+        }
+        ConfigCommand::Schema => {
+            context.output.text(settings::SCHEMA);
+            let schema: Value = serde_json::from_str(settings::SCHEMA).unwrap_or_default();
+            Ok(context.output.finish(&json!({ "schema": schema }), Exit::Success))
         }
     }
 }
