@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
@@ -394,7 +395,18 @@ pub(crate) fn without_secrets(command: &mut Command) {
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }
+    for name in NAMED.get().into_iter().flatten() {
+        command.env_remove(name);
+    }
 }
+
+/// Keeps these variables from children, too: the configuration file says that secrets are in them.
+pub(crate) fn hide(names: Vec<OsString>) {
+    // One file is read in the life of a process.
+    NAMED.get_or_init(|| names);
+}
+
+static NAMED: OnceLock<Vec<OsString>> = OnceLock::new();
 
 fn end_from(status: ExitStatus) -> CommandEnd {
     match (status.code(), status.signal()) {

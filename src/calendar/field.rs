@@ -41,6 +41,8 @@ impl Set {
                 Some(text) => number(text, range).ok().filter(|step| *step > 0),
                 None => Some(1),
             };
+            let most = range.last - range.first;
+            let step = step.filter(|step| *step <= most);
             let step = step.ok_or_else(|| format!("`{part}` has no step such as `0/15`"))?;
             numbers.extend((first..=last).step_by(usize::from(step)));
         }

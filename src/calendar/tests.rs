@@ -99,6 +99,7 @@ fn what_is_no_schedule_is_refused_with_the_reason() {
     refuses("*-*~01", "not known here");
     refuses("*-*-* *-*-* 02:00", "too many");
     refuses("*-*-* 0/0:00", "step");
+    refuses("*:0/70", "step");
     refuses("*-*-* 5..3:00", "no hour");
     refuses("*-*-* -1:00", "no hour");
     refuses("every day", "no time zone `day`");

@@ -1,6 +1,7 @@
 //! The configuration file: where it is, who may change it, and what its values mean here.
 
 use crate::cli::arguments::Arguments;
+use crate::cli::context::Context;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
 use crate::cli::health::first_line;
@@ -129,6 +130,16 @@ pub(crate) fn read(path: PathBuf) -> Result<Checked, Failure> {
 
 /// Refuses a file that others may change: it names commands.
 fn refuse_changeable(path: &Path, found: &Metadata) -> Result<(), Failure> {
+    let own = rustix::process::geteuid().as_raw();
+    if found.is_file() && ![0, own].contains(&found.uid()) {
+        let why = format!(
+            "the configuration file {} belongs to user {}, who may change it, and it may name commands",
+            path.display(),
+            found.uid()
+        );
+        let hint = format!("run `chown {own} {}`", path.display());
+        return Err(Failure::usage(why).with_hint(hint));
+    }
     if found.is_file() && found.mode() & OTHERS_WRITE != 0 {
         let why = format!(
             "others may write to the configuration file {} (mode {:04o}), which may name commands",
@@ -204,6 +215,12 @@ fn of_job(job: &JobSection) -> Vec<Problem> {
         let what = format!(
             "`source` in [job.{name}]: `{value}` is too long for the name of a source, or holds `@` or controls"
         );
+        problems.push(Problem { line: *line, what });
+    }
+    let never = job.schedule.iter().filter(|at| at.value.next(Context::now()).is_none());
+    for At { value, line } in never {
+        let what =
+            format!("`schedule` in [job.{name}]: `{value}` does not come again in the next years");
         problems.push(Problem { line: *line, what });
     }
     let words = [vec![OsString::from("sbf-repo")], snapshot_words(job)].concat();

@@ -85,6 +85,7 @@ impl Context {
             return Ok(configuration);
         }
         let loaded = Configuration::load(self.global.config.as_deref())?;
+        crate::command::hide(crate::cli::notify::hidden_variables(&loaded));
         Ok(self.configuration.get_or_init(|| loaded))
     }
 
@@ -401,6 +402,11 @@ impl Context {
             return full.to_owned();
         }
         full.chars().take(ID_DIGITS).collect()
+    }
+
+    /// Where the repository is, if that is known, for what this host remembers of it.
+    pub(crate) fn place_word(&self) -> Option<String> {
+        self.location_if_named().ok().flatten().map(|location| location.value)
     }
 
     /// Where the repository is, as it is written.

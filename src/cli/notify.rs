@@ -5,6 +5,7 @@ use crate::cli::configuration::Configuration;
 use crate::cli::context::Context;
 use crate::cli::environment;
 use crate::cli::failure::Failure;
+use crate::cli::jobs::memory::place;
 use crate::cli::output::Output;
 use crate::cli::words;
 use crate::notify::Delivery;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 pub(crate) fn notifier(context: &Context) -> Result<Notifier, Failure> {
     let configuration = context.configuration()?;
     let surroundings = Surroundings {
-        state: environment::state_directory(),
+        state: place(context.place_word().as_deref()),
         host: environment::host(),
         lookup: Arc::new(|secret, deadline| match secret {
             Secret::KeyFile(path) | Secret::PasswordFile(path) => read_secret(path),
@@ -88,7 +89,7 @@ pub(crate) fn moment(seconds: i64) -> String {
 }
 
 /// The variables in which this program finds secrets.
-fn hidden_variables(configuration: &Configuration) -> Vec<OsString> {
+pub(crate) fn hidden_variables(configuration: &Configuration) -> Vec<OsString> {
     let settings = &configuration.settings;
     let of_copies = settings.copies.iter().filter_map(|copy| copy.secret.as_ref());
     let all = settings.repository.secret.iter().chain(of_copies).chain(settings.notify.secrets());

@@ -171,7 +171,7 @@ fn command(section: &mut Section<'_>) -> Vec<OsString> {
             section.refuse_missing(key);
         }
     }
-    words.text("--stdin-name", section.text("file"));
+    words.text("--stdin-name", section.parsed("file", file_name));
     words.text("--expect-trailer", section.text("expect_trailer"));
     if let Some(argv) = section.texts("command") {
         words.0.extend(["--from-command".into(), "--".into()]);
@@ -189,7 +189,7 @@ fn streams(section: &mut Section<'_>) -> Vec<OsString> {
                 stream.refuse_missing(key);
             }
         }
-        let (file, argv) = (stream.text("file"), stream.texts("command"));
+        let (file, argv) = (stream.parsed("file", file_name), stream.texts("command"));
         let trailer = stream.text("expect_trailer");
         if let (Some(file), Some(argv)) = (file, argv) {
             let quoted: Vec<String> = argv.value.iter().map(|word| quote(word)).collect();
@@ -248,6 +248,14 @@ impl Words {
 /// A word as `--stream` takes it apart.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\"'\"'"))
+}
+
+/// A name at the top of a snapshot; `--stream` takes it up to the first `=`.
+fn file_name(text: &str) -> Result<String, String> {
+    if text.contains(['/', '=', '\0']) || [".", ".."].contains(&text) {
+        return Err(format!("{text:?} is no name of a file, or holds `=`"));
+    }
+    Ok(text.to_owned())
 }
 
 /// A whole number of percent.

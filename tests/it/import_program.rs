@@ -276,3 +276,21 @@ fn who_may_not_write_may_look_at_the_plan() {
     check(&output, 15);
     assert!(snapshots(&desk, "app").is_empty());
 }
+
+#[test]
+fn copies_of_one_name_and_size_that_hold_other_things_are_other_copies() {
+    let desk = Desk::with_repository();
+    for (folder, text) in [("one", "SELECT 'aaaa';"), ("two", "SELECT 'bbbb';")] {
+        fs::create_dir(desk.path(folder)).unwrap();
+        desk.put(&format!("{folder}/app-2026-01-01.sql"), text.as_bytes());
+    }
+    assert_eq!(desk.json(&["import", "one"], 0)["imported"], 1);
+    assert_eq!(desk.json(&["import", "two"], 0)["imported"], 1);
+    assert_eq!(snapshots(&desk, "app").len(), 2);
+    // The same bytes under another source are asked for.
+    assert_eq!(desk.json(&["import", "two", "--source", "other"], 0)["imported"], 1);
+    for folder in ["one", "two"] {
+        let again = desk.json(&["import", folder], 0);
+        assert_eq!((&again["imported"], &again["present"]), (&0.into(), &1.into()), "{again}");
+    }
+}

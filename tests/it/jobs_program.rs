@@ -284,6 +284,41 @@ fn wrong_names_and_two_runs_at_once_are_refused() {
     assert_eq!(count(&desk), 0);
 }
 
+#[test]
+fn jobs_of_one_name_in_two_repositories_know_nothing_of_each_other() {
+    let text = |command: &str| {
+        format!(
+            "[job.docs]\nkind = 'command'\nfile = 'x'\ncommand = ['{command}']\n[check]\nmax_age = '30d'\n\
+             [[notify.channel]]\nname = 'file'\nkind = 'command'\n\
+             command = ['sh', '-c', 'echo $SBF_REPO_EVENT_KIND $SBF_REPO_EVENT_SUBJECT >> told']\n"
+        )
+    };
+    let desk = desk(&text("ls"));
+    let other = ["--repo", "other", "--key-file", "other.key"];
+    check(&desk.run(&[&other[..], &["init"]].concat()), 0);
+    check(&run(&desk, &["run", "docs"]), 0);
+    desk.put("config.toml", text("false").as_bytes());
+    check(&run(&desk, &["run", "docs"]), 4);
+    assert_eq!(told(&desk), ["failure docs"]);
+    desk.put("config.toml", text("ls").as_bytes());
+    let report = json(&desk, &[&other[..], &["run", "docs"]].concat(), 0);
+    // Its own share is due, and nobody's alert is closed.
+    assert!(steps(&report).contains(&"check done".to_owned()), "{report}");
+    assert_eq!(told(&desk), Vec::<String>::new());
+    check(&run(&desk, &["run", "docs"]), 0);
+    assert_eq!(told(&desk), ["recovered docs"]);
+}
+
+#[test]
+fn variables_that_the_file_names_for_secrets_stay_with_the_program() {
+    let text = "[repository]\npassword = { environment = 'APP_PASSWORD' }\n\
+        [job.docs]\nkind = 'files'\npaths = ['data']\nhooks = { before = ['sh', '-c', 'test -z \"$APP_PASSWORD\"'] }\n";
+    let desk = desk(text);
+    let mut command = desk.command(&["--config", "config.toml", "run", "docs"]);
+    command.env("APP_PASSWORD", "not for hooks");
+    check(&command.output().unwrap(), 0);
+}
+
 /// A signal that comes while a command of the run is under way is passed on to it.
 #[test]
 fn a_run_that_is_stopped_stops_its_command() {

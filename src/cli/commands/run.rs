@@ -104,16 +104,17 @@ impl Chosen {
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, Failure> {
     let settings = &context.configuration()?.settings;
+    let place = context.place_word();
     let chosen = match (&arguments.job, arguments.task) {
-        (_, Some(task)) => of_task(settings, task.into())?,
-        (name, None) => of_job(settings, name.as_deref().unwrap_or_default())?,
+        (_, Some(task)) => of_task(settings, task.into(), place.as_deref())?,
+        (name, None) => of_job(settings, name.as_deref().unwrap_or_default(), place.as_deref())?,
     };
     if arguments.dry_run {
         return Ok(show(context, &chosen));
     }
-    let running = begin(&chosen)?;
+    let running = begin(context, &chosen, place.as_deref())?;
     let started = Context::now();
-    let before = memory::last(chosen.folder, &chosen.name);
+    let before = memory::last(place.as_deref(), chosen.folder, &chosen.name);
     let mut told = Told::begin(context, chosen.subject())?;
     let mut execution = Execution::new(context, &chosen.name);
     execution.run(&chosen.steps);
@@ -129,8 +130,13 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
         snapshot: execution.snapshot.clone(),
         succeeded: succeeded.or(before.and_then(|before| before.succeeded)),
     };
-    running.end(&last)?;
-    remember_check(&chosen, &execution, started)?;
+    // What this host cannot remember fails no backup.
+    let remembered = running.map_or(Ok(()), |running| running.end(&last));
+    let remembered =
+        remembered.and_then(|()| remember_check(&chosen, &execution, (started, place.as_deref())));
+    if let Err(failure) = remembered {
+        context.output.warn(&format!("this run is not remembered: {}", failure.summary()));
+    }
     told.end(exit, execution.snapshot.as_deref(), execution.trouble.as_deref());
     let stood = stand(context, &chosen, &mut told);
     told.warn(context);
@@ -138,7 +144,7 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     Ok(tell(context, &chosen, &execution, (exit, &told.deliveries)))
 }
 
-fn of_job(settings: &Settings, name: &str) -> Result<Chosen, Failure> {
+fn of_job(settings: &Settings, name: &str, place: Option<&str>) -> Result<Chosen, Failure> {
     let Some(job) = settings.job(name) else {
         let names: Vec<&str> = settings.jobs.iter().map(|job| job.name.value.as_str()).collect();
         let hint = match meant(name, &names) {
@@ -151,11 +157,11 @@ fn of_job(settings: &Settings, name: &str) -> Result<Chosen, Failure> {
         let why = format!("the configuration file has no [job.{name}]");
         return Err(Failure::usage(why).with_hint(hint));
     };
-    let steps = steps_of_job(settings, job, since_check(Some(job)));
+    let steps = steps_of_job(settings, job, since_check(Some(job), place));
     Ok(Chosen { folder: JOBS, name: name.to_owned(), steps })
 }
 
-fn of_task(settings: &Settings, task: Task) -> Result<Chosen, Failure> {
+fn of_task(settings: &Settings, task: Task, place: Option<&str>) -> Result<Chosen, Failure> {
     if let Some(host) = &settings.maintenance.host
         && host.value != environment::host()
     {
@@ -166,7 +172,7 @@ fn of_task(settings: &Settings, task: Task) -> Result<Chosen, Failure> {
         );
         return Err(Failure::usage(why));
     }
-    let steps = steps_of_task(settings, task, None, since_check(None));
+    let steps = steps_of_task(settings, task, None, since_check(None, place));
     let missing = match task {
         Task::Forget if settings.retention.is_none() => {
             Some("[retention], which says what is kept")
@@ -184,9 +190,11 @@ fn of_task(settings: &Settings, task: Task) -> Result<Chosen, Failure> {
 }
 
 /// How long ago this host read a share of all packs.
-fn since_check(job: Option<&JobSection>) -> SinceCheck {
+fn since_check(job: Option<&JobSection>, place: Option<&str>) -> SinceCheck {
     let now = Context::now();
-    let last = memory::last(TASKS, Task::Check.word()).and_then(|last| last.succeeded);
+    let last = memory::last(place, TASKS, Task::Check.word()).and_then(|last| last.succeeded);
+    // A clock that was ahead remembers what is still to come.
+    let last = last.filter(|last| *last <= now);
     let pause = || job?.schedule.as_ref()?.value.interval_seconds(now);
     let seconds = match last {
         Some(last) => now.saturating_sub(last),
@@ -195,20 +203,34 @@ fn since_check(job: Option<&JobSection>) -> SinceCheck {
     SinceCheck { elapsed: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()) }
 }
 
-fn begin(chosen: &Chosen) -> Result<Running, Failure> {
-    Running::begin(chosen.folder, &chosen.name).map_err(|busy| match busy {
-        Busy::Failed(failure) => *failure,
-        Busy::Other => {
-            let why = format!("another process runs `{}`", chosen.name);
-            Failure::refused(why).with_hint(
-                "it goes on; a run that takes longer than the time to the next needs another schedule",
-            )
+/// The lock of the job; without a place for it the run goes on, and says so.
+fn begin(
+    context: &Context,
+    chosen: &Chosen,
+    place: Option<&str>,
+) -> Result<Option<Running>, Failure> {
+    match Running::begin(place, chosen.folder, &chosen.name) {
+        Ok(running) => Ok(Some(running)),
+        Err(Busy::Failed(failure)) => {
+            let why = failure.summary();
+            context.output.warn(&format!("nothing keeps another run of this job apart: {why}"));
+            Ok(None)
         }
-    })
+        Err(Busy::Other) => {
+            let why = format!("another process runs `{}`", chosen.name);
+            Err(Failure::refused(why).with_hint(
+                "it goes on; a run that takes longer than the time to the next needs another schedule",
+            ))
+        }
+    }
 }
 
 /// Remembers, for the next share, that a check after a job read one.
-fn remember_check(chosen: &Chosen, execution: &Execution<'_>, now: i64) -> Result<(), Failure> {
+fn remember_check(
+    chosen: &Chosen,
+    execution: &Execution<'_>,
+    (now, place): (i64, Option<&str>),
+) -> Result<(), Failure> {
     let is_done = execution.reports.iter().any(|report| {
         let is_check = report.step == Task::Check.word();
         is_check && matches!(report.outcome, Outcome::Done | Outcome::Incomplete)
@@ -217,7 +239,7 @@ fn remember_check(chosen: &Chosen, execution: &Execution<'_>, now: i64) -> Resul
         return Ok(());
     }
     // Whoever runs the task at this moment remembers it, too.
-    let Ok(running) = Running::begin(TASKS, Task::Check.word()) else { return Ok(()) };
+    let Ok(running) = Running::begin(place, TASKS, Task::Check.word()) else { return Ok(()) };
     running.end(&LastRun { started: now, ended: now, succeeded: Some(now), ..LastRun::default() })
 }
 
@@ -236,7 +258,7 @@ fn stand(context: &Context, chosen: &Chosen, told: &mut Told) -> Result<Option<E
             Err(failure) => {
                 let why = format!("the metrics lack the repository: {}", failure.summary());
                 context.output.warn(&why);
-                let (copies, runs) = (BTreeMap::new(), runs(settings));
+                let (copies, runs) = (BTreeMap::new(), runs(context, settings));
                 let now = Context::now();
                 Metrics { status: None, copies: &copies, runs: &runs, waiting: 0, now }.text()
             }

@@ -109,6 +109,7 @@ const fn manager(is_user: bool) -> Manager {
 fn show(context: &Context) -> Result<Exit, Failure> {
     let settings = &context.configuration()?.settings;
     let (now, host) = (Context::now(), environment::host());
+    let place = context.place_word();
     let mut table =
         Table::new(&["NAME", "SCHEDULE", "NEXT", "LAST RUN HERE", "ENDED WITH", "HOST"]);
     let mut rows = Vec::new();
@@ -118,7 +119,7 @@ fn show(context: &Context) -> Result<Exit, Failure> {
     };
     for each in timed(settings) {
         let folder = if each.job.is_some() { JOBS } else { TASKS };
-        let last = memory::last(folder, each.name);
+        let last = memory::last(place.as_deref(), folder, each.name);
         let next = each.calendar.next(now).map(words);
         let none = || "-".to_owned();
         table.push(vec![
@@ -181,19 +182,37 @@ fn command(context: &Context) -> Result<Vec<String>, Failure> {
     Ok(vec![program.display().to_string(), "--config".to_owned(), config])
 }
 
+/// Variables that say where state and cache are.
+fn variables() -> Vec<(&'static str, PathBuf)> {
+    let names = ["SBF_REPO_STATE_DIR", "SBF_REPO_CACHE_DIR"];
+    names.into_iter().filter_map(|name| Some((name, environment::path(name)?))).collect()
+}
+
+/// Refuses what would be a line of its own.
+fn refuse_controls<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
+    match words.into_iter().find(|word| word.chars().any(char::is_control)) {
+        Some(word) => {
+            let why = format!("{word:?} holds a line break, or another control character");
+            Err(Failure::usage(why))
+        }
+        None => Ok(()),
+    }
+}
+
 fn units(context: &Context, manager: Manager) -> Result<BTreeMap<String, String>, Failure> {
     let settings = &context.configuration()?.settings;
     let host = environment::host();
     let timed = of_this_host(settings, &host)?;
-    let variables = ["SBF_REPO_STATE_DIR", "SBF_REPO_CACHE_DIR"];
-    let variables = variables.into_iter().filter_map(|name| Some((name, environment::path(name)?)));
     let around = Surroundings {
         settings,
         command: command(context)?,
-        variables: variables.collect(),
+        variables: variables(),
         writable: writable(settings),
         manager,
     };
+    let paths = around.writable.iter().chain(around.variables.iter().map(|(_, path)| path));
+    let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    refuse_controls(around.command.iter().chain(&paths).map(String::as_str))?;
     Ok(systemd::units(&timed, &around))
 }
 
@@ -222,7 +241,11 @@ fn cron_file(context: &Context) -> Result<String, Failure> {
     let settings = &context.configuration()?.settings;
     let host = environment::host();
     let tells = !settings.notify.channels.is_empty();
-    crontab::file(&of_this_host(settings, &host)?, &command(context)?, ("root", tells))
+    let (command, variables) = (command(context)?, variables());
+    let assigned: Vec<String> =
+        variables.iter().map(|(name, path)| format!("{name}={}", path.display())).collect();
+    refuse_controls(command.iter().chain(&assigned).map(String::as_str))?;
+    crontab::file(&of_this_host(settings, &host)?, (&command, &assigned), ("root", tells))
 }
 
 /// Where files go.

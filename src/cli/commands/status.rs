@@ -105,13 +105,16 @@ pub(crate) fn look(
         BTreeMap::new()
     };
     let waiting = notify::notifier(context)?.waiting();
-    Ok(Looked { status: found, copies, runs: runs(settings), waiting })
+    Ok(Looked { status: found, copies, runs: runs(context, settings), waiting })
 }
 
 /// The last run of each job on this host.
-pub(crate) fn runs(settings: &Settings) -> BTreeMap<String, LastRun> {
+pub(crate) fn runs(context: &Context, settings: &Settings) -> BTreeMap<String, LastRun> {
+    let place = context.place_word();
     let names = settings.jobs.iter().map(|job| &job.name.value);
-    names.filter_map(|name| Some((name.clone(), memory::last(JOBS, name)?))).collect()
+    names
+        .filter_map(|name| Some((name.clone(), memory::last(place.as_deref(), JOBS, name)?)))
+        .collect()
 }
 
 impl Looked {

@@ -48,8 +48,9 @@ pub(crate) enum Busy {
 
 impl Running {
     /// Begins a run of what `folder` holds under `name`.
-    pub(crate) fn begin(folder: &str, name: &str) -> Result<Self, Busy> {
-        let folder = folder_of(folder).map_err(|failure| Busy::Failed(Box::new(failure)))?;
+    pub(crate) fn begin(location: Option<&str>, folder: &str, name: &str) -> Result<Self, Busy> {
+        let folder =
+            folder_of(location, folder).map_err(|failure| Busy::Failed(Box::new(failure)))?;
         let wrong =
             |path: &PathBuf, source| Busy::Failed(Box::new(Failure::local("write", path, source)));
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
@@ -74,19 +75,41 @@ impl Running {
 }
 
 /// The last run that is remembered; one that cannot be read is forgotten.
-pub(crate) fn last(folder: &str, name: &str) -> Option<LastRun> {
-    let path = folder_of(folder).ok()?.join(format!("{name}.json"));
+pub(crate) fn last(location: Option<&str>, folder: &str, name: &str) -> Option<LastRun> {
+    let path = folder_of(location, folder).ok()?.join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-fn folder_of(name: &str) -> Result<PathBuf, Failure> {
-    let state = environment::state_directory().ok_or_else(|| {
+/// Where this host remembers what it does with one repository: jobs of another may have the same names.
+pub(crate) fn place(location: Option<&str>) -> Option<PathBuf> {
+    let state = environment::state_directory()?;
+    Some(location.map_or_else(
+        || state.clone(),
+        |location| state.join("by-location").join(word_of(location)),
+    ))
+}
+
+/// A name for a location: readable, and with a sum of what is not.
+fn word_of(location: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let readable: String = location.chars().map(plain).take(WORD_LETTERS_MAX).collect();
+    // FNV-1a: names that differ rarely meet, and nobody gains anything by it.
+    let sum = location.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{readable}-{sum:016x}")
+}
+
+fn folder_of(location: Option<&str>, name: &str) -> Result<PathBuf, Failure> {
+    let state = place(location).ok_or_else(|| {
         let source = io::Error::other("neither HOME nor SBF_REPO_STATE_DIR is set");
         Failure::local("find", &PathBuf::from("the state directory"), source)
     })?;
     Ok(state.join(name))
 }
 
+/// Of a location in the name of a directory.
+const WORD_LETTERS_MAX: usize = 80;
 /// Where runs of jobs are remembered.
 pub(crate) const JOBS: &str = "jobs";
 /// Where those of tasks are.

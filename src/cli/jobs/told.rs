@@ -24,6 +24,8 @@ use std::time::Duration;
 pub(crate) struct Told {
     notifier: Option<Notifier>,
     subject: String,
+    /// Whose memory is used.
+    place: Option<String>,
     /// A UUID, so that services can measure how long the run took.
     run: Option<String>,
     /// What became of what was told.
@@ -34,7 +36,8 @@ impl Told {
     /// Tells that the run of a job, or of a task, begins.
     pub(crate) fn begin(context: &Context, subject: String) -> Result<Self, Failure> {
         let notifier = Some(notify::notifier(context)?).filter(Notifier::has_channels);
-        let mut told = Self { notifier, subject, run: run_id(), deliveries: Vec::new() };
+        let place = context.place_word();
+        let mut told = Self { notifier, subject, place, run: run_id(), deliveries: Vec::new() };
         let started = told.event(EventKind::Started);
         told.tell(started);
         Ok(told)
@@ -72,7 +75,7 @@ impl Told {
             event.details = json!(missed);
             events.push(event);
         }
-        events.extend(monthly(status));
+        events.extend(monthly(self.place.as_deref(), status));
         for event in events {
             self.tell(event);
         }
@@ -99,19 +102,19 @@ impl Told {
 }
 
 /// The summary of a month that is over, unless it was told; of none on a host that is new.
-fn monthly(status: &Status) -> Option<Event> {
+fn monthly(place: Option<&str>, status: &Status) -> Option<Event> {
     let now = Context::now();
     let month = |seconds: i64| {
         let date =
             jiff::Timestamp::from_second(seconds).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
         Some((date.year(), date.month()))
     };
-    let last = memory::last(TASKS, MONTHLY);
+    let last = memory::last(place, TASKS, MONTHLY);
     if last.as_ref().is_some_and(|last| month(last.started) == month(now)) {
         return None;
     }
     // Whoever tells it at this moment remembers it.
-    let running = Running::begin(TASKS, MONTHLY).ok()?;
+    let running = Running::begin(place, TASKS, MONTHLY).ok()?;
     running.end(&LastRun { started: now, ended: now, ..LastRun::default() }).ok()?;
     last?;
     let mut event = Event::new(EventKind::Monthly, WHOLE, now);

@@ -10,11 +10,14 @@ use std::fmt::Write as _;
 /// Errors: a time that cron cannot say.
 pub(crate) fn file(
     timed: &[Timed<'_>],
-    command: &[String],
+    (command, variables): (&[String], &[String]),
     (user, tells): (&str, bool),
 ) -> Result<String, Failure> {
     let mut text =
         format!("{MARK}\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+    for variable in variables {
+        let _ignored = writeln!(text, "{variable}");
+    }
     if tells {
         let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
         let _ignored = writeln!(text, "*/5 * * * * {user} {} --quiet alert tick", words.join(" "));

@@ -14,7 +14,11 @@ use crate::repo::content_digest::ContentDigest;
 use crate::repo::repository::Repository;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::fs::Metadata;
+use std::io::Read as _;
+use std::io::Seek as _;
+use std::io::SeekFrom;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -90,7 +94,7 @@ pub struct ImportPlan {
     pub findings: Vec<Finding>,
 }
 
-/// Finds the copies below a directory; nothing is written, and no file is read.
+/// Finds the copies below a directory; nothing is written, and of each file the beginning and the end are read.
 ///
 /// Errors: the directory cannot be listed; [`OpError::Usage`] if one source is asked for and the copies
 /// are of several things.
@@ -128,8 +132,12 @@ pub fn plan(repository: &Repository, wanted: &Wanted<'_>) -> Result<ImportPlan, 
         let (size, time) = (metadata.len(), time_words(time.0, time.1));
         // Its number, its ending and its size change with the next rotation, and its time does not.
         let is_rotated = seconds.is_none() && rotated.contains(&group);
-        let tag = if is_rotated { tag_of(&group.path(), ROTATED) } else { tag_of(&words, size) };
-        let is_there = known.copies.contains(&(tag.clone(), time.clone()));
+        let tag = if is_rotated {
+            tag_of(&group.path(), ROTATED)
+        } else {
+            tag_of(&words, format_args!("{size}-{}", sample_digest(&path, size)))
+        };
+        let is_there = known.copies.contains(&(tag.clone(), time.clone(), source.clone()));
         let is_compressed = name::is_compressed(&name);
         let copy = OldCopy {
             path,
@@ -183,8 +191,8 @@ impl Group {
 /// The snapshots that are there already.
 #[derive(Debug, Default)]
 struct Known {
-    /// Their tags and times.
-    copies: BTreeSet<(String, String)>,
+    /// Their tags, times and sources.
+    copies: BTreeSet<(String, String, String)>,
     /// The sources that folders and names had.
     sources: BTreeMap<Group, String>,
 }
@@ -210,7 +218,8 @@ impl Known {
                         let group = Group::of(folder, &undated.name);
                         known.sources.insert(group, stated.source.clone());
                     }
-                    known.copies.insert((tag, stated.times.data.clone()));
+                    let (time, source) = (stated.times.data.clone(), stated.source.clone());
+                    known.copies.insert((tag, time, source));
                 }
             }
         }
@@ -297,7 +306,25 @@ fn files_below(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, OpError> {
     Ok(files)
 }
 
-/// The tag by which a copy is known, beside its time: its path below the directory, and its size.
+/// Tells files of one name and size apart: a digest of the beginning and the end, where gzip has its sum.
+///
+/// A file that cannot be read has none; importing it says why.
+fn sample_digest(path: &Path, size: u64) -> String {
+    let sample = || {
+        let mut file = File::open(path)?;
+        let mut bytes = Vec::new();
+        (&file).take(SAMPLE_BYTES).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(size.saturating_sub(SAMPLE_BYTES)))?;
+        (&file).take(SAMPLE_BYTES).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let mut digest = ContentDigest::default();
+    digest.update(&sample().unwrap_or_default());
+    let digits = crate::id::to_hex(digest.finish().as_bytes());
+    digits.get(..SAMPLE_DIGITS).unwrap_or_default().to_owned()
+}
+
+/// The tag by which a copy is known, beside its time and source: its path below the directory, its size, and a digest.
 fn tag_of(words: &str, size: impl std::fmt::Display) -> String {
     let tag = format!("{TAG}{words}:{size}");
     if tag.len() <= crate::format::label::TAG_BYTES_MAX {
@@ -309,6 +336,9 @@ fn tag_of(words: &str, size: impl std::fmt::Display) -> String {
 }
 
 const TAG: &str = "imported:";
+/// Of a beginning, and of an end.
+const SAMPLE_BYTES: u64 = 65_536;
+const SAMPLE_DIGITS: usize = 16;
 /// In the place of a size.
 const ROTATED: &str = "rotated";
 /// Clocks of hosts that write names differ.
