@@ -53,6 +53,7 @@ pub(crate) enum Exit {
     Store,
     Refused,
     RoleLacks,
+    HungUp,
     Interrupted,
     ClosedPipe,
     Terminated,
@@ -76,6 +77,7 @@ impl Exit {
             Self::Store => 13,
             Self::Refused => 14,
             Self::RoleLacks => 15,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             // What a shell shows for a program that SIGPIPE ended.
             Self::ClosedPipe => 141,
@@ -85,7 +87,7 @@ impl Exit {
 }
 
 impl Exit {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Success,
         Self::Failure,
         Self::Usage,
@@ -100,6 +102,7 @@ impl Exit {
         Self::Store,
         Self::Refused,
         Self::RoleLacks,
+        Self::HungUp,
         Self::Interrupted,
         Self::ClosedPipe,
         Self::Terminated,
@@ -107,7 +110,11 @@ impl Exit {
 
     /// How a process ends that a signal asked to stop.
     pub(crate) const fn of_signal(signal: usize) -> Self {
-        if signal == 15 { Self::Terminated } else { Self::Interrupted }
+        match signal {
+            1 => Self::HungUp,
+            15 => Self::Terminated,
+            _interrupt => Self::Interrupted,
+        }
     }
 
     /// What a process of this program meant by its exit code.

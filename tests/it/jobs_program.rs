@@ -325,10 +325,12 @@ fn a_run_that_is_stopped_stops_its_command() {
     let text = "[job.slow]\nkind = 'command'\nfile = 'x'\ncommand = ['sh', '-c', 'touch started; exec sleep 100']\n\
                 hooks = { always = ['touch', 'tidied'] }\n";
     let desk = desk(text);
-    let mut running = begin_job(&desk, "slow");
-    send(&running, Signal::TERM);
-    assert_eq!(running.wait().unwrap().code(), Some(143));
-    assert!(desk.path("tidied").exists());
+    for (signal, exit) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let mut running = begin_job(&desk, "slow");
+        send(&running, signal);
+        assert_eq!(running.wait().unwrap().code(), Some(exit));
+        fs::remove_file(desk.path("tidied")).unwrap();
+    }
     assert_eq!(count(&desk), 0);
 }
 

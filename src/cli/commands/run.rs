@@ -23,6 +23,7 @@ use crate::cli::jobs::plan::steps_of_task;
 use crate::cli::jobs::told::Told;
 use crate::cli::metrics;
 use crate::cli::metrics::Metrics;
+use crate::cli::stop::Stop;
 use crate::cli::words;
 use crate::notify::Delivery;
 use crate::ops::status::StatusOptions;
@@ -112,6 +113,8 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     if arguments.dry_run {
         return Ok(show(context, &chosen));
     }
+    // What `before` began, `always` ends.
+    Stop::heed_hang_up();
     let running = begin(context, &chosen, place.as_deref())?;
     let started = Context::now();
     let before = memory::last(place.as_deref(), chosen.folder, &chosen.name);

@@ -272,6 +272,7 @@ fn outcome_of(exit: Exit, is_snapshot: bool) -> Outcome {
         | Exit::Store
         | Exit::Refused
         | Exit::RoleLacks
+        | Exit::HungUp
         | Exit::Interrupted
         | Exit::ClosedPipe
         | Exit::Terminated => Outcome::Failed,
