@@ -287,8 +287,6 @@ fn copies_of_one_name_and_size_that_hold_other_things_are_other_copies() {
     assert_eq!(desk.json(&["import", "one"], 0)["imported"], 1);
     assert_eq!(desk.json(&["import", "two"], 0)["imported"], 1);
     assert_eq!(snapshots(&desk, "app").len(), 2);
-    // The same bytes under another source are asked for.
-    assert_eq!(desk.json(&["import", "two", "--source", "other"], 0)["imported"], 1);
     for folder in ["one", "two"] {
         let again = desk.json(&["import", folder], 0);
         assert_eq!((&again["imported"], &again["present"]), (&0.into(), &1.into()), "{again}");

@@ -137,7 +137,7 @@ pub fn plan(repository: &Repository, wanted: &Wanted<'_>) -> Result<ImportPlan, 
         } else {
             tag_of(&words, format_args!("{size}-{}", sample_digest(&path, size)))
         };
-        let is_there = known.copies.contains(&(tag.clone(), time.clone(), source.clone()));
+        let is_there = known.copies.contains(&(tag.clone(), time.clone()));
         let is_compressed = name::is_compressed(&name);
         let copy = OldCopy {
             path,
@@ -191,8 +191,8 @@ impl Group {
 /// The snapshots that are there already.
 #[derive(Debug, Default)]
 struct Known {
-    /// Their tags, times and sources.
-    copies: BTreeSet<(String, String, String)>,
+    /// Their tags and times.
+    copies: BTreeSet<(String, String)>,
     /// The sources that folders and names had.
     sources: BTreeMap<Group, String>,
 }
@@ -218,8 +218,7 @@ impl Known {
                         let group = Group::of(folder, &undated.name);
                         known.sources.insert(group, stated.source.clone());
                     }
-                    let (time, source) = (stated.times.data.clone(), stated.source.clone());
-                    known.copies.insert((tag, time, source));
+                    known.copies.insert((tag, stated.times.data.clone()));
                 }
             }
         }
@@ -324,7 +323,7 @@ fn sample_digest(path: &Path, size: u64) -> String {
     digits.get(..SAMPLE_DIGITS).unwrap_or_default().to_owned()
 }
 
-/// The tag by which a copy is known, beside its time and source: its path below the directory, its size, and a digest.
+/// The tag by which a copy is known, beside its time: its path below the directory, its size, and a digest.
 fn tag_of(words: &str, size: impl std::fmt::Display) -> String {
     let tag = format!("{TAG}{words}:{size}");
     if tag.len() <= crate::format::label::TAG_BYTES_MAX {
