@@ -246,4 +246,4 @@ Exit codes:
   141  whoever read the output went away
 
 With `--json` every command ends with one JSON object, described by docs/schema/ of the source and
-/usr/share/doc/sbf-repo/schema of packages.";
+/usr/share/doc/sbf-repo/docs/schema of packages.";

@@ -364,6 +364,10 @@ fn failures_recoveries_and_what_is_missed_are_told() {
     assert!(missed.contains(&"missed never".to_owned()), "{missed:?}");
     json(&desk, &["run", "never"], 0);
     assert_eq!(told(&desk), ["recovered never"]);
+    // Who cannot look does not say that all is well.
+    let gone = ["--repo", "nowhere", "run", "--task", "status"];
+    check(&run(&desk, &gone), 10);
+    assert_eq!(told(&desk), ["failure maintenance:status"]);
     // A channel that is gone fails no backup, and is seen.
     let broken = text.replace(
         "'sh', '-c', 'echo $SBF_REPO_EVENT_KIND $SBF_REPO_EVENT_SUBJECT >> told'",

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// Codes after which a run is tried again, in a pod and by systemd.
-const RETRIED_IN_PODS: &[u8] = &[1, 4, 13, 130, 141, 143];
-const RETRIED_BY_SYSTEMD: &[u8] = &[13, 130, 143];
+const RETRIED_IN_PODS: &[u8] = &[1, 4, 13, 129, 130, 141, 143];
+const RETRIED_BY_SYSTEMD: &[u8] = &[13, 129, 130, 143];
 
 /// Every code but that of success, as the published schema lists them.
 fn codes() -> BTreeSet<u8> {

@@ -140,8 +140,12 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     if let Err(failure) = remembered {
         context.output.warn(&format!("this run is not remembered: {}", failure.summary()));
     }
-    told.end(exit, execution.snapshot.as_deref(), execution.trouble.as_deref());
     let stood = stand(context, &chosen, &mut told);
+    match &stood {
+        Ok(_) => told.end(exit, execution.snapshot.as_deref(), execution.trouble.as_deref()),
+        // Whoever cannot look must not say that all is well.
+        Err(failure) => told.end(failure.exit, None, Some(&failure.summary())),
+    }
     told.warn(context);
     let exit = stood?.unwrap_or(exit);
     Ok(tell(context, &chosen, &execution, (exit, &told.deliveries)))
