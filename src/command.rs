@@ -271,6 +271,15 @@ impl CommandRun {
     }
 }
 
+impl From<ExitStatus> for CommandEnd {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exited(code),
+            (None, signal) => Self::Signalled(signal.unwrap_or_default()),
+        }
+    }
+}
+
 impl CommandEnd {
     /// Whether the child exited with code 0.
     pub(crate) fn is_success(self) -> bool {
@@ -321,7 +330,7 @@ impl RunningChild {
         let status = self.child.wait().map_err(|error| self.wrong("wait for", error))?;
         self.is_reaped = true;
         let stderr = self.stderr.take().map(|tail| tail.take()).unwrap_or_default();
-        Ok(CommandOutcome { end: end_from(status), stderr })
+        Ok(CommandOutcome { end: status.into(), stderr })
     }
 
     fn kill(&mut self) {
@@ -407,13 +416,6 @@ pub(crate) fn hide(names: Vec<OsString>) {
 }
 
 static NAMED: OnceLock<Vec<OsString>> = OnceLock::new();
-
-fn end_from(status: ExitStatus) -> CommandEnd {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => CommandEnd::Exited(code),
-        (None, signal) => CommandEnd::Signalled(signal.unwrap_or_default()),
-    }
-}
 
 /// The variables in which this program is given secrets. Those of stores are not among them: a dump may need them.
 const SECRET_VARIABLES: [&str; 2] = ["SBF_REPO_PASSWORD", "SBF_REPO_TO_PASSWORD"];

@@ -14,6 +14,7 @@ use crate::notify::Outcome;
 use crate::notify::Surroundings;
 use crate::notify::Waiting;
 use crate::notify::output_of;
+use crate::ops::words::time_words;
 use crate::settings::At;
 use crate::settings::secret::Secret;
 use std::ffi::OsString;
@@ -45,7 +46,6 @@ pub(crate) fn notifier(context: &Context) -> Result<Notifier, Failure> {
                 .into_string()
                 .map_err(|_value| format!("the variable {name} is not UTF-8")),
         }),
-        hidden: hidden_variables(configuration),
     };
     Ok(Notifier::open(configuration.settings.notify.clone(), surroundings))
 }
@@ -79,13 +79,8 @@ pub(crate) fn waiting_words(waiting: &Waiting) -> String {
         "{} for {} {wait} since {}",
         words::count(*count, "notification"),
         names.join(", "),
-        moment(*since)
+        time_words(*since, 0)
     )
-}
-
-/// A time in RFC 3339.
-pub(crate) fn moment(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// The variables in which this program finds secrets.

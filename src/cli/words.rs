@@ -103,6 +103,19 @@ impl fmt::Display for Table {
     }
 }
 
+/// Words as a shell takes them.
+pub(crate) fn shell_words(words: &[String]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,%+@".contains(&byte);
+    let quoted = words.iter().map(|word| {
+        if word.bytes().all(is_plain) && !word.is_empty() {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

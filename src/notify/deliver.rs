@@ -21,7 +21,6 @@ use crate::settings::channel::ChannelKind;
 use crate::settings::channel::ChannelSection;
 use crate::settings::channel::check_url;
 use crate::settings::secret::Secret;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -51,8 +50,6 @@ pub(crate) struct Channel {
     pub(crate) lookup: Lookup,
     /// This host's name.
     pub(crate) host: String,
-    /// Variables whose values no command may see.
-    pub(crate) hidden: Vec<OsString>,
 }
 
 impl Deadline {
@@ -132,7 +129,7 @@ impl Channel {
 
     fn attempt(&self, event: &Event, deadline: Deadline) -> Result<(), Trouble> {
         match &self.section.kind {
-            ChannelKind::Command(argv) => program::tell(argv, event, &self.hidden, deadline)
+            ChannelKind::Command(argv) => program::tell(argv, event, deadline)
                 .map_err(|why| Trouble::Unreachable(Secrets::default().hide(&why))),
             ChannelKind::Webhook(section) => {
                 let url = self.address(&section.url, deadline)?;

@@ -17,7 +17,6 @@ use crate::settings::notify::NotifySection;
 use crate::settings::notify::Occasion;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,8 +30,6 @@ pub(crate) struct Surroundings {
     pub(crate) host: String,
     /// Finds secrets.
     pub(crate) lookup: Lookup,
-    /// Variables whose values no command may see.
-    pub(crate) hidden: Vec<OsString>,
 }
 
 /// Tells channels of events.

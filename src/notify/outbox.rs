@@ -63,8 +63,8 @@ impl Notifier {
         for (name, letters) in queues {
             let (sender, results) = mpsc::channel();
             if let Some(section) = self.section.channels.iter().find(|it| it.name.value == name) {
-                let Surroundings { state: _, host, lookup, hidden } = self.surroundings.clone();
-                let channel = Channel { section: section.clone(), lookup, host, hidden };
+                let Surroundings { state: _, host, lookup } = self.surroundings.clone();
+                let channel = Channel { section: section.clone(), lookup, host };
                 let events: Vec<Event> =
                     letters.iter().map(|(_path, message)| message.event.clone()).collect();
                 let body = move || channel.deliver(&events, attempts, deadline, &sender);

@@ -15,23 +15,18 @@ use std::io::Seek as _;
 use std::io::Write as _;
 use std::process::Stdio;
 
-/// Runs a command with an event on its input and in its variables; `hidden` variables are emptied.
+/// Runs a command with an event on its input and in its variables.
 ///
 /// Errors say how it ended, with the end of its error output.
-pub(crate) fn tell(
-    argv: &[String],
-    event: &Event,
-    hidden: &[OsString],
-    deadline: Deadline,
-) -> Result<(), String> {
+pub(crate) fn tell(argv: &[String], event: &Event, deadline: Deadline) -> Result<(), String> {
     let body = templates::own(event).to_string();
     let input = memory(body.as_bytes()).map_err(|error| error.to_string())?;
     let streams = (Stdio::from(input), Stdio::from(io::stderr()));
-    let mut variables: Vec<(OsString, OsString)> =
-        hidden.iter().map(|name| (name.clone(), OsString::new())).collect();
-    for (name, value) in variables_of(event) {
-        variables.push((format!("SBF_REPO_EVENT_{name}").into(), value.replace('\0', " ").into()));
-    }
+    let variable = |(name, value): (&str, String)| {
+        (format!("SBF_REPO_EVENT_{name}").into(), value.replace('\0', " ").into())
+    };
+    let variables: Vec<(OsString, OsString)> =
+        variables_of(event).into_iter().map(variable).collect();
     run(argv, &variables, streams, deadline)
 }
 

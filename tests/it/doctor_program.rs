@@ -5,24 +5,14 @@
 use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
+use crate::configured::desk;
+use crate::configured::json;
+use crate::configured::run;
 use serde_json::Value;
-use std::process::Output;
-
-fn desk(configuration: &str) -> Desk {
-    let desk = Desk::with_repository();
-    desk.put("config.toml", configuration.as_bytes());
-    desk
-}
-
-fn run(desk: &Desk, arguments: &[&str]) -> Output {
-    desk.run(&[&["--config", "config.toml"], arguments].concat())
-}
 
 /// What was looked at, with how it is.
 fn looked(desk: &Desk, more: &[&str], exit: i32) -> Vec<(String, String)> {
-    let output = run(desk, &[&["--json", "doctor", "--jobs-only"], more].concat());
-    check(&output, exit);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = json(desk, &[&["doctor", "--jobs-only"], more].concat(), exit);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let rows = report["health"].as_array().unwrap().iter();
     rows.map(|row| (text(&row["what"]), text(&row["outcome"]))).collect()

@@ -6,33 +6,17 @@ use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
 use crate::cli::out;
-use rustix::process::Pid;
+use crate::configured::desk;
+use crate::configured::json;
+use crate::configured::run;
+use crate::support::send;
+use crate::support::wait_for;
 use rustix::process::Signal;
-use rustix::process::kill_process;
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
 use std::process::Child;
-use std::process::Output;
 use std::process::Stdio;
 use std::time::Duration;
-
-/// A desk with this configuration; its repository is named by the environment.
-fn desk(configuration: &str) -> Desk {
-    let desk = Desk::with_repository();
-    desk.put("config.toml", configuration.as_bytes());
-    desk
-}
-
-fn run(desk: &Desk, arguments: &[&str]) -> Output {
-    desk.run(&[&["--config", "config.toml"], arguments].concat())
-}
-
-fn json(desk: &Desk, arguments: &[&str], exit: i32) -> Value {
-    let output = run(desk, &[&["--json"], arguments].concat());
-    check(&output, exit);
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Each step with its outcome.
 fn steps(report: &Value) -> Vec<String> {
@@ -402,20 +386,6 @@ fn begin_job(desk: &Desk, name: &str) -> Child {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for(&desk.path("started"));
     child
-}
-
-fn send(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
-fn wait_for(path: &Path) {
-    for _ in 0..3000 {
-        if path.exists() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(path.exists(), "{} never came", path.display());
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod completions_program;
 mod concurrent;
 mod config_program;
 mod config_schema;
+mod configured;
 mod constants;
 mod copies;
 mod copy;

@@ -10,18 +10,15 @@ use crate::postgres_server::assert_done;
 use crate::postgres_server::count;
 use crate::postgres_server::fill;
 use crate::postgres_server::streams;
-use rustix::process::Pid;
+use crate::support::send;
+use crate::support::wait_for;
 use rustix::process::Signal;
-use rustix::process::kill_process;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Child;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
-use std::time::Duration;
 
 const DIRECTORY: [&str; 4] = ["--pg-format", "directory", "--pg-scratch", "scratch"];
 
@@ -230,20 +227,6 @@ fn a_run_that_is_stopped_leaves_no_dump_behind_and_one_that_is_killed_to_the_nex
     assert_eq!(scratch_count(&desk), 1);
     check(&snapshot(&server, &desk, &[]), 0);
     assert_eq!((count(&desk), scratch_count(&desk)), (1, 0));
-}
-
-fn send(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
-fn wait_for(path: &Path) {
-    for _ in 0..3000 {
-        if path.exists() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(path.exists(), "{} never came", path.display());
 }
 
 #[test]

@@ -6,27 +6,17 @@ use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
 use crate::cli::out;
+use crate::configured::desk;
+use crate::configured::json;
+use crate::configured::run;
 use crate::scratch::skip;
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
-use std::process::Output;
 use std::time::Duration;
 
-fn desk(configuration: &str) -> Desk {
-    let desk = Desk::with_repository();
-    desk.put("config.toml", configuration.as_bytes());
-    desk
-}
-
-fn run(desk: &Desk, arguments: &[&str]) -> Output {
-    desk.run(&[&["--config", "config.toml"], arguments].concat())
-}
-
 fn status(desk: &Desk, exit: i32) -> Value {
-    let output = run(desk, &["--json", "status"]);
-    check(&output, exit);
-    serde_json::from_slice::<Value>(&output.stdout).unwrap()["status"].clone()
+    json(desk, &["status"], exit)["status"].clone()
 }
 
 fn missed(status: &Value) -> Vec<String> {
@@ -149,9 +139,7 @@ fn units_are_written_once_and_removed_with_what_they_were_for() {
     let desk = desk(TIMED);
     let place = ["--directory", "units", "--no-enable"];
     let install = |exit: i32| {
-        let output = run(&desk, &[&["--json", "schedule", "install"], &place[..]].concat());
-        check(&output, exit);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = json(&desk, &[&["schedule", "install"], &place[..]].concat(), exit);
         let count = |name: &str| report[name].as_array().map(Vec::len);
         (count("written"), count("removed"))
     };
@@ -258,9 +246,7 @@ fn a_line_break_never_becomes_a_line_of_a_unit_or_of_cron() {
 fn what_is_due_is_shown_with_its_last_run() {
     let desk = desk(&TIMED.replace("password = { credential = 'word' }\n", ""));
     check(&run(&desk, &["run", "dump"]), 0);
-    let output = run(&desk, &["--json", "schedule", "show"]);
-    check(&output, 0);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = json(&desk, &["schedule", "show"], 0);
     let rows = report["schedules"].as_array().unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["docs", "dump", "prune"]);

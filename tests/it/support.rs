@@ -4,6 +4,9 @@
 #![expect(clippy::panic, reason = "a failed case says which one it was")]
 #![expect(clippy::disallowed_methods, reason = "files of tests need not be durable")]
 
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
 use sbf_repo::Environment;
 use sbf_repo::InitOptions;
 use sbf_repo::KeyFile;
@@ -39,9 +42,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How many pairs of crashes of one kind are drawn: `usual`, or what `tools/crashpairs` asks for.
@@ -269,4 +274,21 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// Sends a signal to a child.
+pub(crate) fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for half a minute until something is there.
+#[track_caller]
+pub(crate) fn wait_for(path: &Path) {
+    for _ in 0..3000 {
+        if path.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(path.exists(), "{} never came", path.display());
 }

@@ -12,6 +12,7 @@ use crate::notify::Event;
 use crate::notify::EventKind;
 use crate::notify::Outcome;
 use crate::notify::Whom;
+use crate::ops::words::time_words;
 use crate::units::to_u64;
 use clap::Args;
 use clap::Subcommand;
@@ -136,7 +137,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         table.push(vec![
             printable(subject),
             alert.last.kind.word().to_owned(),
-            notify::moment(alert.since),
+            time_words(alert.since, 0),
             alert.count.to_string(),
             alert.level.to_string(),
             acknowledged(alert),
@@ -224,13 +225,13 @@ fn exit_of(deliveries: &[Delivery]) -> Exit {
 
 fn alert_json((subject, alert): (&String, &Alert)) -> Value {
     let acknowledged = alert.acknowledged.as_ref().map(
-        |acknowledged| json!({ "time": notify::moment(acknowledged.time), "note": acknowledged.note }),
+        |acknowledged| json!({ "time": time_words(acknowledged.time, 0), "note": acknowledged.note }),
     );
     json!({
         "subject": subject,
         "event": alert.last.kind.word(),
-        "since": notify::moment(alert.since),
-        "last": notify::moment(alert.last.time),
+        "since": time_words(alert.since, 0),
+        "last": time_words(alert.last.time, 0),
         "count": alert.count,
         "level": alert.level,
         "title": alert.last.title,
@@ -245,7 +246,7 @@ fn acknowledged(alert: &Alert) -> String {
         None => "no".to_owned(),
         Some(acknowledged) => {
             let note = acknowledged.note.as_deref().map(printable).unwrap_or_default();
-            format!("{} {note}", notify::moment(acknowledged.time)).trim_end().to_owned()
+            format!("{} {note}", time_words(acknowledged.time, 0)).trim_end().to_owned()
         }
     }
 }

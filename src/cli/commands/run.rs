@@ -290,33 +290,20 @@ fn stand(context: &Context, chosen: &Chosen, told: &mut Told) -> Result<Option<E
 fn show(context: &Context, chosen: &Chosen) -> Exit {
     let mut steps = Vec::new();
     for step in &chosen.steps {
-        let words: Vec<String> = match &step.what {
+        let command: Vec<String> = match &step.what {
             What::Hook { argv, .. } => argv.clone(),
             What::Snapshot(words) | What::Task(_, words) => {
                 let words = words.iter().map(|word| word.to_string_lossy().into_owned());
                 std::iter::once("sbf-repo".to_owned()).chain(words).collect()
             }
         };
-        context.output.line(format_args!("{}: {}", step.name, shell_words(&words)));
-        steps.push(json!({ "step": step.name, "command": words }));
+        context.output.line(format_args!("{}: {}", step.name, words::shell_words(&command)));
+        steps.push(json!({ "step": step.name, "command": command }));
     }
     context.output.note(format_args!("nothing was done"));
     context
         .output
         .finish(&json!({ "name": chosen.name, "steps": steps, "dry_run": true }), Exit::Success)
-}
-
-/// As a shell takes them.
-fn shell_words(words: &[String]) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,%+@".contains(&byte);
-    let quoted = words.iter().map(|word| {
-        if word.bytes().all(is_plain) && !word.is_empty() {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
 }
 
 fn tell(

@@ -16,6 +16,7 @@ use crate::cli::schedule::timed;
 use crate::cli::words::Table;
 use crate::cli::words::short_time;
 use crate::ops::location::Location;
+use crate::ops::words::time_words;
 use crate::repo::state::replace_durably;
 use crate::settings::Settings;
 use clap::Args;
@@ -113,10 +114,7 @@ fn show(context: &Context) -> Result<Exit, Failure> {
     let mut table =
         Table::new(&["NAME", "SCHEDULE", "NEXT", "LAST RUN HERE", "ENDED WITH", "HOST"]);
     let mut rows = Vec::new();
-    let words = |seconds: i64| {
-        jiff::Timestamp::from_second(seconds)
-            .map_or_else(|_wrong| "?".to_owned(), |time| time.to_string())
-    };
+    let words = |seconds| time_words(seconds, 0);
     for each in timed(settings) {
         let folder = if each.job.is_some() { JOBS } else { TASKS };
         let last = memory::last(place.as_deref(), folder, each.name);

@@ -2,6 +2,7 @@
 
 use crate::cli::environment;
 use crate::cli::stop::Stop;
+use crate::command::CommandEnd;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::kill_process_group;
@@ -10,7 +11,6 @@ use std::ffi::OsString;
 use std::io;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -20,16 +20,9 @@ use std::time::Duration;
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ended {
-    pub(crate) end: End,
+    pub(crate) end: CommandEnd,
     /// Its final object, if it gave one.
     pub(crate) report: Option<Value>,
-}
-
-/// Exit code or signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Exited(i32),
-    Signalled(i32),
 }
 
 /// Runs a command of this program; what it says goes where this process's words go, and a signal that asks
@@ -54,11 +47,7 @@ pub(crate) fn run(words: &[OsString], stop: Stop) -> io::Result<Ended> {
     });
     let status = wait(&mut child, stop)?;
     let report = reader.join().ok().flatten();
-    let end = match (status.code(), status.signal()) {
-        (Some(code), _) => End::Exited(code),
-        (None, signal) => End::Signalled(signal.unwrap_or_default()),
-    };
-    Ok(Ended { end, report })
+    Ok(Ended { end: status.into(), report })
 }
 
 fn wait(child: &mut Child, stop: Stop) -> io::Result<std::process::ExitStatus> {

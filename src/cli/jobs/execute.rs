@@ -7,7 +7,6 @@
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::jobs::child;
-use crate::cli::jobs::child::End;
 use crate::cli::jobs::child::Ended;
 use crate::cli::jobs::plan::Step;
 use crate::cli::jobs::plan::What;
@@ -128,7 +127,7 @@ impl<'a> Execution<'a> {
         argv.extend(words.iter().cloned());
         let mut report = left_out(&step.name);
         match child::run(&argv, self.context.stop) {
-            Ok(Ended { end: End::Exited(code), report: object }) => {
+            Ok(Ended { end: CommandEnd::Exited(code), report: object }) => {
                 report.exit_code = Some(code);
                 let exit = u8::try_from(code).ok().and_then(Exit::of_code);
                 let exit = exit.unwrap_or(Exit::Failure);
@@ -144,7 +143,7 @@ impl<'a> Execution<'a> {
                 }
                 report.report = object;
             }
-            Ok(Ended { end: End::Signalled(signal), .. }) => {
+            Ok(Ended { end: CommandEnd::Signalled(signal), .. }) => {
                 report.trouble = Some(format!("signal {signal} ended it"));
                 report.outcome = Outcome::Failed;
                 self.has_snapshot_failed |= is_snapshot;

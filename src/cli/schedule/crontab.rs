@@ -2,6 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::schedule::Timed;
+use crate::cli::words::shell_words;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
@@ -19,8 +20,8 @@ pub(crate) fn file(
         let _ignored = writeln!(text, "{variable}");
     }
     if tells {
-        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-        let _ignored = writeln!(text, "*/5 * * * * {user} {} --quiet alert tick", words.join(" "));
+        let _ignored =
+            writeln!(text, "*/5 * * * * {user} {} --quiet alert tick", cron_words(command));
     }
     let mut zone: Option<&str> = None;
     // Lines of the host's own time come first: a line with another zone holds for all that follow.
@@ -39,14 +40,9 @@ pub(crate) fn file(
             );
             zone = Some(name);
         }
-        let words: Vec<String> = command
-            .iter()
-            .cloned()
-            .chain(["--quiet".to_owned()])
-            .chain(timed.words())
-            .map(|word| quoted(&word))
-            .collect();
-        let _ignored = writeln!(text, "{fields} {user} {}", words.join(" "));
+        let words: Vec<String> =
+            command.iter().cloned().chain(["--quiet".to_owned()]).chain(timed.words()).collect();
+        let _ignored = writeln!(text, "{fields} {user} {}", cron_words(&words));
     }
     Ok(text)
 }
@@ -64,13 +60,9 @@ fn is_utc(name: &str) -> bool {
     ["UTC", "Etc/UTC", "Etc/UCT", "Zulu", "Etc/Zulu", "GMT", "Etc/GMT"].contains(&name)
 }
 
-/// As the shell takes it that cron runs; a percent sign would be a line break to cron.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:".contains(&byte);
-    if word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''").replace('%', r"\%"))
+/// As the shell takes them that cron runs; a percent sign would be a line break to cron.
+fn cron_words(words: &[String]) -> String {
+    shell_words(words).replace('%', r"\%")
 }
 
 /// The first line of what this program wrote.

@@ -4,6 +4,8 @@ use crate::calendar::Calendar;
 use crate::ops::look::SnapshotRow;
 use crate::ops::status::slots;
 use crate::ops::status::slots::KeptSlots;
+use crate::ops::words::parse_time;
+use crate::ops::words::time_words;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -79,8 +81,12 @@ pub(crate) fn job_status(expected: &Expectation, rows: &[&SnapshotRow], now: i64
         source: expected.source.clone(),
         age_max_seconds: expected.age_max.map(|age| age.as_secs()),
         schedule: schedule.map(ToString::to_string),
-        next_run: schedule.and_then(|calendar| calendar.next(now)).map(words),
-        last_expected: schedule.and_then(|calendar| calendar.last(due)).map(words),
+        next_run: schedule
+            .and_then(|calendar| calendar.next(now))
+            .map(|seconds| time_words(seconds, 0)),
+        last_expected: schedule
+            .and_then(|calendar| calendar.last(due))
+            .map(|seconds| time_words(seconds, 0)),
         missed_runs: crate::units::to_u64(missed.len()),
         retention_lacks: slots::lacking(expected, rows, due),
     }
@@ -110,13 +116,8 @@ pub(crate) fn started_of(row: &SnapshotRow) -> Option<i64> {
     if manifest.predicate.incomplete {
         return None;
     }
-    let started: jiff::Timestamp = manifest.predicate.times.started.parse().ok()?;
-    Some(started.as_second())
-}
-
-fn words(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds)
-        .map_or_else(|_wrong| "?".to_owned(), |time| time.to_string())
+    let (seconds, _nanoseconds) = parse_time(&manifest.predicate.times.started)?;
+    Some(seconds)
 }
 
 /// How far the clock of a host may be behind that of its timer.
