@@ -19,11 +19,11 @@ pub(crate) struct JobSection {
     pub(crate) source: At<String>,
     /// When it runs.
     pub(crate) schedule: Option<At<Calendar>>,
-    /// What else starts it, in a word: `deployment`.
+    /// What else starts it, in a word: `deployment`. For people: nothing here acts on it.
     pub(crate) trigger: Option<At<String>>,
     /// How old the data of the newest snapshot may be.
     pub(crate) rpo: Option<At<Duration>>,
-    /// How long getting it back may take.
+    /// How long getting it back may take. For people: nothing here measures it yet.
     pub(crate) rto: Option<At<Duration>>,
     /// How long after its time a run may end before it counts as missed.
     pub(crate) grace: Duration,

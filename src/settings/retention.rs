@@ -6,8 +6,6 @@ use crate::settings::section::Section;
 /// The section `[retention]`; its keys are the options `--keep-…` of `forget`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RetentionSection {
-    /// Where it begins.
-    pub(crate) line: usize,
     /// Counts by the word of their option: `daily`.
     pub(crate) counts: Vec<(&'static str, At<u32>)>,
     /// Periods by the word of their option: `within-daily`.
@@ -40,7 +38,7 @@ impl RetentionSection {
             );
         }
         section.finish();
-        Some(Self { line, counts, periods, tags, timezone })
+        Some(Self { counts, periods, tags, timezone })
     }
 
     /// The same as options of `forget`.
