@@ -31,7 +31,7 @@ use std::time::Duration;
 
 /// Say how old the newest good snapshots are, what should have run and did not, and how much was read in full
 ///
-/// What the configuration file says of jobs, [retention], [check] and copies is expected, and what the options say.
+/// What the configuration file says of jobs, `[retention]`, `[check]` and copies is expected, and what the options say.
 /// It ends with 6 where something is missed, and with 5 where something is damaged.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
