@@ -177,6 +177,20 @@ fn what_is_unusual_comes_back_and_what_is_no_gzip_is_stored_as_it_is() {
 }
 
 #[test]
+fn nothing_to_import_is_an_error_and_a_name_that_no_source_can_have_stops_no_other() {
+    let desk = Desk::with_repository();
+    fs::create_dir_all(desk.path("old")).unwrap();
+    let output = desk.run(&["import", "old"]);
+    check(&output, 2);
+    assert!(err(&output).contains("there is no copy to import in"), "{}", err(&output));
+    desk.put("old/app-2026-01-01.sql", &dump(1));
+    desk.put("old/odd\u{7}-2026-01-02.sql", &dump(2));
+    let report = desk.json(&["import", "old"], 3);
+    assert_eq!((&report["imported"], &report["failed"]), (&1.into(), &1.into()));
+    assert_eq!(times(&desk, "app").len(), 1);
+}
+
+#[test]
 fn sources_are_named_after_folders_only_where_names_are_not_enough() {
     let desk = Desk::with_repository();
     for folder in ["daily", "weekly"] {

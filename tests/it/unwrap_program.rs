@@ -172,10 +172,19 @@ fn compressed_files_are_restored_as_they_were() {
     check(&desk.run(&chosen), 0);
     assert_eq!(names("chosen"), ["one.sql.gz"]);
 
-    for selector in ["app@latest:/one.sql", "app@latest:/plain.sql.gz", "app@latest:/a/b.gz"] {
+    // What was stored as it is comes as it is.
+    let plain_one = "app@latest:/plain.sql";
+    check(&desk.run(&["restore", plain_one, "--rewrap", "--target", "found"]), 0);
+    assert!(fs::read(desk.path("found/plain.sql")).unwrap() == plain);
+    assert!(desk.run(&["dump", plain_one, "--rewrap"]).stdout == plain);
+    for (selector, exit, words) in [
+        ("app@latest:/one.sql", 2, "is a part of `one.sql.gz`"),
+        ("app@latest:/plain.sql.gz", 1, "plain.sql.gz"),
+        ("app@latest:/a/b.gz", 1, "a/b.gz"),
+    ] {
         let output = desk.run(&["restore", selector, "--rewrap", "--target", "none"]);
-        check(&output, 2);
-        assert!(err(&output).contains("no compressed file that was unwrapped"), "{}", err(&output));
+        check(&output, exit);
+        assert!(err(&output).contains(words), "{}", err(&output));
     }
     check(&desk.run(&["restore", "app@latest", "--rewrap", "--delete", "--target", "as"]), 2);
 }

@@ -90,6 +90,11 @@ pub(crate) fn run(context: &Context, arguments: ImportArguments) -> Result<Exit,
     if arguments.dry_run {
         return Ok(tell_plan(context, &plan));
     }
+    if plan.copies.is_empty() {
+        tell_others(context, &plan);
+        let why = format!("there is no copy to import in {}", wanted.directory.display());
+        return Err(Failure::usage(why).with_hint("`--include GLOB` chooses files by other names"));
+    }
     let mut sums = Sums::default();
     let result = import(&repository, &plan, &options, &context.progress, &mut |copy, imported| {
         context.progress.end();

@@ -39,9 +39,9 @@ use std::time::Duration;
 
 /// Run a job of the configuration file, or a task of its maintenance
 ///
-/// A job is: the hook `before`; the snapshot, with its guards; the hook `after`; then what [maintenance] gives no
-/// time of its own: `forget` by [retention], `prune`, each [[copy]], and a `check` that reads the share of all packs
-/// that is due by [check]; then the hooks `on_failure` and `always`. `--dry-run` shows the commands.
+/// A job is: the hook `before`; the snapshot, with its guards; the hook `after`; then what `[maintenance]` gives no
+/// time of its own: `forget` by `[retention]`, `prune`, each `[[copy]]`, and a `check` that reads the share of all packs
+/// that is due by `[check]`; then the hooks `on_failure` and `always`. `--dry-run` shows the commands.
 ///
 /// Without `before` there is no snapshot; without a snapshot nothing is forgotten, copied or checked. A task that
 /// the key in use may not do is left to a host whose key may. The exit code is that of the first step that failed.
@@ -50,7 +50,7 @@ pub(crate) struct RunArguments {
     /// The job, as `[job.NAME]` calls it
     #[arg(value_name = "JOB", required_unless_present = "task")]
     job: Option<String>,
-    /// Do a task of [maintenance], for every source, and not a job
+    /// Do a task of `[maintenance]`, for every source, and not a job
     #[arg(long, value_name = "TASK", conflicts_with = "job")]
     task: Option<TaskName>,
     /// Show the steps, and do nothing
@@ -61,7 +61,7 @@ pub(crate) struct RunArguments {
 /// A task, as the command line names it.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum TaskName {
-    /// Forget what [retention] does not keep
+    /// Forget what `[retention]` does not keep
     Forget,
     /// Free space
     Prune,

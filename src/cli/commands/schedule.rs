@@ -33,7 +33,7 @@ use std::process::Command;
 
 /// Show, install or remove what runs by itself
 ///
-/// The configuration file says when: `schedule` of each job, and [maintenance]. Times are written as
+/// The configuration file says when: `schedule` of each job, and `[maintenance]`. Times are written as
 /// systemd writes them, see systemd.time(7).
 #[derive(Debug, Args)]
 pub(crate) struct ScheduleArguments {

@@ -251,11 +251,6 @@ fn sources(
         let names = group.names();
         let alone = (0..2).find(|at| has(&names[*at], *at) == 1).unwrap_or(2);
         let source = known.sources.get(group).unwrap_or(&names[alone]).clone();
-        if !is_source_name(&source) {
-            let why =
-                format!("`{source}` cannot be the name of a source: choose one with `--source`");
-            return Err(OpError::Usage { why });
-        }
         sources.insert(group.clone(), source);
     }
     Ok(sources)

@@ -5,6 +5,7 @@ use crate::format::tree::FileEntry;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::restore::ahead::Piece;
+use crate::ops::restore::dump::dump;
 use crate::ops::restore::dump::not_written;
 use crate::ops::restore::dump::read_file;
 use crate::ops::restore::open_reader;
@@ -25,7 +26,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::mpsc::sync_channel;
 
 /// Writes a compressed file that was unwrapped, byte for byte as it was; `selected` names it as it was
-/// called. Returns how many bytes were written.
+/// called. What was stored as it is comes as it is. Returns how many bytes were written.
 ///
 /// Errors: damage, and [`RepoError::WrongDigest`] if the bytes are not those of the file; what was written
 /// must not be used then.
@@ -40,7 +41,13 @@ pub fn rewrap(
         why: "`--rewrap` needs the path of the compressed file, as `latest:/app.sql.gz`".to_owned(),
     })?;
     let recipe_name = [name, RECIPE_SUFFIX.as_bytes()].concat();
-    let recipe = file_of(&reader, selected, &recipe_name)?;
+    let recipe = match file_of(&reader, selected, &recipe_name) {
+        // It was stored as it is, if it is there at all.
+        Err(OpError::NoPath { .. }) if file_of(&reader, selected, name).is_ok() => {
+            return dump(repository, selected, output, progress);
+        }
+        recipe => recipe?,
+    };
     let plain = file_of(&reader, selected, &plain_name(name))?;
     let wrapped = WrappedFile { recipe_name: &recipe_name, recipe: &recipe, plain: &plain };
     progress.begin("rewrapping", 1, plain.size + recipe.size);

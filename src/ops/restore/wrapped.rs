@@ -48,7 +48,7 @@ struct Pair {
 /// Restores as [`restore`] does, but each plain file with a recipe beside it as the compressed file that it
 /// was. `selected` is a whole snapshot or names one compressed file.
 ///
-/// A file that is there already is made anew, unless it is not to be touched. A compressed file gets its name
+/// What was stored as it is comes back as it is. A file that is there already is made anew, unless it is not to be touched. A compressed file gets its name
 /// only when all of it was compared with what the recipe states.
 /// Errors: those of [`restore`], which comes first; [`OpError::Usage`] if the options ask for what is not done
 /// with such files.
@@ -64,6 +64,9 @@ pub fn restore_rewrapped(
     }
     let reader = open_reader(repository)?;
     let pairs = pairs_of(&reader, selected)?;
+    if pairs.is_empty() {
+        return restore(repository, selected, options, progress);
+    }
     let mut report = RestoreReport::default();
     if selected.path.is_empty() {
         let plain_options =
@@ -102,7 +105,9 @@ fn may_go_on(error: &OpError, reader: &ChunkReader, options: &RestoreOptions) ->
     is_damage && options.keep_going == KeepGoing::Continue
 }
 
-/// The compressed files that are selected.
+/// The compressed files that are selected; none if what is selected was stored as it is.
+///
+/// Errors: [`OpError::Usage`] if the plain bytes of one are selected.
 fn pairs_of(reader: &ChunkReader, selected: &Selected) -> Result<Vec<Pair>, OpError> {
     let Found::Root { node, height, .. } = selected.find_path(reader, &[])? else {
         return Ok(Vec::new());
@@ -121,17 +126,23 @@ fn pairs_of(reader: &ChunkReader, selected: &Selected) -> Result<Vec<Pair>, OpEr
         let recipe = files.get(&[&name, RECIPE_SUFFIX.as_bytes()].concat())?.clone();
         Some(Pair { name, plain, recipe })
     });
-    let pairs: Vec<Pair> = match selected.path.as_slice() {
-        [] => pairs.collect(),
-        [wanted] => pairs.filter(|pair| pair.name == *wanted).collect(),
-        _ => Vec::new(),
+    let wanted = match selected.path.as_slice() {
+        [] => return Ok(pairs.collect()),
+        [wanted] => wanted,
+        _ => return Ok(Vec::new()),
     };
-    if pairs.is_empty() {
-        let why = "no compressed file that was unwrapped is there: `--rewrap` needs a snapshot with a file whose name ends in `.recipe`, \
-                   or the path of the compressed file in it, as `latest:/app.sql.gz`";
-        return Err(OpError::Usage { why: why.to_owned() });
+    let is_part =
+        |pair: &Pair| pair.plain.entry.name == *wanted || pair.recipe.entry.name == *wanted;
+    let pairs: Vec<Pair> = pairs.collect();
+    if let Some(pair) = pairs.iter().find(|pair| is_part(pair)) {
+        let why = format!(
+            "`{}` is a part of `{}`, which `--rewrap` gives back: name that one, or leave out `--rewrap`",
+            path_words(wanted),
+            path_words(&pair.name)
+        );
+        return Err(OpError::Usage { why });
     }
-    Ok(pairs)
+    Ok(pairs.into_iter().filter(|pair| pair.name == *wanted).collect())
 }
 
 /// Lets everything pass that is wanted and is in no pair.
