@@ -317,7 +317,7 @@ fn nobody_else_keeps_dumps_and_cleaning_the_cache_takes_them_away() {
     assert_eq!(doctor("keeps.toml").unwrap()["outcome"], "fine");
     let list = desk.run("writer", &["key", "list"], 0);
     let list = String::from_utf8(list.stderr).unwrap();
-    assert!(list.contains("this host keeps the last version of one dump"), "{list}");
+    assert!(list.contains("this host keeps the last version of 1 dump"), "{list}");
     let key = host_key(&desk);
     desk.run("writer", &["cache", "clean"], 0);
     assert!(!key.exists() && kept_files(&desk).is_empty());
