@@ -37,7 +37,7 @@ impl KeptDump {
         if !counts(&list.snapshot) {
             return None;
         }
-        let open = |name: &FileName| File::open(folder.chunks(name)).ok();
+        let open = |name: &FileName| File::open(folder.chunks(*name)).ok();
         let files: Vec<Option<File>> = list.files.iter().map(open).collect();
         let length = |file: &Option<File>| Some(file.as_ref()?.metadata().ok()?.len());
         let lengths: Vec<u64> = files.iter().map(|file| length(file).unwrap_or(0)).collect();

@@ -43,8 +43,8 @@ impl DumpFolder {
     }
 
     /// A file of sealed chunks.
-    pub(crate) fn chunks(&self, name: &FileName) -> PathBuf {
-        self.path.join(to_hex(name))
+    pub(crate) fn chunks(&self, name: FileName) -> PathBuf {
+        self.path.join(to_hex(&name))
     }
 
     /// Makes the folder and locks it; `None` if another run has it.
@@ -55,7 +55,7 @@ impl DumpFolder {
     }
 
     /// Makes an empty file of sealed chunks.
-    pub(crate) fn create_chunks(&self, name: &FileName) -> io::Result<File> {
+    pub(crate) fn create_chunks(&self, name: FileName) -> io::Result<File> {
         create(&self.chunks(name))
     }
 
@@ -71,7 +71,7 @@ impl DumpFolder {
 
     /// Removes every file but the lock, the list, and these; whoever calls this holds the lock.
     pub(crate) fn keep_only(&self, names: &[FileName]) {
-        let kept: Vec<PathBuf> = names.iter().map(|name| self.chunks(name)).collect();
+        let kept: Vec<PathBuf> = names.iter().map(|name| self.chunks(*name)).collect();
         let stays = |path: &PathBuf| {
             *path == self.list() || *path == self.path.join(LOCK) || kept.contains(path)
         };

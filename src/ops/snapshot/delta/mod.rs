@@ -107,12 +107,16 @@ pub(crate) fn bases_from(
     options: &SnapshotOptions,
 ) -> Result<Option<BasesFrom>, RepoError> {
     let may_read = Right::ReadContents.roles().contains(&repository.keys.role);
+    if may_read {
+        return Ok(match options.delta {
+            DeltaMode::Off => None,
+            DeltaMode::Auto => Some(BasesFrom::ThisHost),
+            DeltaMode::On => Some(BasesFrom::Anywhere),
+        });
+    }
     match (options.delta, options.delta_cache) {
-        (DeltaMode::Off, _) => Ok(None),
-        (DeltaMode::Auto, _) if may_read => Ok(Some(BasesFrom::ThisHost)),
-        (DeltaMode::On, _) if may_read => Ok(Some(BasesFrom::Anywhere)),
+        (DeltaMode::Off, _) | (DeltaMode::Auto, DeltaCache::Off) => Ok(None),
         (DeltaMode::Auto | DeltaMode::On, DeltaCache::Host) => Ok(Some(BasesFrom::KeptDump)),
-        (DeltaMode::Auto, DeltaCache::Off) => Ok(None),
         (DeltaMode::On, DeltaCache::Off) => Err(repository.keys.lacks(Right::ReadContents)),
     }
 }
