@@ -29,11 +29,14 @@ use crate::ops::location::OpenOptions;
 use crate::ops::mirror;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
+use crate::ops::snapshot::options::DeltaCache;
 use crate::repo::environment::Environment as _;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
+use crate::repo::slots::Credential;
 use crate::settings::At;
+use crate::settings::cache::DumpKeeping;
 use crate::settings::copy::CopyMode;
 use crate::settings::copy::CopySection;
 use crate::settings::quantities;
@@ -98,12 +101,27 @@ impl Context {
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let options = self.open_options()?;
         let credential = secrets::credential(&self.secret()?)?;
-        let repository = self.with_authority(location::open(&options, &credential)?)?;
+        self.open_as(&options, &credential)
+    }
+
+    /// Opens the repository in this place with this key, whatever else is named.
+    pub(crate) fn open_as(
+        &self,
+        options: &OpenOptions,
+        credential: &Credential,
+    ) -> Result<Repository, Failure> {
+        let repository = self.with_authority(location::open(options, credential)?)?;
         self.tell_lag(&repository);
         self.opened.get_or_init(|| repository.clone());
         let repository = self.audit.opened(&self.global, &self.output, repository)?;
         self.tell_back(&repository)?;
         Ok(repository)
+    }
+
+    /// Opens the repository, to record something in it; says nothing, and the audit log is told nothing.
+    pub(crate) fn open_quietly(&self) -> Result<Repository, Failure> {
+        let credential = secrets::credential(&self.secret()?)?;
+        Ok(location::open(&self.open_options()?, &credential)?)
     }
 
     /// Warns whoever only reads of a repository that went back; whoever writes is refused by what writes.
@@ -253,6 +271,14 @@ impl Context {
         self.audit.opened_target(&self.global, opened)
     }
 
+    /// The copies that the configuration file has of the repository that it names, if that is the one in use.
+    pub(crate) fn copies_of_this(&self) -> Result<&[CopySection], Failure> {
+        let settings = &self.configuration()?.settings;
+        let location = self.location()?.value;
+        let is_theirs = settings.repository.url.as_ref().is_some_and(|url| url.value == location);
+        Ok(if is_theirs { &settings.copies } else { &[] })
+    }
+
     /// Opens a copy of the configuration file, to look at it.
     pub(crate) fn open_copy(&self, copy: &CopySection) -> Result<Repository, Failure> {
         let options = self.options_for(copy.url.value.parse()?)?;
@@ -389,6 +415,21 @@ impl Context {
             return Ok(configuration.sourced(at));
         }
         Ok(Sourced::default(location::CACHE_BYTES_MAX))
+    }
+
+    /// Whether this host keeps dumps that its key cannot read.
+    pub(crate) fn dump_keeping(&self) -> Result<Sourced<DumpKeeping>, Failure> {
+        let configuration = self.configuration()?;
+        let of_file = configuration.settings.cache.deltas.as_ref();
+        Ok(of_file.map_or(Sourced::default(DumpKeeping::Off), |at| configuration.sourced(at)))
+    }
+
+    /// The same, for what makes snapshots.
+    pub(crate) fn delta_cache(&self) -> Result<DeltaCache, Failure> {
+        Ok(match self.dump_keeping()?.value {
+            DumpKeeping::Off => DeltaCache::Off,
+            DumpKeeping::Host => DeltaCache::Host,
+        })
     }
 
     /// How long the command has run.

@@ -3,6 +3,7 @@
 pub(crate) mod abort;
 pub(crate) mod amendments;
 pub(crate) mod announce;
+pub(crate) mod attest;
 pub(crate) mod audit;
 pub(crate) mod audit_objects;
 #[cfg(feature = "cloud")]
@@ -31,6 +32,7 @@ pub(crate) mod identities;
 pub(crate) mod index;
 pub(crate) mod joined;
 pub(crate) mod kept;
+pub(crate) mod kept_dump;
 pub(crate) mod key_file;
 pub(crate) mod keyring;
 pub(crate) mod labels;

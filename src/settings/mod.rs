@@ -7,6 +7,8 @@
 pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod copy;
+pub(crate) mod drill;
+pub(crate) mod erasure;
 pub(crate) mod hooks;
 pub(crate) mod job;
 pub(crate) mod maintenance;
@@ -22,6 +24,8 @@ pub(crate) mod section;
 
 use crate::settings::cache::CacheSection;
 use crate::settings::copy::CopySection;
+use crate::settings::drill::DrillSection;
+use crate::settings::erasure::ErasureSection;
 use crate::settings::job::JobSection;
 use crate::settings::maintenance::CheckSection;
 use crate::settings::maintenance::MaintenanceSection;
@@ -47,12 +51,16 @@ pub(crate) struct Settings {
     pub(crate) cache: CacheSection,
     /// Every `[job.NAME]`, in their order.
     pub(crate) jobs: Vec<JobSection>,
+    /// Every `[drill.NAME]`, in their order.
+    pub(crate) drills: Vec<DrillSection>,
     /// `[retention]`
     pub(crate) retention: Option<RetentionSection>,
     /// `[check]`
     pub(crate) check: Option<CheckSection>,
     /// `[maintenance]`
     pub(crate) maintenance: MaintenanceSection,
+    /// `[erasure]`
+    pub(crate) erasure: ErasureSection,
     /// `[metrics]`
     pub(crate) metrics: MetricsSection,
     /// The values of the sections behind `[cache]`, as the file has them.
@@ -76,7 +84,7 @@ impl Settings {
         let lines = Lines::new(text);
         let parsed = DeTable::parse(text).map_err(|error| vec![lines.of_syntax(&error)])?;
         let mut file = Section::file(parsed.get_ref(), &lines, folder);
-        let settings = Self {
+        let mut settings = Self {
             repository: RepositorySection::decode(&mut file),
             copies: CopySection::decode_all(&mut file),
             cache: CacheSection::decode(&mut file),
@@ -84,10 +92,13 @@ impl Settings {
             retention: RetentionSection::decode(&mut file),
             check: CheckSection::decode(&mut file),
             maintenance: MaintenanceSection::decode(&mut file),
+            erasure: ErasureSection::decode(&mut file),
             metrics: MetricsSection::decode(&mut file),
             said: said::said(parsed.get_ref(), &lines),
             notify: NotifySection::decode(&mut file),
+            drills: Vec::new(),
         };
+        settings.drills = DrillSection::decode_all(&mut file, &settings.jobs);
         let problems = file.finish();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
@@ -100,6 +111,11 @@ impl Settings {
     /// The job of this name.
     pub(crate) fn job(&self, name: &str) -> Option<&JobSection> {
         self.jobs.iter().find(|job| job.name.value == name)
+    }
+
+    /// The drill of this name.
+    pub(crate) fn drill(&self, name: &str) -> Option<&DrillSection> {
+        self.drills.iter().find(|drill| drill.name.value == name)
     }
 }
 
@@ -131,6 +147,7 @@ mod tests {
         let settings = decode(EXAMPLE).unwrap();
         assert!(settings.repository.url.is_some() && settings.repository.secret.is_some());
         assert!(settings.cache.directory.is_some() && settings.cache.bytes_max.is_some());
+        assert!(settings.cache.deltas.is_some());
         let modes: Vec<_> = settings.copies.iter().map(|copy| copy.mode.value).collect();
         assert_eq!(modes, [CopyMode::Mirror, CopyMode::Snapshots]);
         let levels: Vec<_> =
@@ -167,14 +184,14 @@ mod tests {
             &[
                 "line 1: there is no section `repositry`; did you mean `repository`?",
                 "line 4: there is no key `sise` in [cache]; did you mean `size`?",
-                "line 5: there is no key `frobnicate` in [cache]; it may have `directory`, `size`",
+                "line 5: there is no key `frobnicate` in [cache]; it may have `directory`, `size`, `delta_cache`",
                 "line 6: there is no section `coppy`; did you mean `copy`?",
             ],
         );
         refuses(
             "url = 'x'\n",
             &[
-                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `metrics`, `notify`",
+                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `erasure`, `metrics`, `notify`, `drill`",
             ],
         );
     }
@@ -188,6 +205,10 @@ mod tests {
                 "line 4: `size` in [cache]: `huge` is not a size such as `512MiB`",
                 "line 5: `directory` in [cache]: `~` is not replaced here: write the whole path",
             ],
+        );
+        refuses(
+            "[cache]\ndelta_cache = 'repository'\n",
+            &["line 2: `delta_cache` in [cache]: there is no `repository`, only `off`, `host`"],
         );
         refuses(
             "cache = 'big'\n[copy]\nname = 'x'\n",

@@ -74,7 +74,8 @@ impl Period {
         Self { from, until }
     }
 
-    fn has(&self, time: i64) -> bool {
+    /// Whether a time is of it.
+    pub(crate) fn has(&self, time: i64) -> bool {
         self.from.is_none_or(|from| from <= time) && self.until.is_none_or(|until| time <= until)
     }
 }

@@ -1,6 +1,14 @@
 //! Child processes whose output is backed up, or whose input is restored.
 //! Invariant: a child never outlives its handle, and never takes half of its input for all.
 
+mod surroundings;
+pub(crate) mod watched;
+
+pub(crate) use crate::command::surroundings::Surroundings;
+pub(crate) use crate::command::surroundings::User;
+
+use rustix::fs::MemfdFlags;
+use rustix::fs::memfd_create;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::WaitId;
@@ -9,8 +17,10 @@ use rustix::process::kill_process_group;
 use rustix::process::waitid;
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::io::Read as _;
+use std::io::Seek as _;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -136,7 +146,8 @@ impl CommandReader {
         variables: &[(OsString, OsString)],
     ) -> Result<Self, CommandError> {
         let streams = (Stdio::null(), Stdio::piped());
-        let mut child = RunningChild::spawn(argv, streams, (errors, variables), Group::Shared)?;
+        let how = (errors, Surroundings::with(variables));
+        let mut child = RunningChild::spawn(argv, streams, how, Group::Shared)?;
         match child.child.stdout.take() {
             Some(stdout) => Ok(Self { child, stdout }),
             None => Err(child.wrong("read from", io::ErrorKind::BrokenPipe.into())),
@@ -171,7 +182,8 @@ impl CommandWriter {
     /// Starts `argv` without a shell; its output goes where this process's error output goes.
     pub(crate) fn spawn(argv: &[OsString], errors: ErrorOutput) -> Result<Self, CommandError> {
         let streams = (Stdio::piped(), Stdio::from(io::stderr()));
-        let mut child = RunningChild::spawn(argv, streams, (errors, &[]), Group::Own)?;
+        let how = (errors, Surroundings::default());
+        let mut child = RunningChild::spawn(argv, streams, how, Group::Own)?;
         let stdin = child.child.stdin.take();
         Ok(Self { child, stdin })
     }
@@ -223,8 +235,39 @@ impl CommandRun {
         variables: &[(OsString, OsString)],
         streams: (Stdio, Stdio),
     ) -> Result<Self, CommandError> {
-        let how = (ErrorOutput::Capture, variables);
+        Self::spawn_within(argv, &Surroundings::with(variables), streams)
+    }
+
+    /// The same, and whatever else surrounds it.
+    pub(crate) fn spawn_within(
+        argv: &[OsString],
+        surroundings: &Surroundings<'_>,
+        streams: (Stdio, Stdio),
+    ) -> Result<Self, CommandError> {
+        let how = (ErrorOutput::Capture, *surroundings);
         Ok(Self { child: RunningChild::spawn(argv, streams, how, Group::Own)? })
+    }
+
+    /// The end of what it has said so far.
+    pub(crate) fn said(&self) -> Vec<u8> {
+        let tail = self.child.stderr.as_ref();
+        tail.map(|tail| tail.lock().bytes.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Asks it alone to end by a signal, waits, and kills its group if that takes long.
+    pub(crate) fn end_by(mut self, signal: Signal) -> Result<CommandOutcome, CommandError> {
+        if let Some(process) = self.child.process() {
+            // Fails only if it is gone already.
+            rustix::process::kill_process(process, signal).ok();
+        }
+        for _look in 0..GRACE_LOOKS_COUNT {
+            if self.has_ended()? {
+                break;
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        self.signal(Signal::KILL);
+        self.child.wait_here()
     }
 
     /// Waits for the child to end. Once `is_cancelled` says so, its group is asked to end, which lets
@@ -250,7 +293,8 @@ impl CommandRun {
         self.child.wait_here()
     }
 
-    fn has_ended(&self) -> Result<bool, CommandError> {
+    /// Whether it has ended; what it left of its group is killed if it failed.
+    pub(crate) fn has_ended(&self) -> Result<bool, CommandError> {
         let Some(process) = self.child.process() else { return Ok(true) };
         // It is not reaped yet: until then no other process can have its number.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -291,7 +335,7 @@ impl RunningChild {
     fn spawn(
         argv: &[OsString],
         (stdin, stdout): (Stdio, Stdio),
-        (errors, variables): (ErrorOutput, &[(OsString, OsString)]),
+        (errors, surroundings): (ErrorOutput, Surroundings<'_>),
         group: Group,
     ) -> Result<Self, CommandError> {
         let program = argv.first().cloned().unwrap_or_default();
@@ -302,8 +346,7 @@ impl RunningChild {
         };
         let mut command = Command::new(&program);
         command.args(argv.iter().skip(1)).stdin(stdin).stdout(stdout).stderr(stderr);
-        without_secrets(&mut command);
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        surroundings.apply(&mut command);
         if group == Group::Own {
             command.process_group(0);
         }
@@ -397,6 +440,14 @@ impl Tail {
     fn lock(&self) -> MutexGuard<'_, TailState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A file in memory for a child to read, or to write: unlike a pipe, it never makes either side wait.
+pub(crate) fn file_in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Keeps this program's own secrets from a child.
