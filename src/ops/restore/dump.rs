@@ -47,8 +47,18 @@ pub fn dump(
         }
     };
     let EntryKind::File(file) = &entry.entry.node else { return Err(not_a_file()) };
+    write_file(&reader, file, output, progress)
+}
+
+/// Writes a file as [`dump`] does.
+pub(crate) fn write_file(
+    reader: &ChunkReader,
+    file: &FileEntry,
+    output: &mut dyn Write,
+    progress: &dyn Progress,
+) -> Result<u64, OpError> {
     progress.begin("dumping", 1, file.size);
-    let written = read_file(&reader, file, progress, &mut |piece| match piece {
+    let written = read_file(reader, file, progress, &mut |piece| match piece {
         Piece::Bytes(bytes) => output.write_all(bytes).map_err(not_written),
         Piece::Hole(length) => write_zeros(output, length),
     })?;

@@ -5,9 +5,9 @@ use crate::format::tree::FileEntry;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::restore::ahead::Piece;
-use crate::ops::restore::dump::dump;
 use crate::ops::restore::dump::not_written;
 use crate::ops::restore::dump::read_file;
+use crate::ops::restore::dump::write_file;
 use crate::ops::restore::open_reader;
 use crate::ops::select::Found;
 use crate::ops::select::Selected;
@@ -42,9 +42,9 @@ pub fn rewrap(
     })?;
     let recipe_name = [name, RECIPE_SUFFIX.as_bytes()].concat();
     let recipe = match file_of(&reader, selected, &recipe_name) {
-        // It was stored as it is, if it is there at all.
-        Err(OpError::NoPath { .. }) if file_of(&reader, selected, name).is_ok() => {
-            return dump(repository, selected, output, progress);
+        Err(OpError::NoPath { .. }) => {
+            let as_it_is = file_of(&reader, selected, name)?;
+            return write_file(&reader, &as_it_is, output, progress);
         }
         recipe => recipe?,
     };

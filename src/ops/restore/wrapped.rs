@@ -48,8 +48,8 @@ struct Pair {
 /// Restores as [`restore`] does, but each plain file with a recipe beside it as the compressed file that it
 /// was. `selected` is a whole snapshot or names one compressed file.
 ///
-/// What was stored as it is comes back as it is. A file that is there already is made anew, unless it is not to be touched. A compressed file gets its name
-/// only when all of it was compared with what the recipe states.
+/// What was stored as it is comes back as it is. A file that is there already is made anew, unless it is not to
+/// be touched. A compressed file gets its name only when all of it was compared with what the recipe states.
 /// Errors: those of [`restore`], which comes first; [`OpError::Usage`] if the options ask for what is not done
 /// with such files.
 pub fn restore_rewrapped(
