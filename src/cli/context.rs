@@ -29,11 +29,13 @@ use crate::ops::location::OpenOptions;
 use crate::ops::mirror;
 use crate::ops::select::Selected;
 use crate::ops::select::Selector;
+use crate::ops::snapshot::options::DeltaCache;
 use crate::repo::environment::Environment as _;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
 use crate::settings::At;
+use crate::settings::cache::DumpKeeping;
 use crate::settings::copy::CopyMode;
 use crate::settings::copy::CopySection;
 use crate::settings::quantities;
@@ -389,6 +391,21 @@ impl Context {
             return Ok(configuration.sourced(at));
         }
         Ok(Sourced::default(location::CACHE_BYTES_MAX))
+    }
+
+    /// Whether this host keeps dumps that its key cannot read.
+    pub(crate) fn dump_keeping(&self) -> Result<Sourced<DumpKeeping>, Failure> {
+        let configuration = self.configuration()?;
+        let of_file = configuration.settings.cache.deltas.as_ref();
+        Ok(of_file.map_or(Sourced::default(DumpKeeping::Off), |at| configuration.sourced(at)))
+    }
+
+    /// The same, for what makes snapshots.
+    pub(crate) fn delta_cache(&self) -> Result<DeltaCache, Failure> {
+        Ok(match self.dump_keeping()?.value {
+            DumpKeeping::Off => DeltaCache::Off,
+            DumpKeeping::Host => DeltaCache::Host,
+        })
     }
 
     /// How long the command has run.

@@ -17,6 +17,7 @@ pub mod heal;
 pub mod hold;
 pub mod import;
 pub mod init;
+pub mod kept_dumps;
 pub mod key;
 pub mod location;
 pub mod look;

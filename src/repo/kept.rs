@@ -49,8 +49,8 @@ impl Kept {
         };
         Self {
             objects: shelf(OBJECTS, |bytes_max| bytes_max / OBJECTS_SHARE),
-            trees: shelf(TREES, |bytes_max| bytes_max / OBJECTS_SHARE * PACKS_SHARE),
-            data: shelf(DATA, |bytes_max| bytes_max / OBJECTS_SHARE * PACKS_SHARE),
+            trees: shelf(TREES, packs_bytes_max),
+            data: shelf(DATA, packs_bytes_max),
             last: Mutex::new(None),
         }
     }
@@ -215,6 +215,16 @@ impl Repository {
     pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
         Self { store, receipts: Arc::default(), ..self.without_kept() }
     }
+}
+
+/// How many bytes of packs of data are kept in a cache of a repository, or what stands in their place where they
+/// cannot be read.
+pub(crate) const fn data_bytes_max(cache: &CacheDirectory) -> u64 {
+    packs_bytes_max(cache.bytes_max())
+}
+
+const fn packs_bytes_max(bytes_max: u64) -> u64 {
+    bytes_max / OBJECTS_SHARE * PACKS_SHARE
 }
 
 /// The name of an object's file: keys have slashes.

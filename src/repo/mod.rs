@@ -31,6 +31,7 @@ pub(crate) mod identities;
 pub(crate) mod index;
 pub(crate) mod joined;
 pub(crate) mod kept;
+pub(crate) mod kept_dump;
 pub(crate) mod key_file;
 pub(crate) mod keyring;
 pub(crate) mod labels;

@@ -12,6 +12,27 @@ pub(crate) struct CacheSection {
     pub(crate) directory: Option<At<PathBuf>>,
     /// How many bytes it keeps of each repository, index runs not counted.
     pub(crate) bytes_max: Option<At<u64>>,
+    /// Whether it keeps dumps where the key cannot read them.
+    pub(crate) deltas: Option<At<DumpKeeping>>,
+}
+
+/// Whether a host whose key reads no contents keeps the last version of each dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DumpKeeping {
+    /// It does not.
+    Off,
+    /// It does, and can read them.
+    Host,
+}
+
+impl DumpKeeping {
+    /// As the file says it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Host => "host",
+        }
+    }
 }
 
 impl CacheSection {
@@ -20,7 +41,9 @@ impl CacheSection {
         let Some(mut section) = file.section("cache") else { return Self::default() };
         let directory = section.path("directory");
         let bytes_max = section.parsed("size", quantities::bytes);
+        let choices = [DumpKeeping::Off, DumpKeeping::Host].map(|choice| (choice.word(), choice));
+        let deltas = section.choice("delta_cache", &choices);
         section.finish();
-        Self { directory, bytes_max }
+        Self { directory, bytes_max, deltas }
     }
 }

@@ -131,6 +131,7 @@ mod tests {
         let settings = decode(EXAMPLE).unwrap();
         assert!(settings.repository.url.is_some() && settings.repository.secret.is_some());
         assert!(settings.cache.directory.is_some() && settings.cache.bytes_max.is_some());
+        assert!(settings.cache.deltas.is_some());
         let modes: Vec<_> = settings.copies.iter().map(|copy| copy.mode.value).collect();
         assert_eq!(modes, [CopyMode::Mirror, CopyMode::Snapshots]);
         let levels: Vec<_> =
@@ -167,7 +168,7 @@ mod tests {
             &[
                 "line 1: there is no section `repositry`; did you mean `repository`?",
                 "line 4: there is no key `sise` in [cache]; did you mean `size`?",
-                "line 5: there is no key `frobnicate` in [cache]; it may have `directory`, `size`",
+                "line 5: there is no key `frobnicate` in [cache]; it may have `directory`, `size`, `delta_cache`",
                 "line 6: there is no section `coppy`; did you mean `copy`?",
             ],
         );
@@ -188,6 +189,10 @@ mod tests {
                 "line 4: `size` in [cache]: `huge` is not a size such as `512MiB`",
                 "line 5: `directory` in [cache]: `~` is not replaced here: write the whole path",
             ],
+        );
+        refuses(
+            "[cache]\ndelta_cache = 'repository'\n",
+            &["line 2: `delta_cache` in [cache]: there is no `repository`, only `off`, `host`"],
         );
         refuses(
             "cache = 'big'\n[copy]\nname = 'x'\n",

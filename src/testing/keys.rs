@@ -3,6 +3,7 @@
 
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
+use crate::format::content::Extent;
 use crate::format::envelope;
 use crate::format::envelope::ObjectKind;
 use crate::format::envelope::SignedBody;
@@ -13,14 +14,19 @@ use crate::format::layout::PackRef;
 use crate::format::pack::PACK_BYTES_MAX;
 use crate::format::pack::PackHeader;
 use crate::format::pack::PackKind;
+use crate::id::ChunkId;
 use crate::id::PackId;
 use crate::key::ObjectKey;
 use crate::repo::audit_objects::open_any;
 use crate::repo::error::RepoError;
+use crate::repo::kept_dump::older::KeptDump;
+use crate::repo::kept_dump::place::folders;
+use crate::repo::kept_dump::seal::DumpSeal;
 use crate::repo::objects;
 use crate::repo::packkey;
 use crate::repo::repository::Repository;
 use crate::repo::repository::length_max;
+use std::sync::Arc;
 
 /// The names of the keys that the slot in use holds, in the order of the format's page.
 pub fn held_keys(repository: &Repository) -> Vec<&'static str> {
@@ -135,6 +141,36 @@ pub fn open_packs(repository: &Repository) -> Result<Vec<OpenedPack>, RepoError>
     };
     let packs = repository.list_packs()?;
     packs.into_iter().map(|(reference, _length)| open(reference)).collect()
+}
+
+/// The plaintext of every chunk that a host keeps of dumps and can open: of each dump those that it consists of, in
+/// its order, then those that only its deltas rest on.
+///
+/// Errors: the key of the host cannot be read.
+pub fn kept_chunks(repository: &Repository) -> Result<Vec<Vec<u8>>, RepoError> {
+    let (Some(cache), Some(state)) = (&repository.cache, &repository.state) else {
+        return Ok(Vec::new());
+    };
+    let seal = Arc::new(DumpSeal::of(repository, state)?);
+    let names = repository.keys.namer(PackKind::Data)?;
+    let mut chunks = Vec::new();
+    for folder in folders(cache) {
+        let Some(kept) = KeptDump::load(&seal, names, &folder, |_snapshot| true) else { continue };
+        let mut left: Vec<ChunkId> = kept.list.places.keys().copied().collect();
+        let own = kept.list.extents.iter().filter_map(|extent| match extent {
+            Extent::Chunk { id, .. } => Some(*id),
+            Extent::Hole { .. } => None,
+        });
+        let own: Vec<ChunkId> = own.collect();
+        left.retain(|id| !own.contains(id));
+        for id in own.iter().chain(&left) {
+            let mut bytes = Vec::new();
+            if kept.read(id, &mut bytes).is_some() {
+                chunks.push(bytes);
+            }
+        }
+    }
+    Ok(chunks)
 }
 
 /// What is stored under such a key, of the kinds that are sealed or signed by clients.

@@ -86,7 +86,7 @@ fn a_repository_is_named_and_opened_by_the_file_alone() {
 fn the_command_line_comes_before_the_environment_and_that_before_the_file() {
     let desk = with_passphrase();
     let text = "[repository]\nurl = 'store'\npassword = { file = 'word' }\n\
-         [cache]\ndirectory = 'of-file'\nsize = '3GiB'\n";
+         [cache]\ndirectory = 'of-file'\nsize = '3GiB'\ndelta_cache = 'host'\n";
     write(&desk, "config.toml", text);
     let shown = |command: &mut Command| -> Vec<(String, String, String)> {
         let output = command.output().unwrap();
@@ -108,6 +108,7 @@ fn the_command_line_comes_before_the_environment_and_that_before_the_file() {
         row("repository.secret", &word, "file"),
         row("cache.directory", &path("of-file"), "file"),
         row("cache.size", &(3_u64 << 30).to_string(), "file"),
+        row("cache.delta_cache", "host", "file"),
     ];
     assert_eq!(of_file, expected);
     let mut command = plain(&desk, &show);
@@ -118,6 +119,8 @@ fn the_command_line_comes_before_the_environment_and_that_before_the_file() {
         row("repository.secret", "the passphrase itself", "environment"),
         row("cache.directory", "c", "environment"),
         row("cache.size", "1024", "environment"),
+        // What a host may read stands in its file, and nothing overrides it.
+        row("cache.delta_cache", "host", "file"),
     ];
     assert_eq!(shown(&mut command), expected);
     let options = ["--repo", "r", "--key-file", "k", "--cache-dir", "d", "--cache-size", "2K"];
@@ -129,6 +132,7 @@ fn the_command_line_comes_before_the_environment_and_that_before_the_file() {
         row("repository.secret", "key file k", "option"),
         row("cache.directory", "d", "option"),
         row("cache.size", "2048", "option"),
+        row("cache.delta_cache", "host", "file"),
     ];
     assert_eq!(shown(&mut command), expected);
     // What counts is what is used.

@@ -50,7 +50,7 @@ fn dump_of(rows: impl IntoIterator<Item = u64>, is_changed: impl Fn(u64) -> bool
 }
 
 /// One row of 701 differs, another one from day to day.
-fn day(number: u64) -> Vec<u8> {
+pub(crate) fn day(number: u64) -> Vec<u8> {
     dump(ROWS_COUNT, |row| number > 0 && row % 701 == number)
 }
 

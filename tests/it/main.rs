@@ -48,6 +48,7 @@ mod identities;
 mod import_program;
 mod jobs_program;
 mod json_program;
+mod kept_dumps;
 mod keys;
 mod kit;
 mod malicious;

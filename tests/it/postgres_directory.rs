@@ -136,6 +136,36 @@ fn rows_that_did_not_change_are_stored_once_and_lost_ones_are_refused() {
     assert_eq!(count(&desk), 4);
 }
 
+#[test]
+fn a_writer_that_keeps_dumps_stores_what_changed_of_a_directory() {
+    let Some(server) = Server::start() else { return };
+    let desk = desk();
+    fill(&server);
+    let large =
+        "CREATE TABLE large AS SELECT i, md5(i::text) AS x FROM generate_series(1, 80000) i";
+    server.sql("app", large);
+    check(&desk.run(&["key", "add", "--role", "writer", "--new-key-file", "writer"]), 0);
+    desk.put("keeps.toml", b"[cache]\ndelta_cache = 'host'\n");
+    let back_up = || {
+        let options = ["--key-file", "writer", "--config", "keeps.toml", "--json"];
+        let output = snapshot(&server, &desk, &options);
+        check(&output, 0);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["host_keeps"]["state"], "kept", "{report}");
+        report["run"]["bytes_stored"].as_u64().unwrap()
+    };
+    let plain = back_up();
+    // The number that names the file moves, and the rows are compared all the same.
+    server.sql("app", "CREATE TABLE aaa(x int); UPDATE large SET x = md5(x) WHERE i % 701 = 0");
+    let second = back_up();
+    assert!(second * 5 < plain, "{second} of {plain} bytes");
+    bring_back(&server, &desk, "app", "back");
+    let (before, after) =
+        (server.dump("app", b"\\restrict x"), server.dump("back", b"\\restrict x"));
+    assert!(before == after, "it came back otherwise");
+    check(&desk.run(&["check", "--read-data"]), 0);
+}
+
 /// The statement names tables and says how many rows they had.
 #[test]
 fn what_is_stated_of_a_directory_goes_with_any_of_its_files() {

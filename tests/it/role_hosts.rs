@@ -17,10 +17,13 @@ use sbf_repo::id::PackId;
 use sbf_repo::ops::location::OpenOptions;
 use sbf_repo::ops::location::open;
 use sbf_repo::ops::progress::NoProgress;
+use sbf_repo::ops::snapshot::options::DeltaCache;
 use sbf_repo::ops::snapshot::options::FilesSource;
 use sbf_repo::ops::snapshot::options::SnapshotOptions;
 use sbf_repo::ops::snapshot::options::Source;
+use sbf_repo::ops::snapshot::options::StreamSource;
 use sbf_repo::ops::snapshot::report::SnapshotReport;
+use sbf_repo::testing::keys::kept_chunks;
 use sbf_repo::testing::keys::open_packs;
 use std::fs;
 use std::path::Path;
@@ -156,6 +159,49 @@ fn a_writer_backs_up_what_changed_and_reads_nothing_of_it() {
 
 fn is_below(file: &Path, folder: &str) -> bool {
     file.components().any(|part| part.as_os_str() == folder)
+}
+
+#[test]
+fn a_host_that_keeps_dumps_reads_the_last_one_and_nothing_else() {
+    let desk = Desk::new();
+    desk.add("writer", "writer", &[]);
+    let back_up = |bytes: &[u8], delta_cache| {
+        let mut options = SnapshotOptions::new("db".to_owned(), "host".to_owned());
+        options.delta_cache = delta_cache;
+        let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
+        let source = Source::Stream(StreamSource::new("app.sql".to_owned(), input));
+        let repository = host(&desk, "writer");
+        sbf_repo::ops::snapshot::snapshot(&repository, &options, source, &NoProgress::new())
+            .map_err(|error| words(&error))
+            .unwrap();
+    };
+    // Nothing is kept unless somebody says so.
+    let [first, second] = [noise(1, 3_000_000), noise(2, 3_000_000)];
+    back_up(&first, DeltaCache::Off);
+    assert!(kept_chunks(&host(&desk, "writer")).unwrap().is_empty());
+    back_up(&first, DeltaCache::Host);
+    let read = || kept_chunks(&host(&desk, "writer")).unwrap().concat();
+    assert!(read() == first, "all of the last dump");
+    // The next one has nothing in common with it.
+    back_up(&second, DeltaCache::Host);
+    assert!(read() == second, "all of the last dump, and nothing else");
+    // Nor does it show without the key of the host, and its key of the repository opens no pack.
+    assert_closed(&opened(&host(&desk, "writer"), true));
+    let is_seen = |bytes: &[u8], dump: &[u8]| {
+        let pieces = dump.chunks(100_000).map(|piece| &piece[..16]);
+        pieces.filter(|piece| bytes.windows(16).any(|window| window == *piece)).count()
+    };
+    for path in files_of_host(&desk, "writer") {
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(is_seen(&bytes, &first) + is_seen(&bytes, &second), 0, "{}", path.display());
+    }
+    let key = files_of_host(&desk, "writer").into_iter().find(|path| path.ends_with("dump-key"));
+    fs::remove_file(key.unwrap()).unwrap();
+    assert!(read().is_empty(), "without its key it opens nothing");
+    for command in [&["ls", "latest"][..], &["dump", "db@latest:/app.sql"]] {
+        desk.run("writer", command, 15);
+    }
+    desk.run("first", &["check", "--read-data"], 0);
 }
 
 #[test]

@@ -150,6 +150,8 @@ impl Rows {
             let Sourced { value, origin } = context.cache_bytes_max()?;
             let value = ("cache.size".to_owned(), crate::units::human_bytes(value), value.into());
             self.0.push(Sourced { value, origin });
+            let keeping = context.dump_keeping()?;
+            self.add("cache.delta_cache", keeping, |keeping| keeping.word().to_owned());
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::environment;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::health::kept_words;
 use crate::cli::words;
 use crate::cli::words::Table;
 use crate::cli::words::short_time;
@@ -14,6 +15,7 @@ use crate::ops::import::plan::ImportPlan;
 use crate::ops::import::plan::OldCopy;
 use crate::ops::import::plan::Wanted;
 use crate::ops::import::plan::plan;
+use crate::ops::kept_dumps::kept_dumps;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::units::human_bytes;
 use clap::Args;
@@ -81,6 +83,7 @@ pub(crate) fn run(context: &Context, arguments: ImportArguments) -> Result<Exit,
     let mut options = SnapshotOptions::new(String::new(), host);
     options.tags = arguments.tag;
     options.sudo_user = environment::sudo_user();
+    options.delta_cache = context.delta_cache()?;
     let repository = context.open()?;
     let plan = plan(&repository, &wanted)?;
     context.output.warn_of(&plan.findings);
@@ -100,6 +103,9 @@ pub(crate) fn run(context: &Context, arguments: ImportArguments) -> Result<Exit,
     context.progress.end();
     context.audit.set_bytes(sums.bytes_old);
     result?;
+    if let Some(words) = kept_words(context, kept_dumps(&repository))? {
+        context.output.note(format_args!("{words}"));
+    }
     Ok(tell(context, &plan, &sums))
 }
 

@@ -6,11 +6,13 @@ use crate::cli::commands::kit;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::health::kept_words;
 use crate::cli::secrets;
 use crate::cli::secrets::SecretSource;
 use crate::cli::words::Table;
 use crate::format::keyslot::Role;
 use crate::id::to_hex;
+use crate::ops::kept_dumps::kept_dumps;
 use crate::ops::key;
 use crate::ops::key::SlotContent;
 use crate::ops::key::SlotRow;
@@ -207,7 +209,8 @@ pub(crate) fn run(context: &Context, arguments: KeyArguments) -> Result<Exit, Fa
 }
 
 fn list(context: &Context) -> Result<Exit, Failure> {
-    let rows = key::list(&context.open()?)?;
+    let repository = context.open()?;
+    let rows = key::list(&repository)?;
     let titles = ["SLOT", "ROLE", "OPENED BY", "CREATED", "STATE", "UNTIL", "LABEL"];
     let mut table = Table::new(&titles);
     for SlotRow { slot, in_use, content, .. } in &rows {
@@ -234,9 +237,13 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         });
     }
     context.output.line(format_args!("{table}"));
+    let kept = kept_dumps(&repository);
+    if let Some(words) = kept_words(context, kept)? {
+        context.output.note(format_args!("{words}"));
+    }
     let damaged = rows.iter().any(|row| matches!(row.content, SlotContent::Damaged(_)));
     let exit = if damaged { Exit::Damage } else { Exit::Success };
-    Ok(context.output.finish(&json!({ "slots": rows }), exit))
+    Ok(context.output.finish(&json!({ "slots": rows, "host_keeps": kept }), exit))
 }
 
 fn add(context: &Context, arguments: AddArguments) -> Result<Exit, Failure> {

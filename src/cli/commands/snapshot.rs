@@ -10,6 +10,7 @@ use crate::cli::words;
 use crate::format::manifest::RunSummary;
 use crate::format::manifest::StatedTotals;
 use crate::ops::snapshot::delta::DeltaUse;
+use crate::ops::snapshot::delta::HostKeeps;
 use crate::ops::snapshot::dry::dry_run;
 use crate::ops::snapshot::options::CommandSource;
 use crate::ops::snapshot::options::DeltaMode;
@@ -95,7 +96,8 @@ pub(crate) struct SnapshotArguments {
     #[arg(long)]
     unwrap: bool,
     /// Store what changed in dumps and large files as the difference to the snapshot before: `auto`
-    /// where that can be read without downloading, `on` always, `off` never
+    /// where that can be read without downloading, `on` always, `off` never. A writer's key reads nothing: its host
+    /// needs `delta_cache = "host"` in the configuration file
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     delta: DeltaWhen,
     /// Name of this host [default: the system's]
@@ -165,6 +167,7 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
         DeltaWhen::On => DeltaMode::On,
         DeltaWhen::Off => DeltaMode::Off,
     };
+    options.delta_cache = context.delta_cache()?;
     options.threads = arguments.threads.map_or(options.threads, usize::from);
     options.guards = arguments.dumps.guards();
     let repository = context.open()?;
@@ -335,11 +338,17 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
             context.id(id),
             human_bytes(report.run.bytes_stored),
             ratios(report.totals.bytes, &report.run),
-            delta_words(report.deltas),
+            delta_words(report.deltas, report.host_keeps),
         )),
         None => context.output.note(format_args!(
             "dry run of {source}: {files}; {read} would be read; nothing was stored, in {time}"
         )),
+    }
+    if let HostKeeps::Kept { bytes } = report.host_keeps {
+        context.output.note(format_args!(
+            "this host keeps the dump for the next one, in {}, and can read it (`delta_cache`)",
+            human_bytes(bytes)
+        ));
     }
     if report.is_incomplete() {
         let what = words::count(report.skipped_count, "path");
@@ -352,6 +361,7 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
         "totals": StatedTotals::from(report.totals),
         "run": report.run,
         "deltas": report.deltas,
+        "host_keeps": report.host_keeps,
         "incomplete": report.is_incomplete(),
         "skipped": report.skipped,
         "skipped_count": report.skipped_count,
@@ -360,10 +370,15 @@ fn tell(context: &Context, report: &SnapshotReport) -> Exit {
     context.output.finish(&words, exit)
 }
 
-fn delta_words(deltas: DeltaUse) -> String {
+fn delta_words(deltas: DeltaUse, host_keeps: HostKeeps) -> String {
     match deltas {
         DeltaUse::On { bytes } if bytes > 0 => format!(", {} as deltas", human_bytes(bytes)),
-        DeltaUse::RoleCannotRead => ", no deltas: this role cannot read contents".to_owned(),
+        DeltaUse::RoleCannotRead => {
+            ", no deltas: this role cannot read contents, see `delta_cache`".to_owned()
+        }
+        DeltaUse::NotOnThisHost if host_keeps != HostKeeps::Nothing => {
+            ", no deltas: this host had not kept the older version".to_owned()
+        }
         DeltaUse::NotOnThisHost => {
             ", no deltas: the older version is not on this host, see `--delta`".to_owned()
         }

@@ -1,8 +1,10 @@
 //! What a backup will need, looked at before it is needed.
 
+mod dumps;
 mod host;
 mod jobs;
 
+pub(crate) use crate::cli::health::dumps::kept_words;
 pub(crate) use crate::cli::health::jobs::first_line;
 
 use crate::cli::context::Context;
@@ -89,6 +91,7 @@ pub(crate) fn look(
             Err(failure) => Looked::wrong(what, failure.summary()),
         });
     }
+    all.extend(dumps::look(context, repository)?);
     all.extend(host::timers(settings));
     if with_test {
         all.extend(channels(context)?);

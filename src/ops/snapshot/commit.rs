@@ -14,6 +14,7 @@ use crate::ops::commit::Ended;
 use crate::ops::commit::StoredTree;
 use crate::ops::commit::commit_tree;
 use crate::ops::error::OpError;
+use crate::ops::snapshot::delta::HostKeeps;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::report::SnapshotReport;
@@ -64,8 +65,18 @@ fn report(store: &ChunkStore, draft: Draft<'_>, snapshot: SnapshotId) -> Snapsho
     let parent = draft.parent.map(|parent| parent.snapshot);
     let totals = draft.tree.totals;
     let source = draft.options.source.clone();
-    let snapshot = Some(snapshot);
-    SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, deltas }
+    let (snapshot, host_keeps) = (Some(snapshot), HostKeeps::Nothing);
+    SnapshotReport {
+        snapshot,
+        source,
+        parent,
+        totals,
+        run,
+        skipped,
+        skipped_count,
+        deltas,
+        host_keeps,
+    }
 }
 
 fn run_summary(store: &ChunkStore, tally: &Tally) -> RunSummary {

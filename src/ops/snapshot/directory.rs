@@ -15,10 +15,13 @@ use crate::format::tree::FileEntry;
 use crate::localfs::LocalError;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
+use crate::ops::snapshot::delta::Before;
 use crate::ops::snapshot::guard::stated;
 use crate::ops::snapshot::older_directory::OlderDirectory;
 use crate::ops::snapshot::older_directory::Tables;
+use crate::ops::snapshot::older_directory::number_of;
 use crate::ops::snapshot::options::CommandSource;
+use crate::ops::snapshot::parent::DELTA_BYTES_MIN;
 use crate::ops::snapshot::scratch::Scratch;
 use crate::ops::snapshot::source::StreamRun;
 use crate::ops::snapshot::source::Taken;
@@ -228,9 +231,16 @@ impl DirectoryDump<'_, '_, '_> {
         let mut builder = DirectoryBuilder::default();
         for file in files {
             let env = (run.progress, run.pace);
-            let predecessor = stood_there.remove(&file);
-            let content = LongContent::new(run.workers, run.store, env, predecessor);
-            let content = self.store_file(content.during(what)?, &folder.join(&file))?;
+            let path = folder.join(&file);
+            let before = match stood_there.remove(&file) {
+                None if is_large(&path) => {
+                    let kept_as = kept_name(name, &file, tables);
+                    run.kept.before(&kept_as, run.progress)
+                }
+                predecessor => Before::stored(predecessor),
+            };
+            let content = LongContent::new(run.workers, run.store, env, before);
+            let content = self.store_file(content.during(what)?, &path)?;
             run.progress.advance(1, 0);
             let name = file.as_bytes().to_vec();
             let (entry, owner) = entry_of(run.store, name, EntryKind::File(content));
@@ -252,6 +262,18 @@ impl DirectoryDump<'_, '_, '_> {
             Ok(fill(&mut file, buffer).map_err(wrong)?)
         })
     }
+}
+
+/// Smaller files are hardly worth a place of their own.
+fn is_large(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.len() > DELTA_BYTES_MIN)
+}
+
+/// What a file of a dump is kept as on this host: a table's rows by the table, since numbers move.
+fn kept_name(dump: &str, file: &OsStr, tables: &Tables) -> String {
+    let table = number_of(file).and_then(|number| tables.get(&number));
+    let inner = table.map_or(file.as_bytes(), Vec::as_slice);
+    format!("{dump}/{}", String::from_utf8_lossy(inner))
 }
 
 /// Whether the file of a table's rows is there, and ends as `COPY` ends its data.

@@ -9,6 +9,7 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::PARENT_CACHE_BYTES;
+use crate::ops::snapshot::delta::HostKeeps;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::options::FilesSource;
@@ -58,8 +59,18 @@ pub fn dry_run(
     let Tally { run, skipped, skipped_count, deltas } = tally;
     let parent = parent.map(|parent| parent.snapshot);
     let source = options.source.clone();
-    let snapshot = None;
-    Ok(SnapshotReport { snapshot, source, parent, totals, run, skipped, skipped_count, deltas })
+    let (snapshot, host_keeps) = (None, HostKeeps::Nothing);
+    Ok(SnapshotReport {
+        snapshot,
+        source,
+        parent,
+        totals,
+        run,
+        skipped,
+        skipped_count,
+        deltas,
+        host_keeps,
+    })
 }
 
 struct DryRun<'a> {

@@ -34,6 +34,7 @@ use crate::ops::snapshot::commit::Draft;
 use crate::ops::snapshot::commit::commit;
 use crate::ops::snapshot::delta::DeltaUse;
 use crate::ops::snapshot::delta::bases_from;
+use crate::ops::snapshot::delta::kept::KeptStreams;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
@@ -105,10 +106,16 @@ fn run(
     for at in &session.history.unreadable {
         progress.warn(&history_finding(at).words());
     }
-    let bases = bases_from(repository, options.delta).during("cannot store deltas")?;
+    let bases = bases_from(repository, options).during("cannot store deltas")?;
     let older = Parent::find(repository, &session.history, &options.source);
     let has_files = source.files().is_some();
     let has_streams = !matches!(source, Source::Files(_));
+    let kept = if has_streams && bases == Some(BasesFrom::KeptDump) {
+        KeptStreams::begin(repository, &session.history, &options.source, progress)
+    } else {
+        KeptStreams::default()
+    };
+    let reads_older = bases.is_some_and(BasesFrom::reads_stored);
     let mut memory = if has_files {
         HostMemory::begin(repository, &session.history, &options.source)
     } else {
@@ -121,13 +128,14 @@ fn run(
     progress.begin("backing up", expected.0, expected.1);
     let store = ChunkStore::new(session).during("cannot begin to write")?;
     let pace = Pace::new(&store, &options.source, options.checkpoint_seconds);
-    if has_streams && bases.is_some() && repository.is_remote() {
+    if has_streams && reads_older && repository.is_remote() {
         store.keep_data();
     }
     let before = Before {
         parent: parent.as_ref(),
-        older: older.as_ref().filter(|_| bases.is_some()),
+        older: older.as_ref().filter(|_| reads_older),
         bases,
+        kept: &kept,
         memory: &mut memory,
         streams: &streams_before,
     };
@@ -142,10 +150,11 @@ fn run(
     let checkpoints = pace.checkpoint_count();
     let parent = parent.as_ref();
     let draft = Draft { options, started, parent, tree, tally, produced, checkpoints };
-    let ended = commit(&store, draft);
-    if let Ok(Ended::Committed(report)) = &ended {
+    let mut ended = commit(&store, draft);
+    if let Ok(Ended::Committed(report)) = &mut ended {
         if let Some(snapshot) = report.snapshot {
             memory.finish(snapshot, started);
+            report.host_keeps = kept.finish(snapshot, progress);
         }
     } else {
         store.abandon();
@@ -159,6 +168,7 @@ struct Before<'a> {
     /// The same, if what its streams held may stand before deltas.
     older: Option<&'a Parent>,
     bases: Option<BasesFrom>,
+    kept: &'a KeptStreams,
     memory: &'a mut HostMemory,
     streams: &'a [StatedStream],
 }
@@ -175,7 +185,7 @@ fn back_up(
     let stream_chunker = chunker(store, STREAM_PROFILE)?;
     let index = store.index();
     let reader = ChunkReader::new(store.repository.clone(), index, PARENT_CACHE_BYTES);
-    let Before { parent, older, bases, memory, streams } = before;
+    let Before { parent, older, bases, kept, memory, streams } = before;
     let is_far = AtomicBool::new(false);
     let finder = bases.map(|from| BaseFinder { reader: &reader, from, is_far: &is_far });
     let done = std::thread::scope(|scope| {
@@ -191,6 +201,7 @@ fn back_up(
             unwrap: options.unwrap,
             before: streams,
             older: older.map(|older| (older, &reader)),
+            kept,
         };
         let done = streams.run(source).and_then(|(taken, produced, files)| {
             let tally = tally(&taken, progress);
@@ -204,7 +215,7 @@ fn back_up(
                 chunker: &file_chunker,
                 progress,
                 parent: parent.map(|parent| parent.cursor(&reader)),
-                deltas: bases.is_some(),
+                deltas: bases.is_some_and(BasesFrom::reads_stored),
                 memory,
                 pace,
                 beside: entries(store, taken),
@@ -230,7 +241,8 @@ fn back_up(
         }
     });
     done.map(|(tree, tally, produced)| {
-        let deltas = DeltaUse::of(store, options.delta, bases, is_far.into_inner());
+        let is_far = is_far.into_inner() || kept.lacks_older();
+        let deltas = DeltaUse::of(store, options.delta, bases, is_far);
         (tree, Tally { deltas, ..tally }, produced)
     })
 }

@@ -11,6 +11,7 @@ use crate::repo::tree::extents::Extents;
 use crate::units::to_u64;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
@@ -105,7 +106,7 @@ impl<'a> OlderDirectory<'a> {
 }
 
 /// The number that names a file of rows.
-fn number_of(file: &OsString) -> Option<u32> {
+pub(crate) fn number_of(file: &OsStr) -> Option<u32> {
     file.to_str()?.strip_suffix(".dat")?.parse().ok()
 }
 

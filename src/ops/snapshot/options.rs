@@ -38,6 +38,8 @@ pub struct SnapshotOptions {
     pub checkpoint_seconds: i64,
     /// Whether what is new is stored as the difference to an older version.
     pub delta: DeltaMode,
+    /// Whether a host whose key reads no contents keeps dumps for deltas.
+    pub delta_cache: DeltaCache,
     /// Whether streams of gzip are stored as their plain bytes and a recipe.
     pub unwrap: UnwrapMode,
 }
@@ -68,6 +70,18 @@ pub enum DeltaMode {
     Off,
 }
 
+/// Whether a host whose key reads no contents keeps the last version of each dump, without which nothing becomes a
+/// delta there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeltaCache {
+    /// It does not, and cannot read what it stored.
+    #[default]
+    Off,
+    /// It does, sealed with a key of its own: this host can read the last version then.
+    Host,
+}
+
 impl SnapshotOptions {
     /// A snapshot of this source, with as many threads as the machine has processors.
     pub fn new(source: String, host: String) -> Self {
@@ -82,6 +96,7 @@ impl SnapshotOptions {
             guards: Guards::default(),
             checkpoint_seconds: CHECKPOINT_SECONDS,
             delta: DeltaMode::default(),
+            delta_cache: DeltaCache::Off,
             unwrap: UnwrapMode::Off,
         }
     }

@@ -8,6 +8,7 @@ use crate::id::SnapshotId;
 use crate::localfs::LocalError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::delta::DeltaUse;
+use crate::ops::snapshot::delta::HostKeeps;
 use crate::ops::words::path_words;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -31,6 +32,8 @@ pub struct SnapshotReport {
     pub skipped_count: u64,
     /// What was stored as the difference to an older version.
     pub deltas: DeltaUse,
+    /// What this host keeps of the streams, and can read.
+    pub host_keeps: HostKeeps,
 }
 
 impl SnapshotReport {

@@ -23,6 +23,8 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::beside::Beside;
+use crate::ops::snapshot::delta::Before;
+use crate::ops::snapshot::delta::kept::KeptStreams;
 use crate::ops::snapshot::directory::DirectoryDump;
 use crate::ops::snapshot::guard::Watch;
 use crate::ops::snapshot::guard::compare;
@@ -111,6 +113,8 @@ pub(crate) struct StreamRun<'a, 'scope> {
     pub(crate) before: &'a [StatedStream],
     /// That snapshot and a reader of it, if what its streams held may stand before deltas.
     pub(crate) older: Option<(&'a Parent, &'a ChunkReader)>,
+    /// What this host keeps of streams, where its key cannot read that snapshot.
+    pub(crate) kept: &'a KeptStreams,
 }
 
 impl<'a, 'scope> StreamRun<'a, 'scope> {
@@ -178,10 +182,12 @@ impl<'a, 'scope> StreamRun<'a, 'scope> {
     }
 
     fn content(&self, name: &str) -> Result<LongContent<'a, 'scope>, OpError> {
-        let older = self.older.map(|(older, reader)| older.cursor(reader));
-        let predecessor = older.and_then(|mut older| older.predecessor(name.as_bytes()));
+        let before = match self.older.map(|(older, reader)| older.cursor(reader)) {
+            Some(mut older) => Before::stored(older.predecessor(name.as_bytes())),
+            None => self.kept.before(name, self.progress),
+        };
         let env = (self.progress, self.pace);
-        let content = LongContent::new(self.workers, self.store, env, predecessor);
+        let content = LongContent::new(self.workers, self.store, env, before);
         content.during("cannot store the stream")
     }
 

@@ -5,6 +5,7 @@ use crate::format::content::Extent;
 use crate::format::pack::PackKind;
 use crate::format::tree::FileEntry;
 use crate::ops::progress::Progress;
+use crate::ops::snapshot::delta::Before;
 use crate::ops::snapshot::delta::predecessor::Predecessor;
 use crate::ops::snapshot::delta::store::NamedChunk;
 use crate::ops::snapshot::delta::store::StoreRun;
@@ -20,6 +21,7 @@ use crate::ops::snapshot::workers::NamedRun;
 use crate::ops::snapshot::workers::Workers;
 use crate::repo::content_digest::ContentDigest;
 use crate::repo::error::RepoError;
+use crate::repo::kept_dump::newer::NewKeptDump;
 use crate::repo::tree::content::ContentBuilder;
 use crate::repo::write::ChunkStore;
 use crate::repo::write::ChunkWriter;
@@ -27,6 +29,7 @@ use crate::units::to_u64;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A content on its way through the workers.
 pub(crate) struct LongContent<'a, 'scope> {
@@ -41,6 +44,8 @@ pub(crate) struct LongContent<'a, 'scope> {
     waiting: VecDeque<Waiting>,
     sparse: bool,
     predecessor: Option<Predecessor<'a>>,
+    /// What this host keeps of it.
+    kept: Option<Arc<NewKeptDump>>,
     /// Buffers on their way back from workers that store what has a place in the predecessor.
     back: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
@@ -56,8 +61,9 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
         workers: &'a Workers<'scope>,
         store: &'a ChunkStore,
         (progress, pace): (&'a dyn Progress, &'a Pace<'a>),
-        predecessor: Option<Predecessor<'a>>,
+        before: Before<'a>,
     ) -> Result<Self, RepoError> {
+        let Before { predecessor, kept } = before;
         Ok(Self {
             workers,
             progress,
@@ -69,6 +75,7 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
             waiting: VecDeque::new(),
             sparse: false,
             predecessor,
+            kept,
             back: crossbeam_channel::unbounded(),
         })
     }
@@ -98,7 +105,7 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
 
     fn send(&mut self, bytes: Vec<u8>, lengths: Vec<u32>) -> Result<(), RepoError> {
         let (reply, names) = crossbeam_channel::bounded(1);
-        let is_stored = self.predecessor.is_none();
+        let is_stored = self.predecessor.is_none() && self.kept.is_none();
         self.give(Job::Run(ChunkRun { bytes, lengths, is_stored, reply }))?;
         self.waiting.push_back(Waiting::Names(names));
         if self.pace.is_due()? {
@@ -131,27 +138,35 @@ impl<'a, 'scope> LongContent<'a, 'scope> {
                 if let Some(predecessor) = &mut self.predecessor {
                     predecessor.skip(length);
                 }
-                self.builder.push(&mut self.tree, Extent::Hole { length })
+                self.push(Extent::Hole { length })
             }
             Waiting::Names(names) => {
                 let NamedRun { bytes, chunks } = names.recv().map_err(|_closed| self.failure())?;
                 for &NamedChunk { id, length, .. } in &chunks {
-                    self.builder.push(&mut self.tree, Extent::Chunk { id, length })?;
+                    self.push(Extent::Chunk { id, length })?;
                 }
                 self.spare.extend(self.back.1.try_iter());
-                let Some(predecessor) = &mut self.predecessor else {
-                    self.spare.push(bytes);
-                    return Ok(());
+                let groups = match &mut self.predecessor {
+                    Some(predecessor) => predecessor.locate(&chunks),
+                    None => Vec::new(),
                 };
-                let groups = predecessor.locate(&chunks);
-                if chunks.iter().all(|chunk| !chunk.is_new) {
+                let is_stored =
+                    self.predecessor.is_none() || chunks.iter().all(|chunk| !chunk.is_new);
+                if is_stored && self.kept.is_none() {
                     self.spare.push(bytes);
                     return Ok(());
                 }
-                let back = self.back.0.clone();
-                self.give(Job::Store(StoreRun { bytes, chunks, groups, back }))
+                let (kept, back) = (self.kept.clone(), self.back.0.clone());
+                self.give(Job::Store(StoreRun { bytes, chunks, groups, kept, back }))
             }
         }
+    }
+
+    fn push(&mut self, extent: Extent) -> Result<(), RepoError> {
+        if let Some(kept) = &self.kept {
+            kept.push(extent);
+        }
+        self.builder.push(&mut self.tree, extent)
     }
 
     /// Why the workers ended.

@@ -6,9 +6,9 @@ use crate::format::block::BASES_COUNT_MAX;
 use crate::format::block::BlockCodec;
 use crate::format::pack::PackKind;
 use crate::id::ChunkId;
-use crate::repo::index::BlockHandle;
 use crate::repo::index::ChunkPlace;
 use crate::repo::index::Index;
+use crate::repo::kept_dump::older::KeptDump;
 use crate::repo::read::ChunkReader;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +44,18 @@ pub(crate) enum BasesFrom {
     Anywhere,
     /// Those whose stored bytes this host has: no request of the store is made.
     ThisHost,
+    /// None: the key reads no contents, and this host has kept the plaintext of bases.
+    KeptDump,
+}
+
+impl BasesFrom {
+    /// Whether what is stored is read.
+    pub(crate) const fn reads_stored(self) -> bool {
+        match self {
+            Self::Anywhere | Self::ThisHost => true,
+            Self::KeptDump => false,
+        }
+    }
 }
 
 /// Finds and reads bases.
@@ -65,12 +77,20 @@ impl BaseFinder<'_> {
     ///
     /// A chunk that is itself in a delta stands for its own bases, as far as they stood in its place.
     /// What cannot be read is left to whoever needs it: without a prefix nothing is lost but room.
-    pub(crate) fn prefix(&self, stood_there: &[ChunkId]) -> Option<Prefix> {
+    /// `kept` is what this host kept of the older version, if anything.
+    pub(crate) fn prefix(
+        &self,
+        stood_there: &[ChunkId],
+        kept: Option<&KeptDump>,
+    ) -> Option<Prefix> {
         let mut bases: Vec<Base> = Vec::new();
         let mut total = 0;
         let mut is_aged = false;
         for chunk in stood_there {
             for base in self.plain_of(chunk) {
+                if !self.is_near(&base, kept) {
+                    continue;
+                }
                 is_aged |= base.id != *chunk;
                 let length = u64::from(base.place.length);
                 let is_full = total + length > PREFIX_BYTES_MAX || bases.len() >= BASES_COUNT_MAX;
@@ -84,17 +104,26 @@ impl BaseFinder<'_> {
         let stored_per_mille = per_mille(&self.reader.index, &bases)?;
         let mut prefix = Prefix { stored_per_mille, is_aged, ..Prefix::default() };
         for Base { id, place } in bases {
-            self.reader.read_base(PackKind::Data, &id, place, &mut prefix.bytes).ok()?;
+            match self.from {
+                BasesFrom::Anywhere | BasesFrom::ThisHost => {
+                    self.reader.read_base(PackKind::Data, &id, place, &mut prefix.bytes).ok()?;
+                }
+                BasesFrom::KeptDump => kept?.read(&id, &mut prefix.bytes)?,
+            }
             prefix.bases.push(id);
         }
         Some(prefix)
     }
 
+    /// The chunks in plain blocks that stand for a chunk that is stored: itself, or its bases.
+    pub(crate) fn plain_chunks_of(&self, chunk: &ChunkId) -> impl Iterator<Item = ChunkId> {
+        self.plain_of(chunk).into_iter().map(|base| base.id)
+    }
+
     fn plain_of(&self, chunk: &ChunkId) -> Vec<Base> {
         let index = &self.reader.index;
         if let Some(place) = index.find_plain(chunk) {
-            let base = Base { id: *chunk, place };
-            return if self.is_near(place.block) { vec![base] } else { Vec::new() };
+            return vec![Base { id: *chunk, place }];
         }
         let Some(place) = index.find(chunk) else { return Vec::new() };
         let Some((_run, block)) = index.block(place.block) else { return Vec::new() };
@@ -110,22 +139,21 @@ impl BaseFinder<'_> {
         let stood_there = |base: &Base| {
             let start = at;
             at += u64::from(base.place.length);
-            start < wanted.end && at > wanted.start && self.is_near(base.place.block)
+            start < wanted.end && at > wanted.start
         };
         let mut found = found;
         found.retain(stood_there);
         found
     }
 
-    fn is_near(&self, block: BlockHandle) -> bool {
-        match self.from {
+    fn is_near(&self, base: &Base, kept: Option<&KeptDump>) -> bool {
+        let is_near = match self.from {
             BasesFrom::Anywhere => true,
-            BasesFrom::ThisHost => {
-                let is_near = self.reader.is_on_this_host(block);
-                self.is_far.fetch_or(!is_near, Ordering::Relaxed);
-                is_near
-            }
-        }
+            BasesFrom::ThisHost => self.reader.is_on_this_host(base.place.block),
+            BasesFrom::KeptDump => kept.is_some_and(|kept| kept.holds(&base.id)),
+        };
+        self.is_far.fetch_or(!is_near, Ordering::Relaxed);
+        is_near
     }
 }
 

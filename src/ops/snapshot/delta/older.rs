@@ -3,6 +3,7 @@
 use crate::format::content::Content;
 use crate::format::content::Extent;
 use crate::id::ChunkId;
+use crate::repo::kept_dump::older::KeptDump;
 use crate::repo::read::ChunkReader;
 use crate::repo::tree::extents::Extents;
 use crate::units::to_u64;
@@ -10,6 +11,7 @@ use crate::units::to_usize;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A chunk of the older version, or a hole.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +25,7 @@ pub(crate) struct Piece {
 /// The older version. Holds a window of its pieces.
 #[derive(Debug)]
 pub(crate) struct OlderVersion<'a> {
-    extents: Option<Extents<'a>>,
+    extents: Option<Source<'a>>,
     window: VecDeque<Piece>,
     /// Number of the first piece of the window.
     first: u64,
@@ -33,11 +35,42 @@ pub(crate) struct OlderVersion<'a> {
     end: u64,
 }
 
+/// Where its extents come from.
+#[derive(Debug)]
+enum Source<'a> {
+    Stored(Extents<'a>),
+    /// What this host kept, and the number of the next extent.
+    Kept(Arc<KeptDump>, usize),
+}
+
+impl Source<'_> {
+    /// The next extent; nothing after the last one, or the last that can be read: what cannot is no base.
+    fn advance(&mut self) -> Option<Extent> {
+        match self {
+            Self::Stored(extents) => extents.advance().ok().flatten(),
+            Self::Kept(kept, next) => {
+                let extent = kept.extent(*next);
+                *next += 1;
+                extent
+            }
+        }
+    }
+}
+
 impl<'a> OlderVersion<'a> {
     /// A content that can be read.
     pub(crate) fn new(reader: &'a ChunkReader, content: &Content) -> Self {
+        Self::of(Source::Stored(Extents::new(reader, content)))
+    }
+
+    /// A dump that this host kept.
+    pub(crate) fn of_kept(kept: Arc<KeptDump>) -> Self {
+        Self::of(Source::Kept(kept, 0))
+    }
+
+    fn of(source: Source<'a>) -> Self {
         Self {
-            extents: Some(Extents::new(reader, content)),
+            extents: Some(source),
             window: VecDeque::new(),
             first: 0,
             numbers: HashMap::new(),
@@ -87,9 +120,7 @@ impl<'a> OlderVersion<'a> {
             self.first += 1;
         }
         while self.first + to_u64(self.window.len()) < here + PIECES_ASIDE {
-            // What cannot be read is no base.
-            let next = self.extents.as_mut().and_then(|extents| extents.advance().ok().flatten());
-            let Some(extent) = next else {
+            let Some(extent) = self.extents.as_mut().and_then(Source::advance) else {
                 self.extents = None;
                 break;
             };

@@ -12,8 +12,10 @@ use crate::ops::snapshot::delta::older::Piece;
 use crate::ops::snapshot::delta::store::NamedChunk;
 use crate::ops::snapshot::delta::track::Place;
 use crate::ops::snapshot::delta::track::Track;
+use crate::repo::kept_dump::older::KeptDump;
 use crate::repo::read::ChunkReader;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// New chunks that become one delta, and what stood in their place.
 #[derive(Debug)]
@@ -35,6 +37,11 @@ impl<'a> Predecessor<'a> {
     /// A content that can be read.
     pub(crate) fn new(reader: &'a ChunkReader, content: &Content) -> Self {
         Self { older: OlderVersion::new(reader, content), track: Track::new() }
+    }
+
+    /// A dump that this host kept.
+    pub(crate) fn of_kept(kept: Arc<KeptDump>) -> Self {
+        Self { older: OlderVersion::of_kept(kept), track: Track::new() }
     }
 
     /// Whether its beginning takes less than three quarters of its length.

@@ -8,6 +8,7 @@ use crate::localfs::attributes;
 use crate::localfs::capture::Captured;
 use crate::localfs::capture::OpenFile;
 use crate::localfs::walk::WalkEntry;
+use crate::ops::snapshot::delta::Before;
 use crate::ops::snapshot::delta::predecessor::Predecessor;
 use crate::ops::snapshot::read::ReadError;
 use crate::ops::snapshot::read::read_open;
@@ -54,7 +55,8 @@ impl<'a> TreeRun<'a, '_> {
             }
         };
         let env = (self.progress, self.pace);
-        let mut content = LongContent::new(self.workers, self.store, env, predecessor)?;
+        let mut content =
+            LongContent::new(self.workers, self.store, env, Before::stored(predecessor))?;
         read_open(&mut file, self.chunker, &mut content, &mut self.buffer)?;
         let mut read = content.finish()?;
         let (mut stat, changed) = match file.finish()? {
