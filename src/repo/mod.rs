@@ -5,8 +5,9 @@ pub(crate) mod amendments;
 pub(crate) mod announce;
 pub(crate) mod audit;
 pub(crate) mod audit_objects;
-#[cfg(feature = "cloud")]
+pub(crate) mod base_bytes;
 pub(crate) mod block_cache;
+#[cfg(feature = "cloud")]
 pub(crate) mod bucket;
 pub(crate) mod cache;
 pub(crate) mod closure;

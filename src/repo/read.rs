@@ -4,7 +4,6 @@ use crate::compress::Decompressor;
 use crate::crypto::aead;
 use crate::crypto::secret::Secret;
 use crate::format::block;
-use crate::format::block::BASE_BYTES_MAX;
 use crate::format::block::BlockCodec;
 use crate::format::index::IndexedPack;
 use crate::format::pack::PackKind;
@@ -242,7 +241,7 @@ impl ChunkReader {
         place: ChunkPlace,
         prefix: &mut Vec<u8>,
     ) -> Result<(), RepoError> {
-        let block = self.block_in(&self.bases, kind, place.block)?;
+        let block = self.base_block(kind, place.block)?;
         prefix.extend_from_slice(self.chunk_of(kind, id, place, &block)?);
         Ok(())
     }
@@ -257,6 +256,15 @@ impl ChunkReader {
         if !self.is_delta(handle) {
             self.bases.lock().unwrap_or_else(PoisonError::into_inner).keep(handle, block);
         }
+    }
+
+    /// A plain block that is a base, from the cache or opened and kept there.
+    pub(super) fn base_block(
+        &self,
+        kind: PackKind,
+        handle: BlockHandle,
+    ) -> Result<OpenBlock, RepoError> {
+        self.block_in(&self.bases, kind, handle)
     }
 
     fn block_in(
@@ -324,8 +332,10 @@ impl ChunkReader {
         let kind_number = pack.header.kind.number();
         let place = block::associated_data(self.repository.id(), kind_number, sealed_uid, number);
         let raw_length = to_usize32(block.raw_length);
+        let is_delta = matches!(block.codec, BlockCodec::Delta { .. });
         // Taken, not borrowed: whatever a store does within a read, it finds this free.
-        let taken = SCRATCH.take();
+        let scratch = if is_delta { &DELTA_SCRATCH } else { &SCRATCH };
+        let taken = scratch.take();
         let (mut stored, mut decompressor) =
             taken.unwrap_or_else(|| (Vec::new(), Decompressor::new()));
         let open = |stored: &mut Vec<u8>| {
@@ -344,19 +354,18 @@ impl ChunkReader {
             BlockCodec::Zstd => decompressor
                 .decompress(&stored, raw_length, plaintext)
                 .map_err(|source| wrong(source.into()))?,
-            // The frame of a delta is decoded below, once its bases were read.
-            BlockCodec::Raw | BlockCodec::Delta { .. } => std::mem::swap(plaintext, &mut stored),
+            BlockCodec::Raw => std::mem::swap(plaintext, &mut stored),
+            BlockCodec::Delta { bases } => {
+                // Bases are plain, so that opening them wants nothing of this.
+                let prefix = self
+                    .base_bytes(kind, bases)
+                    .map_err(|error| error.into_repo_error(pack.id, block.number))?;
+                decompressor
+                    .decompress_after(prefix.as_slice(), &stored, raw_length, plaintext)
+                    .map_err(|source| wrong(source.into()))?;
+            }
         }
-        SCRATCH.set(Some((stored, decompressor)));
-        if let BlockCodec::Delta { bases } = &block.codec {
-            let frame = std::mem::take(plaintext);
-            let prefix = self
-                .base_bytes(kind, bases)
-                .map_err(|error| error.into_repo_error(pack.id, block.number))?;
-            Decompressor::new()
-                .decompress_after(&prefix, &frame, raw_length, plaintext)
-                .map_err(|source| wrong(source.into()))?;
-        }
+        scratch.set(Some((stored, decompressor)));
         if plaintext.len() != raw_length {
             return Err(wrong(BlockError::Range));
         }
@@ -387,30 +396,6 @@ impl ChunkReader {
         open(stored)
     }
 
-    /// The plaintext of a delta's base chunks, in order, from plain blocks only. Their bytes are
-    /// authentic; whether they are the chunks is seen by what is made after them, which has names, too.
-    pub(crate) fn base_bytes(
-        &self,
-        kind: PackKind,
-        bases: &[ChunkId],
-    ) -> Result<Vec<u8>, BasesError> {
-        let mut prefix = Vec::new();
-        for base in bases {
-            let place = self
-                .index
-                .find_plain(base)
-                .ok_or(BasesError::Block(BlockError::BaseNotPlain(*base)))?;
-            let failed = |error| BasesError::Repo(Box::new(error));
-            let block = self.block_in(&self.bases, kind, place.block).map_err(failed)?;
-            let wrong = || failed(RepoError::WrongChunk { chunk: *base, pack: block.pack });
-            prefix.extend_from_slice(block.bytes_at(place).ok_or_else(wrong)?);
-            if to_u64(prefix.len()) > BASE_BYTES_MAX {
-                return Err(BasesError::Block(BlockError::BasesTooLong));
-            }
-        }
-        Ok(prefix)
-    }
-
     fn pack_key(
         &self,
         reference: &crate::format::layout::PackRef,
@@ -437,27 +422,10 @@ impl ChunkReader {
     }
 }
 
-/// Why the bases of a delta cannot be had.
-#[derive(Debug)]
-pub(crate) enum BasesError {
-    /// A base cannot be read.
-    Repo(Box<RepoError>),
-    /// The delta asks for what no delta may have.
-    Block(BlockError),
-}
-
-impl BasesError {
-    /// The error of the delta block that has these bases.
-    pub(crate) fn into_repo_error(self, pack: PackId, block: u32) -> RepoError {
-        match self {
-            Self::Repo(error) => *error,
-            Self::Block(source) => RepoError::OpenBlock { pack, block, source },
-        }
-    }
-}
-
 thread_local! {
     static SCRATCH: RefCell<Option<(Vec<u8>, Decompressor)>> = const { RefCell::new(None) };
+    /// That of deltas, whose bases are opened while it is in use.
+    static DELTA_SCRATCH: RefCell<Option<(Vec<u8>, Decompressor)>> = const { RefCell::new(None) };
 }
 
 /// A few of the longest blocks for every thread.

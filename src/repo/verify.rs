@@ -167,7 +167,7 @@ fn open_block(
                 .base_bytes(pack.header.kind, bases)
                 .map_err(|error| error.into_repo_error(pack.id, number))?;
             decompressor
-                .decompress_after(&prefix, opened, raw_length, plaintext)
+                .decompress_after(prefix.as_slice(), opened, raw_length, plaintext)
                 .map_err(|source| wrong(source.into()))?;
         }
     }
