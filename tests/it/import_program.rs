@@ -185,6 +185,10 @@ fn nothing_to_import_is_an_error_and_a_name_that_no_source_can_have_stops_no_oth
     assert!(err(&output).contains("there is no copy to import in"), "{}", err(&output));
     desk.put("old/app-2026-01-01.sql", &dump(1));
     desk.put("old/odd\u{7}-2026-01-02.sql", &dump(2));
+    let planned = desk.run(&["import", "old", "--dry-run"]);
+    check(&planned, 3);
+    assert!(out(&planned).contains("cannot be imported") && !out(&planned).contains('\u{7}'));
+    assert!(err(&planned).contains("choose one with `--source`"), "{}", err(&planned));
     let report = desk.json(&["import", "old"], 3);
     assert_eq!((&report["imported"], &report["failed"]), (&1.into(), &1.into()));
     assert_eq!(times(&desk, "app").len(), 1);

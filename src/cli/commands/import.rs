@@ -17,6 +17,7 @@ use crate::ops::import::plan::Wanted;
 use crate::ops::import::plan::plan;
 use crate::ops::kept_dumps::kept_dumps;
 use crate::ops::snapshot::options::SnapshotOptions;
+use crate::ops::words::path_words;
 use crate::units::human_bytes;
 use clap::Args;
 use globset::GlobBuilder;
@@ -184,23 +185,31 @@ fn value(copy: &OldCopy) -> Value {
 
 fn tell_plan(context: &Context, plan: &ImportPlan) -> Exit {
     let mut table = Table::new(&["TIME", "DATED BY", "SOURCE", "SIZE", "COPY", "STATE"]);
-    let mut rows = Vec::new();
+    let (mut rows, mut refused) = (Vec::new(), Vec::new());
     for copy in &plan.copies {
         let dated_by = match copy.dated_by {
             DatedBy::Name => "name",
             DatedBy::Modified => "modification",
         };
-        let state = if copy.is_there { "there already" } else { "would be imported" };
+        let (state, words) = match (copy.is_there, &copy.refused) {
+            (true, _) => ("present", "there already"),
+            (false, None) => ("would-import", "would be imported"),
+            (false, Some(_why)) => ("failed", "cannot be imported"),
+        };
         table.push(vec![
             short_time(&copy.time),
             dated_by.to_owned(),
-            copy.source.clone(),
+            path_words(copy.source.as_bytes()),
             human_bytes(copy.size),
             copy.words.clone(),
-            state.to_owned(),
+            words.to_owned(),
         ]);
         let mut row = value(copy);
-        row["state"] = json!(if copy.is_there { "present" } else { "would-import" });
+        row["state"] = json!(state);
+        if state == "failed" {
+            row["why"] = json!(copy.refused);
+            refused.push(copy);
+        }
         rows.push(row);
     }
     if plan.copies.is_empty() {
@@ -208,9 +217,14 @@ fn tell_plan(context: &Context, plan: &ImportPlan) -> Exit {
     } else {
         context.output.line(format_args!("{table}"));
     }
+    for copy in &refused {
+        let why = copy.refused.as_deref().unwrap_or_default();
+        context.output.warn(&format!("{}: cannot be imported: {why}", copy.words));
+    }
     tell_others(context, plan);
     let report = json!({ "copies": rows, "others": plan.others, "findings": plan.findings });
-    context.output.finish(&report, Exit::Success)
+    let exit = if refused.is_empty() { Exit::Success } else { Exit::Incomplete };
+    context.output.finish(&report, exit)
 }
 
 fn tell_others(context: &Context, plan: &ImportPlan) {

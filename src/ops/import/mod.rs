@@ -12,10 +12,8 @@ use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::options::StreamSource;
 use crate::ops::snapshot::options::UnwrapMode;
-use crate::ops::snapshot::options::is_source_name;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::snapshot;
-use crate::ops::words::path_words;
 use crate::repo::repository::Repository;
 use crate::units::to_u64;
 use std::fs::File;
@@ -78,12 +76,7 @@ fn import_one(
     options: &SnapshotOptions,
     progress: &dyn Progress,
 ) -> Result<Imported, OpError> {
-    if copy.size == 0 {
-        return Ok(Imported::Failed { why: "it is empty".to_owned() });
-    }
-    if !is_source_name(&copy.source) {
-        let source = path_words(copy.source.as_bytes());
-        let why = format!("`{source}` cannot be the name of a source: choose one with `--source`");
+    if let Some(why) = copy.refused.clone() {
         return Ok(Imported::Failed { why });
     }
     let mut options = options.clone();

@@ -78,6 +78,8 @@ pub struct OldCopy {
     pub is_compressed: bool,
     /// Whether a snapshot of it is there.
     pub is_there: bool,
+    /// Why it cannot be imported, as far as that is seen before it is read.
+    pub refused: Option<String>,
     pub(crate) tag: String,
     pub(crate) modified: (i64, i64),
 }
@@ -139,6 +141,7 @@ pub fn plan(repository: &Repository, wanted: &Wanted<'_>) -> Result<ImportPlan, 
         };
         let is_there = known.copies.contains(&(tag.clone(), time.clone()));
         let is_compressed = name::is_compressed(&name);
+        let refused = refused(size, &source);
         let copy = OldCopy {
             path,
             words,
@@ -149,6 +152,7 @@ pub fn plan(repository: &Repository, wanted: &Wanted<'_>) -> Result<ImportPlan, 
             name,
             is_compressed,
             is_there,
+            refused,
             tag,
             modified,
         };
@@ -157,6 +161,17 @@ pub fn plan(repository: &Repository, wanted: &Wanted<'_>) -> Result<ImportPlan, 
     plan.copies
         .sort_by_cached_key(|copy| (crate::ops::words::parse_time(&copy.time), copy.words.clone()));
     Ok(plan)
+}
+
+/// Why a copy of this size and source cannot be imported.
+fn refused(size: u64, source: &str) -> Option<String> {
+    if size == 0 {
+        return Some("it is empty".to_owned());
+    }
+    let words = || path_words(source.as_bytes());
+    let why =
+        || format!("`{}` cannot be the name of a source: choose one with `--source`", words());
+    (!is_source_name(source)).then(why)
 }
 
 /// What copies of one thing have in common: their folder, and the name of their plain bytes.
