@@ -17,6 +17,7 @@ mod notify;
 pub mod ops;
 mod pgdump;
 mod repo;
+mod report;
 mod rewrap;
 mod settings;
 mod store;

@@ -808,6 +808,8 @@ def signed_records(add):
     audit("audit_end", "an end with everything that may be told", **ends, began=1, bytes=(1 << 64) - 1, error="object.hash", reason="drill",
           ticket="OPS-7", snapshots=snapshots, delivered="2023-11-15T22:13:20.5Z", accepted_rollback="record 7 was seen, 3 is there",
           actor=dict(client=CLIENT.hex(), sudo_user="operator", user_id=0))
+    audit("audit_subject", "an end that says what it was of", **ends, subject="app-db")
+    audit("audit_subject_number", "a subject that is a number", "STATEMENT-1", **ends, subject=7)
     audit("audit_end_without_code", "an end without exit code", "STATEMENT-1", ["exit_code"], **ends)
     audit("audit_without_actor", "no actor", "STATEMENT-1", ["actor"])
     audit("audit_other_actor", "an actor with another client than the key's", "STATEMENT-1",
@@ -819,6 +821,7 @@ def signed_records(add):
     origin = f"{fixed('other repository', 16).hex()}/{hold_key}"
     record("hold_of_copy", hold_key, record_statement("hold", hold_key, snapshots=snapshots[:1], origin=origin), "the hold of a copy")
     labels(record, snapshots)
+    attested(record, snapshots)
     undo_key = f"records/undo/{CLIENT.hex()}/00000001"
     record("undo", undo_key, record_statement("undo", undo_key, forget=fixed("forget", 16).hex()), "a forget that no longer holds")
     some = record_statement("undo", undo_key, forget=fixed("forget", 16).hex(), snapshots=snapshots[:1])
@@ -886,6 +889,92 @@ def signed_records(add):
     record("heads_none", heads_key, record_statement("heads", heads_key, heads=[]), "no heads", "STATEMENT-1")
     record("heads_unsorted", heads_key, record_statement("heads", heads_key, heads=heads[::-1]), "clients in descending order", "STATEMENT-1")
     audit("audit_other_seq", "`seq` 3 under number 2", "STATEMENT-1", seq=3)
+
+
+def attested(record, snapshots):
+    """19-attest.md"""
+    times = ["2023-11-14T22:13:20Z", "2023-11-15T22:13:20.5Z", "2024-02-29T23:59:59.123456789Z"]
+    said = dict(time=times[0], host="host", tool="sbf-repo 0.1.0")
+    given = {
+        "plan": dict(said, jobs=[
+            dict(name="a", source="files", trigger="deployment", grace_seconds=0),
+            dict(name="b", source="db", schedule="*-*-* 02:00:00", rpo_seconds=93600, rto_seconds=7200, grace_seconds=(1 << 64) - 1)],
+            copies=[dict(name="far", mode="mirror", location="gs://bucket/app", lag_seconds=1), dict(name="near", mode="snapshots", location="/srv")],
+            drills=[dict(name="b", job="b", age_seconds=2678400), dict(name="kit")], keep={"daily": 7, "last": (1 << 32) - 1},
+            within={"within-daily": "2w"}, timezone="Europe/Berlin", read_seconds=3024000, key_seconds=0, later=[{"x": 1}]),
+        "state": dict(said, store=dict(kind="s3", versions=True, locked_days=30), snapshots=2, source_bytes=1 << 40, packs=9, stored_bytes=7,
+                      read_packs=8, read_bytes=6, read_oldest=times[1],
+                      copies=[dict(name="a", store=dict(kind="directory"), behind_seconds=0), dict(name="b", store=dict(kind="gs", versions=False),
+                                                                                                   error="denied")]),
+        "drill": dict(said, finished=times[1], name="app-db", job="app-db", source="app-db", snapshot=snapshots[0], manifest=fixed("manifest").hex(),
+                      data_time=times[0], target="scratch", copy="far", cache="cold", from_kit=True, outcome="pass",
+                      phases=[dict(name="restore", milliseconds=1500, confirmed_by="A. N. Other"), dict(name="assert", milliseconds=0)],
+                      checks=[dict(name="rows", outcome="pass", detail="7 rows in one table")], rto_milliseconds=2000, rpo_seconds=60,
+                      rto_target_seconds=7200, rpo_target_seconds=93600, bytes=4096, environment={"postgres": "17.2"}, scratch="wiped"),
+        "sign-off": dict(time=times[0], drill=f"records/drill/{CLIENT.hex()}/00000001", sha256=fixed("statement").hex(), by="A. N. Other",
+                         function="operations", words="seen"),
+        "incident": dict(time=times[1], incident=fixed("incident", 16).hex(), phase="open", at=times[0], sources=["db", "assets"],
+                         words="the disk\nis gone", ticket="OPS-8"),
+        "erasure": dict(time=times[1], erasure=fixed("erasure", 16).hex(), erased_at=times[0], sources=["assets", "db"], subject="request 17",
+                        reason="request", ticket="OPS-9"),
+        "replay": dict(time=times[1], host="", erasures=sorted([fixed("erasure", 16).hex(), fixed("erasure two", 16).hex()]), snapshot=snapshots[0],
+                       operation="restore", run=fixed("run", 16).hex(), is_done=True, words="the command ended with code 0"),
+        "deletion": dict(said, verdict=3, phase="decided", packs=4, bytes=1 << 33, snapshots=[
+            dict(snapshot=snapshot, client=CLIENT.hex(), source="db", manifest=fixed("manifest").hex(), data_time=times[0], started=times[0],
+                 finished=times[1], files=3, bytes=(1 << 64) - 1, bytes_stored=5, incomplete=bool(number), by_policy=not number,
+                 **(dict(unreadable=True) if number else dict(forgotten=times[2], reason="too old"))) for number, snapshot in enumerate(snapshots)]),
+    }
+
+    def attest(kind, name, note, rule=None, leave_out=(), **changed):
+        key = f"records/{kind}/{CLIENT.hex()}/00000001"
+        told = {member: value for member, value in dict(given[kind], **changed).items() if member not in leave_out}
+        record(name, key, record_statement(kind, key, **sorted_inside(told)), note, rule)
+
+    attest("plan", "plan", "two jobs, two copies, two drills, and a member that is not known")
+    attest("plan", "plan_jobs_unsorted", "jobs in descending order", "STATEMENT-1", jobs=given["plan"]["jobs"][::-1])
+    attest("plan", "plan_keep_zero", "none of the days", "STATEMENT-1", keep={"daily": 0})
+    attest("plan", "plan_mode_unknown", "a copy of a mode that is none", "STATEMENT-1", copies=[dict(name="a", mode="tape", location="x")])
+    attest("state", "state", "a repository and two copies")
+    attest("state", "state_store_unknown", "a store of a kind that is none", "STATEMENT-1", store=dict(kind="tape"))
+    attest("state", "state_without_copies", "no `copies`", "STATEMENT-1", ["copies"])
+    attest("drill", "drill", "a drill that passed, with everything that may be told")
+    optional = ["job", "snapshot", "manifest", "data_time", "copy", "rto_milliseconds", "rpo_seconds", "rto_target_seconds", "rpo_target_seconds"]
+    checks = [dict(name="rows", outcome="not-verified", detail="no table"), dict(name="exit", outcome="fail", detail="1")]
+    attest("drill", "drill_failed", "a drill that failed, with nothing that may be left out", None, optional, outcome="fail", checks=checks)
+    attest("drill", "drill_pass_unverified", "a drill that passed with a check that could not run", "STATEMENT-1", checks=checks[:1])
+    attest("drill", "drill_target_unknown", "a target that is none", "STATEMENT-1", target="tape")
+    attest("sign-off", "sign_off", "somebody looked at a drill")
+    attest("sign-off", "sign_off_without_name", "nobody", "STATEMENT-1", by="")
+    attest("incident", "incident", "something was lost")
+    attest("incident", "incident_closed", "it is back", phase="close", at=times[2], snapshots=snapshots[::-1], data_time=times[0])
+    attest("incident", "incident_phase_unknown", "a phase that is none", "STATEMENT-1", phase="paused")
+    attest("incident", "incident_without_words", "no words", "STATEMENT-1", words="")
+    attest("incident", "incident_null", "a ticket that is `null`", "STATEMENT-1", ticket=None)
+    attest("erasure", "erasure", "an erasure")
+    origin = f"{fixed('other repository', 16).hex()}/records/erasure/{CLIENT.hex()}/00000001"
+    attest("erasure", "erasure_of_copy", "of a copy", origin=origin, leave_out=["reason", "ticket"])
+    attest("erasure", "erasure_subject_lines", "a subject of two lines", "STATEMENT-1", subject="one\ntwo")
+    attest("erasure", "erasure_without_sources", "no source", "STATEMENT-1", sources=[])
+    attest("erasure", "erasure_sources_unsorted", "sources in descending order", "STATEMENT-1", sources=["db", "assets"])
+    attest("erasure", "erasure_no_such_day", "erased on a day that is none", "STATEMENT-1", erased_at="2023-02-29T00:00:00Z")
+    attest("replay", "replay", "two erasures, erased again")
+    attest("replay", "replay_null_inside", "a member that is not known, with `null` inside", "STATEMENT-1", later=[{"a": None}])
+    attest("replay", "replay_operation_unknown", "an operation that is none", "STATEMENT-1", operation="mount")
+    attest("replay", "replay_erasures_none", "no erasure", "STATEMENT-1", erasures=[])
+    attest("deletion", "deletion", "two snapshots that go, one with a manifest that cannot be read")
+    versions = dict(count=7, bytes=1 << 33, free_at=times[2], locked_until=times[1])
+    attest("deletion", "deletion_gone", "what a bucket keeps of them", phase="gone", snapshots=[], versions=versions)
+    attest("deletion", "deletion_phase_unknown", "a phase that is none", "STATEMENT-1", phase="planned")
+    attest("deletion", "deletion_snapshots_unsorted", "snapshots in descending order", "STATEMENT-1", snapshots=given["deletion"]["snapshots"][::-1])
+    attest("deletion", "deletion_without_verdict", "no `verdict`", "STATEMENT-1", ["verdict"])
+    attest("deletion", "deletion_number_negative", "-1 packs", "STATEMENT-1", packs=-1)
+
+
+def sorted_inside(value):
+    """The same with the members of all objects sorted."""
+    if isinstance(value, dict):
+        return {name: sorted_inside(item) for name, item in sorted(value.items())}
+    return [sorted_inside(item) for item in value] if isinstance(value, list) else value
 
 
 def labels(record, snapshots):

@@ -50,6 +50,14 @@ impl Calendar {
         }
     }
 
+    /// The expression with the name of its time zone, so that it means the same on other hosts.
+    pub(crate) fn with_zone(&self) -> String {
+        match (&self.zone_name, self.zone.iana_name()) {
+            (ZoneName::Host, Some(name)) => format!("{} {name}", self.text),
+            (ZoneName::Host, None) | (ZoneName::Named(_), _) => self.text.clone(),
+        }
+    }
+
     /// The first moment after `after`; both in seconds since 1970. `None` if none comes within
     /// [`occur::YEARS_MAX`] years.
     pub(crate) fn next(&self, after: i64) -> Option<i64> {

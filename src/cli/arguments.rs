@@ -6,16 +6,20 @@ use crate::cli::commands::cache::CacheArguments;
 use crate::cli::commands::check::CheckArguments;
 use crate::cli::commands::completions::CompletionsArguments;
 use crate::cli::commands::config::ConfigArguments;
+use crate::cli::commands::controls::ControlsArguments;
 use crate::cli::commands::copy::CopyCommandArguments;
 use crate::cli::commands::diff::DiffArguments;
 use crate::cli::commands::doctor::DoctorArguments;
+use crate::cli::commands::drill::DrillArguments;
 use crate::cli::commands::dump::DumpArguments;
+use crate::cli::commands::erasure::ErasureArguments;
 use crate::cli::commands::evidence::EvidenceArguments;
 use crate::cli::commands::find::FindArguments;
 use crate::cli::commands::forget::ForgetArguments;
 use crate::cli::commands::hold::HoldArguments;
 use crate::cli::commands::hold::ReleaseArguments;
 use crate::cli::commands::import::ImportArguments;
+use crate::cli::commands::incident::IncidentArguments;
 use crate::cli::commands::init::InitArguments;
 use crate::cli::commands::key::KeyArguments;
 use crate::cli::commands::ls::LsArguments;
@@ -26,7 +30,9 @@ use crate::cli::commands::mirror::MirrorArguments;
 use crate::cli::commands::mount::MountArguments;
 use crate::cli::commands::prune::PruneArguments;
 use crate::cli::commands::repair::RepairArguments;
+use crate::cli::commands::report::ReportArguments;
 use crate::cli::commands::restore::RestoreArguments;
+use crate::cli::commands::retention::RetentionArguments;
 use crate::cli::commands::rewrite::RewriteArguments;
 use crate::cli::commands::run::RunArguments;
 use crate::cli::commands::schedule::ScheduleArguments;
@@ -169,9 +175,13 @@ pub(crate) enum Command {
     Note(NoteArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),
+    Erasure(ErasureArguments),
+    Incident(IncidentArguments),
     /// Show what is stored, and how much room it takes
     Stats,
     Status(StatusArguments),
+    Controls(ControlsArguments),
+    Retention(RetentionArguments),
     Check(CheckArguments),
     Repair(RepairArguments),
     Prune(PruneArguments),
@@ -180,8 +190,10 @@ pub(crate) enum Command {
     Session(SessionArguments),
     Manifest(ManifestArguments),
     Evidence(EvidenceArguments),
+    Report(ReportArguments),
     Audit(AuditArguments),
     Doctor(DoctorArguments),
+    Drill(DrillArguments),
     Key(KeyArguments),
     Run(RunArguments),
     Schedule(ScheduleArguments),

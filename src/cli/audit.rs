@@ -49,6 +49,7 @@ pub(crate) struct Audit {
     runs: RefCell<Vec<AuditRun>>,
     /// Opened, and waiting until a snapshot is selected.
     waiting: RefCell<Option<(Repository, AuditOptions)>>,
+    subject: RefCell<Option<String>>,
     snapshots: RefCell<BTreeSet<SnapshotId>>,
     bytes: RefCell<Option<u64>>,
 }
@@ -79,6 +80,8 @@ impl Recorded {
             Command::Hold(arguments) if arguments.is_list() => None,
             Command::Hold(_) => writes("hold", When::Opened),
             Command::Release(_) => writes("release", When::Opened),
+            Command::Erasure(arguments) => writes(arguments.operation()?, When::Opened),
+            Command::Incident(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Check(arguments) if arguments.heals() => writes("check", When::Opened),
             Command::Check(_) => reads("check", When::Opened),
             Command::Repair(arguments) if arguments.is_dry() => {
@@ -96,15 +99,24 @@ impl Recorded {
             Command::Session(arguments) => writes(arguments.operation()?, When::Opened),
             Command::Audit(arguments) => reads(arguments.operation()?, When::Opened),
             Command::Doctor(arguments) => writes(arguments.operation()?, When::Opened),
+            Command::Drill(arguments) => match arguments.operation()? {
+                (operation, true) => writes(operation, When::Opened),
+                (operation, false) => reads(operation, When::Selected),
+            },
             Command::Manifest(arguments) => reads(arguments.operation()?, When::Opened),
             Command::Evidence(arguments) => reads(arguments.operation()?, When::Opened),
             Command::Key(arguments) => writes(arguments.operation()?, When::Opened),
-            Command::Snapshots(_)
+            // It reads what `status` and `audit list` do, no contents; and a record of it would change what the next one tells.
+            Command::Report(_)
+            | Command::Snapshots(_)
             | Command::Ls(_)
             | Command::Find(_)
             | Command::Diff(_)
             | Command::Stats
             | Command::Status(_)
+            // What records say, and no contents: as a status.
+            | Command::Controls(_)
+            | Command::Retention(_)
             | Command::Run(_)
             | Command::Schedule(_)
             | Command::Alert(_)
@@ -123,6 +135,7 @@ impl Audit {
             recorded,
             runs: RefCell::default(),
             waiting: RefCell::default(),
+            subject: RefCell::default(),
             snapshots: RefCell::default(),
             bytes: RefCell::default(),
         }
@@ -181,6 +194,11 @@ impl Audit {
         self.begin_waiting()
     }
 
+    /// Notes what the command is of, in a word.
+    pub(crate) fn set_subject(&self, subject: &str) {
+        *self.subject.borrow_mut() = Some(subject.to_owned());
+    }
+
     /// Notes a snapshot that is read or made.
     pub(crate) fn add_snapshot(&self, snapshot: SnapshotId) {
         self.snapshots.borrow_mut().insert(snapshot);
@@ -213,6 +231,7 @@ impl Audit {
             Err(failure) => RunEnd::new(failure.exit.code()),
         };
         end.error = result.as_ref().err().map(|failure| failure.code().to_owned());
+        end.subject = self.subject.take();
         end.snapshots = self.snapshots.take();
         end.bytes = self.bytes.take();
         end.elapsed = elapsed;

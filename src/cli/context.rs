@@ -34,6 +34,7 @@ use crate::repo::environment::Environment as _;
 use crate::repo::environment::SystemEnvironment;
 use crate::repo::repository::Rates;
 use crate::repo::repository::Repository;
+use crate::repo::slots::Credential;
 use crate::settings::At;
 use crate::settings::cache::DumpKeeping;
 use crate::settings::copy::CopyMode;
@@ -100,12 +101,27 @@ impl Context {
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let options = self.open_options()?;
         let credential = secrets::credential(&self.secret()?)?;
-        let repository = self.with_authority(location::open(&options, &credential)?)?;
+        self.open_as(&options, &credential)
+    }
+
+    /// Opens the repository in this place with this key, whatever else is named.
+    pub(crate) fn open_as(
+        &self,
+        options: &OpenOptions,
+        credential: &Credential,
+    ) -> Result<Repository, Failure> {
+        let repository = self.with_authority(location::open(options, credential)?)?;
         self.tell_lag(&repository);
         self.opened.get_or_init(|| repository.clone());
         let repository = self.audit.opened(&self.global, &self.output, repository)?;
         self.tell_back(&repository)?;
         Ok(repository)
+    }
+
+    /// Opens the repository, to record something in it; says nothing, and the audit log is told nothing.
+    pub(crate) fn open_quietly(&self) -> Result<Repository, Failure> {
+        let credential = secrets::credential(&self.secret()?)?;
+        Ok(location::open(&self.open_options()?, &credential)?)
     }
 
     /// Warns whoever only reads of a repository that went back; whoever writes is refused by what writes.
@@ -253,6 +269,14 @@ impl Context {
         let opened = location::open(&self.options_for(location)?, &credential);
         let opened = opened.map_err(|error| Failure::from(error).with_key_hint(TARGET_KEY_HINT))?;
         self.audit.opened_target(&self.global, opened)
+    }
+
+    /// The copies that the configuration file has of the repository that it names, if that is the one in use.
+    pub(crate) fn copies_of_this(&self) -> Result<&[CopySection], Failure> {
+        let settings = &self.configuration()?.settings;
+        let location = self.location()?.value;
+        let is_theirs = settings.repository.url.as_ref().is_some_and(|url| url.value == location);
+        Ok(if is_theirs { &settings.copies } else { &[] })
     }
 
     /// Opens a copy of the configuration file, to look at it.

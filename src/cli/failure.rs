@@ -151,6 +151,18 @@ impl Failure {
         OpError::Refused { why }.into()
     }
 
+    /// A key whose role is not one that is needed.
+    pub(crate) fn lacks_role(role: Role, why: &str) -> Self {
+        let chain = vec![format!("the key in use has the role `{}`", role.word()), why.to_owned()];
+        Self { exit: Exit::RoleLacks, code: "role.lacks", chain, hints: vec![ROLE_HINT.to_owned()] }
+    }
+
+    /// The same as from the error itself, which is used elsewhere, too.
+    pub(crate) fn of_op(error: &OpError) -> Self {
+        let (exit, code, hint) = judge(error);
+        Self { exit, code, chain: chain(error), hints: hint.into_iter().collect() }
+    }
+
     /// A local file that the command line itself needs.
     pub(crate) fn local(
         call: &'static str,
@@ -243,9 +255,7 @@ impl Failure {
 
 impl From<OpError> for Failure {
     fn from(error: OpError) -> Self {
-        let (exit, code, hint) = judge(&error);
-        let hints = hint.into_iter().collect();
-        Self { exit, code, chain: chain(&error), hints }
+        Self::of_op(&error)
     }
 }
 
@@ -391,6 +401,7 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::WrongDigest => damage("file.wrong_digest"),
         RepoError::WrongChunk { .. } => damage("chunk.unauthentic"),
         RepoError::PlanUnreadable { .. } => damage("plan.damaged"),
+        RepoError::Uncertified { source, .. } => judge_repo(source),
         RepoError::StrayRegister { .. } => damage("register.stray"),
         RepoError::NotGivenUp { .. } => (Exit::Refused, "object.kept", hint(KEPT_HINT)),
         RepoError::IndexDiffers { .. } => damage("index.differs"),

@@ -2,6 +2,8 @@
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::format::attest::drill::Outcome as DrillOutcome;
+use crate::ops::drill::list;
 use crate::ops::look::SnapshotFilter;
 use crate::ops::look::snapshots;
 use crate::ops::mirror;
@@ -10,6 +12,7 @@ use crate::ops::status::Status;
 use crate::ops::status::StatusOptions;
 use crate::ops::status::expect::Expectation;
 use crate::ops::status::slots::KeptSlots;
+use crate::ops::words::parse_time;
 use crate::repo::repository::Repository;
 use crate::settings::Settings;
 use crate::settings::copy::CopyMode;
@@ -27,6 +30,12 @@ pub(crate) struct CopyStatus {
     pub(crate) lag_max_seconds: Option<u64>,
     /// Why it cannot be looked at.
     pub(crate) error: Option<String>,
+    /// Where it is.
+    #[serde(skip)]
+    pub(crate) location: String,
+    /// It, if it can be looked at.
+    #[serde(skip)]
+    pub(crate) opened: Option<Repository>,
 }
 
 /// Adds what the file expects.
@@ -68,7 +77,14 @@ pub(crate) fn copies(
     for copy in &settings.copies {
         let name = &copy.name.value;
         let limit = copy.lag_max.as_ref().map(|at| at.value);
-        let looked = behind(context, repository, copy);
+        let opened = context.open_copy(copy).and_then(|opened| {
+            let behind = behind(repository, copy, &opened)?;
+            Ok((behind, opened))
+        });
+        let (looked, opened) = match opened {
+            Ok((behind, opened)) => (Ok(behind), Some(opened)),
+            Err(failure) => (Err(failure), None),
+        };
         if let Some(words) = missed(name, &looked, limit) {
             status.missed.push(Missed::new(Some(name), "copy", words));
         }
@@ -76,10 +92,45 @@ pub(crate) fn copies(
             behind_seconds: looked.as_ref().ok().copied().flatten(),
             lag_max_seconds: limit.map(|limit| limit.as_secs()),
             error: looked.err().map(|failure| failure.summary()),
+            location: copy.url.value.clone(),
+            opened,
         };
         found.insert(name.clone(), status);
     }
     Ok(found)
+}
+
+/// Looks whether every drill that is due within some time passed within it, as the records say.
+pub(crate) fn drills(
+    settings: &Settings,
+    repository: &Repository,
+    status: &mut Status,
+) -> Result<(), Failure> {
+    let due =
+        settings.drills.iter().filter_map(|drill| Some((drill, drill.max_age.as_ref()?.value)));
+    let due: Vec<_> = due.collect();
+    if due.is_empty() {
+        return Ok(());
+    }
+    let known = list::drills(repository)?;
+    status.findings.extend(known.findings);
+    let now = Context::now();
+    for (drill, most) in due {
+        let name = &drill.name.value;
+        let mut own = known.rows.iter().filter(|row| row.drill.name == *name).rev();
+        let passed = own.clone().find(|row| row.drill.outcome == DrillOutcome::Pass);
+        let passed = passed.and_then(|row| parse_time(&row.drill.time));
+        let age =
+            passed.map(|(seconds, _)| u64::try_from(now.saturating_sub(seconds)).unwrap_or(0));
+        let words = match (age, own.next()) {
+            (Some(age), _) if Duration::from_secs(age) <= most => continue,
+            (Some(_), _) => format!("the drill {name} did not pass for longer than it may"),
+            (None, Some(_)) => format!("the drill {name} never passed"),
+            (None, None) => format!("the drill {name} was never done"),
+        };
+        status.missed.push(Missed::new(Some(&format!("drill:{name}")), "drill", words));
+    }
+    Ok(())
 }
 
 fn missed(
@@ -101,16 +152,15 @@ fn missed(
 
 /// How far a copy is behind the repository, in seconds; `None` if it has nothing yet.
 fn behind(
-    context: &Context,
     repository: &Repository,
     copy: &CopySection,
+    opened: &Repository,
 ) -> Result<Option<u64>, Failure> {
-    let opened = context.open_copy(copy)?;
     if copy.mode.value == CopyMode::Mirror {
-        let lag = mirror::lag(&opened).and_then(|lag| lag.behind_seconds);
+        let lag = mirror::lag(opened).and_then(|lag| lag.behind_seconds);
         return Ok(lag.and_then(|seconds| u64::try_from(seconds).ok()));
     }
-    let (here, there) = (newest(repository)?, newest(&opened)?);
+    let (here, there) = (newest(repository)?, newest(opened)?);
     let lags = here.iter().map(|(source, time)| {
         let copied = there.get(source)?;
         u64::try_from(time.saturating_sub(*copied).max(0)).ok()

@@ -44,6 +44,22 @@ pub(crate) fn yes(question: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.as_slice(), b"y" | b"Y" | b"yes"))
 }
 
+/// Whether somebody can be asked.
+pub(crate) fn has_terminal() -> bool {
+    OpenOptions::new().read(true).write(true).open(TERMINAL).is_ok()
+}
+
+/// Asks for a line, which is shown.
+pub(crate) fn line(question: &str) -> Result<String, Failure> {
+    let wrong = |source: io::Error| Failure::local("ask on", Path::new(TERMINAL), source);
+    let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL).map_err(wrong)?;
+    let mut out = &terminal;
+    out.write_all(question.as_bytes()).map_err(wrong)?;
+    let answer = read_line(&terminal).map_err(wrong)?;
+    let answer = answer.ok_or_else(|| Failure::from(OpError::Interrupted))?;
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
 fn ask(terminal: &File, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let wrong = |source: io::Error| Failure::local("ask on", Path::new(TERMINAL), source);
     let silence = Silence::begin(terminal).map_err(wrong)?;

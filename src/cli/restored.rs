@@ -2,6 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
+use crate::cli::replay::Replayed;
 use crate::cli::words;
 use crate::format::manifest::StatedTotals;
 use crate::ops::copies::CopyUse;
@@ -23,12 +24,13 @@ pub(crate) fn tell(
     options: &RestoreOptions,
     report: &RestoreReport,
     used: &[CopyUse],
+    replayed: Option<&Replayed>,
 ) -> Exit {
     let RestoreReport { totals, failed, failed_count, not_applied, not_applied_count, .. } = report;
     let differs = report.verified.as_ref().is_some_and(|found| found.findings_count > 0);
     let exit = match (report.damaged_count, *failed_count) {
         _ if differs => Exit::Damage,
-        (0, 0) => Exit::Success,
+        (0, 0) => replayed.map_or(Exit::Success, Replayed::exit),
         (0, _) => Exit::Incomplete,
         (_, _) => Exit::Damage,
     };
@@ -70,6 +72,7 @@ pub(crate) fn tell(
         "leftovers_removed": report.leftovers_count,
         "verified": report.verified,
         "copies_used": used,
+        "replay": replayed,
         "failed": failed,
         "failed_count": failed_count,
         "not_applied": not_applied,

@@ -289,7 +289,7 @@ fn passphrase(source: &SecretSource, prompts: &[&str]) -> Result<Passphrase, Fai
 }
 
 /// The bytes of a file that holds a secret; a device or a wrong file may have no end.
-fn read_secret(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = File::open(path)
         .and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));

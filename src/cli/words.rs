@@ -35,6 +35,12 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// The time from one moment to another, both in RFC 3339; none if the other is not later.
+pub(crate) fn between(from: &str, until: &str) -> Duration {
+    let seconds = |text: &str| text.parse().map_or(0, jiff::Timestamp::as_second);
+    Duration::from_secs(u64::try_from(seconds(until) - seconds(from)).unwrap_or(0))
+}
+
 /// An RFC 3339 time without fractions of a second.
 pub(crate) fn short_time(text: &str) -> String {
     match text.split_once('.') {

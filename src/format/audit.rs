@@ -41,6 +41,8 @@ pub struct AuditEvent {
     pub host: String,
     /// Name and version of the program.
     pub tool: String,
+    /// What it was of, in a word: the source of a snapshot, the name of a copy or of a drill.
+    pub subject: Option<String>,
     /// Snapshots that are read or made; sorted.
     pub snapshots: Vec<SnapshotId>,
     /// Why, in the words of whoever did it.
@@ -135,7 +137,7 @@ impl AuditEvent {
     /// Its members, without those of a place in a chain.
     pub fn members(&self) -> Map<String, Value> {
         let Self { time, operation, run, phase, actor, host, tool, .. } = self;
-        let Self { snapshots, reason, ticket, accepted_rollback, .. } = self;
+        let Self { subject, snapshots, reason, ticket, accepted_rollback, .. } = self;
         let mut members = Map::new();
         insert(&mut members, "version", AUDIT_VERSION);
         insert(&mut members, "time", time.clone());
@@ -154,6 +156,7 @@ impl AuditEvent {
             let ids: Vec<String> = snapshots.iter().map(ToString::to_string).collect();
             insert(&mut members, "snapshots", ids);
         }
+        insert_some(&mut members, "subject", subject.clone());
         insert_some(&mut members, "reason", reason.clone());
         insert_some(&mut members, "ticket", ticket.clone());
         insert_some(&mut members, "accepted_rollback", accepted_rollback.clone());
@@ -200,6 +203,7 @@ impl AuditEvent {
             actor,
             host: word("host")?,
             tool: word("tool")?,
+            subject: text(members, "subject")?,
             snapshots: snapshots(members)?,
             reason: text(members, "reason")?,
             ticket: text(members, "ticket")?,

@@ -3,6 +3,7 @@
 
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::attest;
 use crate::format::audit::AuditHeads;
 use crate::format::audit::AuditRecord;
 use crate::format::coverage::CheckRecord;
@@ -277,7 +278,7 @@ pub fn check_members(kind: &str, record: &Record) -> Result<(), FormatError> {
         CheckRecord::KIND => CheckRecord::read(record).map(|_valid| ()),
         AuditHeads::KIND => AuditHeads::read(record).map(|_valid| ()),
         AuditRecord::KIND => AuditRecord::read(record).map(|_valid| ()),
-        _unknown => Ok(()),
+        attested => attest::check_members(attested, record),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Pure: no I/O, no clock, no randomness, no logging; every decoder treats its bytes as hostile.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod attest;
 pub mod audit;
 pub mod block;
 pub(crate) mod codec;

@@ -2,17 +2,14 @@
 
 use crate::command::CommandEnd;
 use crate::command::CommandRun;
+use crate::command::file_in_memory;
 use crate::notify::deliver::Deadline;
 use crate::notify::event::Event;
 use crate::notify::templates;
-use rustix::fs::MemfdFlags;
-use rustix::fs::memfd_create;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::io::Read as _;
 use std::io::Seek as _;
-use std::io::Write as _;
 use std::process::Stdio;
 
 /// Runs a command with an event on its input and in its variables.
@@ -20,7 +17,7 @@ use std::process::Stdio;
 /// Errors say how it ended, with the end of its error output.
 pub(crate) fn tell(argv: &[String], event: &Event, deadline: Deadline) -> Result<(), String> {
     let body = templates::own(event).to_string();
-    let input = memory(body.as_bytes()).map_err(|error| error.to_string())?;
+    let input = file_in_memory(body.as_bytes()).map_err(|error| error.to_string())?;
     let streams = (Stdio::from(input), Stdio::from(io::stderr()));
     let variable = |(name, value): (&str, String)| {
         (format!("SBF_REPO_EVENT_{name}").into(), value.replace('\0', " ").into())
@@ -32,7 +29,7 @@ pub(crate) fn tell(argv: &[String], event: &Event, deadline: Deadline) -> Result
 
 /// What a command prints, without its last line break.
 pub(crate) fn output_of(argv: &[String], deadline: Deadline) -> Result<String, String> {
-    let mut output = memory(b"").map_err(|error| error.to_string())?;
+    let mut output = file_in_memory(b"").map_err(|error| error.to_string())?;
     let theirs = output.try_clone().map_err(|error| error.to_string())?;
     run(argv, &[], (Stdio::null(), Stdio::from(theirs)), deadline)?;
     let mut text = String::new();
@@ -78,14 +75,6 @@ fn variables_of(event: &Event) -> Vec<(&'static str, String)> {
     variables.extend(event.snapshot.clone().map(|snapshot| ("SNAPSHOT", snapshot)));
     variables.extend(event.run.clone().map(|run| ("RUN", run)));
     variables
-}
-
-/// A file in memory: unlike a pipe, it never waits for whoever reads.
-fn memory(bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::from(memfd_create("event", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file)
 }
 
 const OUTPUT_BYTES_MAX: u64 = 65_536;

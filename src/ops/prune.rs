@@ -25,6 +25,8 @@ use crate::repo::gc::start::Tally;
 use crate::repo::history::History;
 use crate::repo::locks::OldVersions;
 use crate::repo::locks::extend_locks;
+use crate::repo::locks::free_time;
+use crate::repo::locks::lock_end;
 use crate::repo::locks::old_versions;
 use crate::repo::memory::WentBack;
 use crate::repo::repository::Repository;
@@ -137,6 +139,8 @@ pub struct PruneReport {
     pub locks_extended: u64,
     /// What the bucket keeps of what was deleted, if it keeps versions and says so.
     pub old_versions: Option<OldVersionsKept>,
+    /// Keys of the records that say what was deleted.
+    pub certificates: Vec<String>,
 }
 
 /// What a bucket keeps of objects that were deleted or replaced.
@@ -151,6 +155,8 @@ pub struct OldVersionsKept {
     pub end_after_days: Option<u32>,
     /// When the last of them goes by that rule, in UTC; a lock may keep it longer.
     pub free_at: Option<String>,
+    /// Until when at the latest locks keep some of them, in UTC; `None` if objects are not locked.
+    pub locked_until: Option<String>,
 }
 
 /// How far pruning got.
@@ -262,7 +268,10 @@ pub fn prune(
     let locks_extended =
         extend_locks(repository, now, &beat).during("cannot extend the locks of what stays")?;
     let mut summary = collector.summary;
-    let old_versions = old_versions_known(repository, &mut summary.warnings);
+    let old_versions = match summary.old_versions {
+        Some(old) => Some(OldVersionsKept::of(repository, &old)),
+        None => old_versions_known(repository, &mut summary.warnings),
+    };
     let (state, waiting) = match ended {
         Ended::Nothing if summary.collections.is_empty() => (PruneState::Nothing, Vec::new()),
         Ended::Done | Ended::Nothing => (PruneState::Done, Vec::new()),
@@ -284,6 +293,7 @@ pub fn prune(
         checkpoints: checkpoints_known(repository, options)?,
         locks_extended,
         old_versions,
+        certificates: summary.certificates.iter().map(ObjectKey::to_string).collect(),
     })
 }
 
@@ -293,7 +303,7 @@ fn old_versions_known(
     warnings: &mut Vec<String>,
 ) -> Option<OldVersionsKept> {
     match old_versions(repository) {
-        Ok(kept) => kept.map(OldVersionsKept::from),
+        Ok(kept) => kept.map(|old| OldVersionsKept::of(repository, &old)),
         Err(error) => {
             let words = chain_words(&error);
             warnings
@@ -412,15 +422,12 @@ impl From<Tally> for PrunePlan {
     }
 }
 
-impl From<OldVersions> for OldVersionsKept {
-    fn from(old: OldVersions) -> Self {
-        let OldVersions { count, bytes, newest, end_after_days } = old;
-        let free_at = newest.zip(end_after_days).and_then(|(newest, days)| {
-            let since = newest.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-            let free_at = i64::try_from(since).ok()?.checked_add(i64::from(days) * DAY_SECONDS)?;
-            Some(time_words(free_at, 0))
-        });
-        Self { count, bytes, end_after_days, free_at }
+impl OldVersionsKept {
+    fn of(repository: &Repository, old: &OldVersions) -> Self {
+        let &OldVersions { count, bytes, newest: _, end_after_days } = old;
+        let free_at = free_time(old).map(|at| time_words(at, 0));
+        let locked_until = lock_end(repository, old).map(|at| time_words(at, 0));
+        Self { count, bytes, end_after_days, free_at, locked_until }
     }
 }
 
@@ -436,5 +443,4 @@ impl From<OpenSession> for WaitingSession {
 
 /// Five percent.
 const UNUSED_SHARE: u32 = 500;
-const DAY_SECONDS: i64 = 24 * 3600;
 const FENCE_AFTER: Duration = Duration::from_hours(24);

@@ -157,6 +157,11 @@ impl Selected {
         self.live.snapshot
     }
 
+    /// The time of its data, in seconds since 1970 and nanoseconds; one after its receipt does not count.
+    pub fn data_time(&self) -> (i64, u32) {
+        data_time(&self.live, &self.manifest)
+    }
+
     /// The path in the snapshot, for people; `/` for everything.
     pub fn path_words(&self) -> String {
         format!("/{}", path_words(&self.path.join(&b'/')))

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+pub(crate) use crate::repo::environment::time_words;
+
 /// A path or name for people and JSON: bytes outside UTF-8 and control characters as `\xHH`, a
 /// backslash as `\\`, so that the text leads back to the bytes.
 pub(crate) fn path_words(bytes: &[u8]) -> String {
@@ -27,13 +29,6 @@ fn push_bytes(text: &mut String, bytes: &[u8]) {
         text.push_str("\\x");
         text.push_str(&crate::id::to_hex(&[*byte]));
     }
-}
-
-/// A time in RFC 3339, UTC.
-pub(crate) fn time_words(seconds: i64, nanoseconds: u32) -> String {
-    let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
-    Timestamp::new(seconds, nanoseconds)
-        .map_or_else(|_source| seconds.to_string(), |time| time.to_string())
 }
 
 /// The seconds and nanoseconds of a time in RFC 3339.

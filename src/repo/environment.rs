@@ -65,6 +65,19 @@ impl Environment for SystemEnvironment {
     }
 }
 
+/// The time of the wall clock in RFC 3339, UTC.
+pub(crate) fn now_words(environment: &dyn Environment) -> String {
+    let (seconds, nanoseconds) = environment.now();
+    time_words(seconds, nanoseconds)
+}
+
+/// A time in RFC 3339, UTC.
+pub(crate) fn time_words(seconds: i64, nanoseconds: u32) -> String {
+    let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
+    jiff::Timestamp::new(seconds, nanoseconds)
+        .map_or_else(|_source| seconds.to_string(), |time| time.to_string())
+}
+
 /// `N` random bytes.
 pub(crate) fn random<const N: usize>(environment: &dyn Environment) -> [u8; N] {
     let mut bytes = [0; N];

@@ -248,6 +248,16 @@ pub enum RepoError {
         /// The collection's number.
         number: u64,
     },
+    /// What a collection deletes could not be told in a record.
+    #[error(
+        "nothing of collection {number} is deleted, since the certificate of it could not be stored"
+    )]
+    Uncertified {
+        /// The collection's number.
+        number: u64,
+        /// Why not.
+        source: Box<Self>,
+    },
     /// A register of a collection that cannot be: nothing is there of the one before.
     #[error("`{key}` is of no collection: there is none of number {missing}")]
     StrayRegister {
@@ -400,6 +410,7 @@ impl RepoError {
                     crate::store::StoreErrorKind::NotFound | crate::store::StoreErrorKind::Corrupt
                 )
             }
+            Self::Uncertified { source, .. } => source.is_damage(),
             Self::WentBack { .. }
             | Self::AuditRequired { .. }
             | Self::NoRepository { .. }

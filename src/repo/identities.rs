@@ -15,6 +15,7 @@ use crate::id::KeyId;
 use crate::id::RepoId;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
+use crate::repo::history::received_seconds;
 use crate::repo::objects;
 use crate::repo::objects::Opened;
 use crate::repo::renewal::holder_id;
@@ -29,6 +30,8 @@ pub(crate) struct Identities {
     certificates: HashMap<KeyId, Vec<Certificate>>,
     /// From when on the signatures of a key no longer count.
     revoked: HashMap<KeyId, i64>,
+    /// When the store received the newest certificate of a key, in seconds since 1970, as far as it says.
+    received: HashMap<KeyId, i64>,
     holders: BTreeMap<ClientId, Holder>,
     /// For whom which generations were sealed.
     renewals: BTreeMap<(u32, ClientId), Renewal>,
@@ -45,22 +48,26 @@ pub(crate) struct Identities {
     stored: usize,
 }
 
+/// The name of the key that a certificate is of.
+pub(crate) fn key_of(certificate: &Certificate) -> KeyId {
+    key_id(&certificate.public_key)
+}
+
 impl Identities {
     /// Reads every identity of the repository.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
         let mut identities = Self { listed: repository.environment.now().0, ..Self::default() };
         let authority = &repository.keys.keys.authority_public;
         let authority_id = key_id(authority);
-        let mut keys: Vec<ObjectKey> = repository
-            .store
-            .list(layout::IDENTITIES)?
-            .into_iter()
-            .map(|listed| listed.key)
+        let listed = repository.store.list(layout::IDENTITIES)?.into_iter();
+        let keys: BTreeMap<ObjectKey, i64> = listed
+            .map(|listed| {
+                let received = received_seconds(&listed);
+                (listed.key, received)
+            })
             .collect();
-        keys.sort_unstable();
-        keys.dedup();
         identities.stored = keys.len();
-        for key in keys {
+        for (key, received) in keys {
             identities.count_up_to(&key);
             let accept = |bytes: &[u8]| {
                 let opened = objects::open_clear(ObjectKind::Identity, key.as_str(), bytes)?;
@@ -74,7 +81,13 @@ impl Identities {
             };
             let length_max = u64::from(ObjectKind::Identity.raw_bytes_max());
             match repository.read_kept(&key, length_max, accept)? {
-                Some(identity) => identities.add(identity),
+                Some(identity) => {
+                    if let Identity::Certificate(certificate) = &identity {
+                        let newest = identities.received.entry(key_of(certificate)).or_default();
+                        *newest = received.max(*newest);
+                    }
+                    identities.add(identity);
+                }
                 None => identities.foreign.push(key),
             }
         }
@@ -109,6 +122,11 @@ impl Identities {
     /// From when on the signatures of a key no longer count, if it is revoked.
     pub(crate) fn revoked_from(&self, key: KeyId) -> Option<i64> {
         self.revoked.get(&key).copied()
+    }
+
+    /// When the store received the newest certificate of a key, in seconds since 1970; `None` if it does not say.
+    pub(crate) fn certified_at(&self, key: KeyId) -> Option<i64> {
+        self.received.get(&key).copied().filter(|received| *received != 0)
     }
 
     /// The role for which a key was certified.

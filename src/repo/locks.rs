@@ -1,5 +1,6 @@
 //! Locks of objects, which end: whoever prunes extends those of everything that stays.
 
+use crate::format::attest::state::StatedStore;
 use crate::key::ObjectKey;
 use crate::repo::error::RepoError;
 use crate::repo::joined::at_once;
@@ -38,6 +39,45 @@ pub(crate) fn old_versions(repository: &Repository) -> Result<Option<OldVersions
     let keeps = repository.store.features()?.versioning == Some(true);
     let Some(store) = repository.store.versioned().filter(|_| keeps) else { return Ok(None) };
     Ok(Some(store.old_versions()?))
+}
+
+/// What the store does with what is deleted, as far as it tells these credentials.
+pub(crate) fn stated_store(repository: &Repository) -> StatedStore {
+    let store = &repository.store;
+    StatedStore {
+        kind: store_kind(&store.location()).to_owned(),
+        // What a store does not tell is not known.
+        versions: store.features().unwrap_or_default().versioning,
+        locked_days: store.versioned().and_then(Versioned::lock_days),
+    }
+}
+
+/// Of which kind the store of a location is, in the word of states.
+pub(crate) fn store_kind(location: &str) -> &'static str {
+    let scheme = location.split_once("://").map(|(scheme, _place)| scheme);
+    let buckets = ["s3", "gs", "az"].into_iter().find(|kind| scheme == Some(*kind));
+    buckets.unwrap_or("directory")
+}
+
+/// When the last old version goes by the store's own rules, in seconds since 1970.
+pub(crate) fn free_time(old: &OldVersions) -> Option<i64> {
+    days_after(old.newest?, old.end_after_days?)
+}
+
+/// For how many days objects are locked when they are stored, if they are.
+pub(crate) fn lock_days(repository: &Repository) -> Option<u32> {
+    repository.store.versioned()?.lock_days()
+}
+
+/// When the last lock of an old version ends at the latest, in seconds since 1970: whoever prunes extends a lock to
+/// as many days from then at most, and only while the object is there.
+pub(crate) fn lock_end(repository: &Repository, old: &OldVersions) -> Option<i64> {
+    days_after(old.newest?, lock_days(repository)?)
+}
+
+fn days_after(time: SystemTime, days: u32) -> Option<i64> {
+    let since = (time + DAY * days).duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
 /// Objects whose first lock may end soon: younger ones were locked when they were stored.

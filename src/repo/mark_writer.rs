@@ -3,6 +3,8 @@
 use crate::crypto::hash::digest;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Signer;
+use crate::format::attest;
+use crate::format::attest::Attested;
 use crate::format::audit::AuditHeads;
 use crate::format::coverage::CheckRecord;
 use crate::format::envelope::ObjectKind;
@@ -86,6 +88,29 @@ pub(crate) fn store_record(
     if !may_sign {
         return Err(keys.lacks(Right::SignRecords));
     }
+    store_numbered(repository, kind, write)
+}
+
+/// Stores a record of a kind that says itself from which roles it counts.
+///
+/// Errors: [`RepoError::RoleLacks`] if it does not from the slot in use.
+pub(crate) fn store_attested<T: Attested>(
+    repository: &Repository,
+    attested: &T,
+) -> Result<ObjectKey, RepoError> {
+    let keys = &repository.keys;
+    if !T::ROLES.contains(&keys.role) || !repository.identities.certify(keys.signer.id()) {
+        return Err(keys.lacks(Right::SignRecords));
+    }
+    store_numbered(repository, T::KIND, |record| attest::write(attested, record))
+}
+
+fn store_numbered(
+    repository: &Repository,
+    kind: &'static str,
+    write: impl Fn(&mut Record),
+) -> Result<ObjectKey, RepoError> {
+    let keys = &repository.keys;
     repository.check_no_mirror()?;
     repository.check_may_sign()?;
     let folder = format!("{}/{kind}/{}", layout::RECORDS, keys.client);

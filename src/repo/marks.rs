@@ -118,6 +118,18 @@ impl Marks {
         self.requests.iter().filter(names).map(|(id, forget)| (*id, forget)).collect()
     }
 
+    /// When and why a snapshot was forgotten, and whether a policy chose it: as the first forget of it says.
+    pub(crate) fn first_forget(
+        &self,
+        snapshot: SnapshotId,
+    ) -> (Option<String>, Option<String>, bool) {
+        let forgets = self.forgets_of(snapshot);
+        let first = forgets.iter().min_by(|(_, one), (_, other)| one.time.cmp(&other.time));
+        first.map_or((None, None, false), |(_id, forget)| {
+            (forget.time.clone(), forget.reason.clone(), forget.policy.is_some())
+        })
+    }
+
     /// Whether a forget was stored when they were listed.
     pub(crate) fn is_stored(&self, forget: &RecordId) -> bool {
         self.stored.contains(forget)

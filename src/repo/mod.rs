@@ -3,6 +3,7 @@
 pub(crate) mod abort;
 pub(crate) mod amendments;
 pub(crate) mod announce;
+pub(crate) mod attest;
 pub(crate) mod audit;
 pub(crate) mod audit_objects;
 pub(crate) mod base_bytes;

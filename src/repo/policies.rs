@@ -52,6 +52,11 @@ impl AcceptedPolicies {
         Ok(policies)
     }
 
+    /// The policies that were accepted last, by source.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &AcceptedPolicy)> {
+        self.by_source.iter()
+    }
+
     /// The policy that was accepted last for a source.
     pub(crate) fn of(&self, source: &str) -> Option<&AcceptedPolicy> {
         self.by_source.get(source)

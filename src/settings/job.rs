@@ -23,12 +23,14 @@ pub(crate) struct JobSection {
     pub(crate) trigger: Option<At<String>>,
     /// How old the data of the newest snapshot may be.
     pub(crate) rpo: Option<At<Duration>>,
-    /// How long getting it back may take. For people: nothing here measures it yet.
+    /// How long getting it back may take; drills of the job measure it.
     pub(crate) rto: Option<At<Duration>>,
     /// How long after its time a run may end before it counts as missed.
     pub(crate) grace: Duration,
     /// Commands around it.
     pub(crate) hooks: Hooks,
+    /// What erases again when older data of it comes back: a program with its arguments, without a shell.
+    pub(crate) replay: Option<At<Vec<String>>>,
     /// The database that it dumps: a service or a connection string.
     pub(crate) connection: Option<At<String>>,
     /// What `snapshot` is told beside the source.
@@ -87,6 +89,7 @@ impl JobSection {
         let rto = section.parsed("rto", quantities::duration);
         let grace = section.parsed("grace", quantities::duration);
         let hooks = Hooks::decode(section);
+        let replay = section.texts("replay");
         let mut words = common(section);
         let kind = kind?.value;
         let mut connection = None;
@@ -109,7 +112,19 @@ impl JobSection {
         }
         let source = source.unwrap_or_else(|| name.clone());
         let grace = grace.map_or(USUAL_GRACE, |at| at.value);
-        Some(Self { name, source, schedule, trigger, rpo, rto, grace, hooks, connection, words })
+        Some(Self {
+            name,
+            source,
+            schedule,
+            trigger,
+            rpo,
+            rto,
+            grace,
+            hooks,
+            replay,
+            connection,
+            words,
+        })
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct MaintenanceSection {
     pub(crate) host: Option<At<String>>,
     /// When.
     pub(crate) schedules: Vec<(Task, At<Calendar>)>,
+    /// How old a key that signs may become: `controls` looks at it.
+    pub(crate) key_age_max: Option<At<Duration>>,
 }
 
 impl MaintenanceSection {
@@ -57,8 +59,9 @@ impl MaintenanceSection {
         for task in Task::ALL {
             schedules.extend(section.parsed(task.word(), str::parse).map(|at| (task, at)));
         }
+        let key_age_max = section.parsed("max_key_age", days);
         section.finish();
-        Self { host, schedules }
+        Self { host, schedules, key_age_max }
     }
 
     /// When a task is done, if it has a schedule.

@@ -7,6 +7,8 @@
 pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod copy;
+pub(crate) mod drill;
+pub(crate) mod erasure;
 pub(crate) mod hooks;
 pub(crate) mod job;
 pub(crate) mod maintenance;
@@ -22,6 +24,8 @@ pub(crate) mod section;
 
 use crate::settings::cache::CacheSection;
 use crate::settings::copy::CopySection;
+use crate::settings::drill::DrillSection;
+use crate::settings::erasure::ErasureSection;
 use crate::settings::job::JobSection;
 use crate::settings::maintenance::CheckSection;
 use crate::settings::maintenance::MaintenanceSection;
@@ -47,12 +51,16 @@ pub(crate) struct Settings {
     pub(crate) cache: CacheSection,
     /// Every `[job.NAME]`, in their order.
     pub(crate) jobs: Vec<JobSection>,
+    /// Every `[drill.NAME]`, in their order.
+    pub(crate) drills: Vec<DrillSection>,
     /// `[retention]`
     pub(crate) retention: Option<RetentionSection>,
     /// `[check]`
     pub(crate) check: Option<CheckSection>,
     /// `[maintenance]`
     pub(crate) maintenance: MaintenanceSection,
+    /// `[erasure]`
+    pub(crate) erasure: ErasureSection,
     /// `[metrics]`
     pub(crate) metrics: MetricsSection,
     /// The values of the sections behind `[cache]`, as the file has them.
@@ -76,7 +84,7 @@ impl Settings {
         let lines = Lines::new(text);
         let parsed = DeTable::parse(text).map_err(|error| vec![lines.of_syntax(&error)])?;
         let mut file = Section::file(parsed.get_ref(), &lines, folder);
-        let settings = Self {
+        let mut settings = Self {
             repository: RepositorySection::decode(&mut file),
             copies: CopySection::decode_all(&mut file),
             cache: CacheSection::decode(&mut file),
@@ -84,10 +92,13 @@ impl Settings {
             retention: RetentionSection::decode(&mut file),
             check: CheckSection::decode(&mut file),
             maintenance: MaintenanceSection::decode(&mut file),
+            erasure: ErasureSection::decode(&mut file),
             metrics: MetricsSection::decode(&mut file),
             said: said::said(parsed.get_ref(), &lines),
             notify: NotifySection::decode(&mut file),
+            drills: Vec::new(),
         };
+        settings.drills = DrillSection::decode_all(&mut file, &settings.jobs);
         let problems = file.finish();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
@@ -100,6 +111,11 @@ impl Settings {
     /// The job of this name.
     pub(crate) fn job(&self, name: &str) -> Option<&JobSection> {
         self.jobs.iter().find(|job| job.name.value == name)
+    }
+
+    /// The drill of this name.
+    pub(crate) fn drill(&self, name: &str) -> Option<&DrillSection> {
+        self.drills.iter().find(|drill| drill.name.value == name)
     }
 }
 
@@ -175,7 +191,7 @@ mod tests {
         refuses(
             "url = 'x'\n",
             &[
-                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `metrics`, `notify`",
+                "line 1: there is no section `url`; sections are `repository`, `copy`, `cache`, `job`, `retention`, `check`, `maintenance`, `erasure`, `metrics`, `notify`, `drill`",
             ],
         );
     }

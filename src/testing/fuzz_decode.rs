@@ -8,6 +8,15 @@ use crate::crypto::hash::blake3;
 use crate::crypto::hash::derive_long;
 use crate::format::FormatError;
 use crate::format::Rule;
+use crate::format::attest;
+use crate::format::attest::Attested;
+use crate::format::attest::deletion::Deletion;
+use crate::format::attest::drill::Drill;
+use crate::format::attest::drill::SignOff;
+use crate::format::attest::erasure::Erasure;
+use crate::format::attest::erasure::Replay;
+use crate::format::attest::incident::Incident;
+use crate::format::attest::state::State;
 use crate::format::audit::AuditRecord;
 use crate::format::config::Amendment;
 use crate::format::config::Config;
@@ -343,6 +352,14 @@ fn take_apart(record: &Record) {
         }
         assert_eq!(AuditRecord::read(&again), read, "an audit record reads back");
     }
+    take_attested::<attest::plan::Plan>(record);
+    take_attested::<State>(record);
+    take_attested::<Drill>(record);
+    take_attested::<SignOff>(record);
+    take_attested::<Incident>(record);
+    take_attested::<Erasure>(record);
+    take_attested::<Replay>(record);
+    take_attested::<Deletion>(record);
     if let Ok(read) = Tag::read(record) {
         let mut again = record.clone();
         read.write(&mut again);
@@ -362,6 +379,15 @@ fn take_apart(record: &Record) {
         let mut again = record.clone();
         read.write(&mut again);
         assert_eq!(again, *record, "the record of a check is written as it is read");
+    }
+}
+
+/// Whatever of page 19 a record says, it is written as it is read.
+fn take_attested<T: Attested + PartialEq + std::fmt::Debug>(record: &Record) {
+    if let Ok(read) = attest::read::<T>(record) {
+        let mut again = record.clone();
+        attest::write(&read, &mut again);
+        assert_eq!(attest::read(&again), Ok(read), "a record of the kind {} reads back", T::KIND);
     }
 }
 

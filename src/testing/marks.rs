@@ -1,10 +1,12 @@
-//! Marks on snapshots, stored without the policies and guards of the commands.
+//! Marks on snapshots, stored without the policies and guards of the commands; and what records say of them.
 
+use crate::format::attest::deletion::Deletion;
 use crate::format::mark::Forget;
 use crate::format::mark::Hold;
 use crate::format::mark::Undo;
 use crate::id::RecordId;
 use crate::id::SnapshotId;
+use crate::repo::attest::load_attested;
 use crate::repo::error::RepoError;
 use crate::repo::mark_writer::store_forget;
 use crate::repo::mark_writer::store_hold;
@@ -25,6 +27,12 @@ pub fn undo_in(repository: &Repository, forget: RecordId) -> Result<(), RepoErro
 pub fn hold_in(repository: &Repository, snapshots: &[SnapshotId]) -> Result<(), RepoError> {
     let hold = Hold { snapshots: sorted(snapshots), ..Hold::default() };
     store_hold(repository, &hold).map(|_key| ())
+}
+
+/// Every certificate of a deletion that counts, with its key, by time.
+pub fn deletions_in(repository: &Repository) -> Result<Vec<(String, Deletion)>, RepoError> {
+    let (found, _unreadable) = load_attested::<Deletion>(repository)?;
+    Ok(found.into_iter().map(|found| (found.key.to_string(), found.said)).collect())
 }
 
 fn sorted(snapshots: &[SnapshotId]) -> Vec<SnapshotId> {

@@ -1,6 +1,7 @@
 //! What tests need and programs do not: stores in memory, faults, a disk that loses power.
 //! Compiled for tests and with the feature `testing` only.
 
+mod attested;
 #[cfg(feature = "cloud")]
 mod buckets;
 mod fault;
@@ -24,6 +25,7 @@ pub use crate::store::Store;
 pub use crate::store::StoreError;
 pub use crate::store::StoreErrorKind;
 pub use crate::store::memory::MemoryStore;
+pub use crate::testing::attested::attest_in;
 #[cfg(feature = "cloud")]
 pub use crate::testing::buckets::bucket_store;
 #[cfg(feature = "cloud")]
@@ -37,6 +39,7 @@ pub use crate::testing::fault_plan::InjectedFault;
 pub use crate::testing::fault_plan::Outcome;
 pub use crate::testing::fault_plan::SplitMix;
 pub use crate::testing::fault_plan::is_injected;
+pub use crate::testing::marks::deletions_in;
 pub use crate::testing::marks::forget_in;
 pub use crate::testing::marks::hold_in;
 pub use crate::testing::marks::undo_in;

@@ -26,18 +26,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("notify", &["units", "settings", "command"]),
     ("pgdump", &["units"]),
     ("rewrap", &["units", "format"]),
+    ("report", &["units"]),
     (
         "ops",
         &[
             "id", "key", "units", "format", "chunk", "repo", "localfs", "command", "pgdump",
-            "calendar", "rewrap",
+            "calendar", "rewrap", "report",
         ],
     ),
     (
         "cli",
         &[
             "id", "key", "units", "format", "calendar", "settings", "command", "notify", "ops",
-            "repo",
+            "repo", "report",
         ],
     ),
     (
@@ -163,9 +164,7 @@ fn spec_pages_and_code_name_each_other() {
             }
         }
     }
-    for file in fs::read_dir("src/format").unwrap() {
-        let path = file.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
+    for (path, text) in rust_files("src/format") {
         let plumbing = path.ends_with("mod.rs") || path.ends_with("error.rs");
         let header = text.lines().take_while(|line| line.starts_with("//!"));
         if !plumbing && !header.into_iter().any(|line| line.contains("Spec: format-spec/")) {

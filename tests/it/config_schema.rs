@@ -56,6 +56,9 @@ fn the_example_is_as_the_schema_says_and_mistakes_are_not() {
         "[job.a]\nkind = 'files'\npaths = ['/a']\nrpo = 'soon'\n",
         "[[copy]]\nname = 'a'\nurl = '/a'\nmode = 'mirror'\nkeep_last = 1\n",
         "[retention]\ndaily = 0\n",
+        "[drill.a]\ntarget = 'files'\n",
+        "[drill.a]\ntarget = 'scenario'\n",
+        "[drill.a]\ntarget = 'url'\nsource = 'x'\n",
         "[metrics]\ntextfile = '/x.txt'\n",
         "[[notify.channel]]\nname = 'a'\nkind = 'webhook'\n",
     ] {
@@ -91,6 +94,7 @@ fn every_section_has_the_keys_that_the_program_takes() {
     let wrong = "zzzzzzzzzzzz = 1\n";
     let job = |kind: &str| format!("[job.a]\n{wrong}kind = '{kind}'\n");
     let channel = |kind: &str| format!("[[notify.channel]]\n{wrong}kind = '{kind}'\n");
+    let drill = |target: &str| format!("[drill.a]\n{wrong}target = '{target}'\n");
     let copy = |mode: &str| format!("[[copy]]\n{wrong}name = 'a'\nurl = '/a'\nmode = '{mode}'\n");
     let cases = [
         (wrong.to_owned(), "/properties"),
@@ -106,6 +110,11 @@ fn every_section_has_the_keys_that_the_program_takes() {
         (job("postgres"), "/$defs/job/oneOf/1/properties"),
         (job("command"), "/$defs/job/oneOf/2/properties"),
         (job("several"), "/$defs/job/oneOf/3/properties"),
+        (drill("scratch"), "/$defs/drill/oneOf/0/properties"),
+        (drill("url"), "/$defs/drill/oneOf/1/properties"),
+        (drill("files"), "/$defs/drill/oneOf/2/properties"),
+        (drill("command"), "/$defs/drill/oneOf/3/properties"),
+        (drill("scenario"), "/$defs/drill/oneOf/4/properties"),
         (channel("webhook"), "/$defs/channel/oneOf/0/properties"),
         (channel("smtp"), "/$defs/channel/oneOf/1/properties"),
         (channel("ping"), "/$defs/channel/oneOf/2/properties"),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::vectors::pages;
+use sbf_repo::format::attest;
 use sbf_repo::format::audit;
 use sbf_repo::format::block;
 use sbf_repo::format::config;
@@ -138,6 +139,7 @@ fn constants_of_the_program() -> Vec<(&'static str, String)> {
         ("PREDICATE_PREFIX", text(record::PREDICATE_PREFIX)),
         ("TAG_BYTES_MAX", label::TAG_BYTES_MAX.to_string()),
         ("NOTE_BYTES_MAX", label::NOTE_BYTES_MAX.to_string()),
+        ("WORD_BYTES_MAX", number(attest::WORD_BYTES_MAX)),
         ("SOURCE_BYTES_MAX", number(outcome::SOURCE_BYTES_MAX)),
         ("INVENTORY_TITLE", text(inventory::INVENTORY_TITLE)),
         ("PARITY", text(layout::PARITY)),

@@ -167,11 +167,17 @@ impl Machines {
 }
 
 #[test]
-fn the_quick_start_leads_to_a_backup_that_came_back() {
+fn the_quick_start_leads_to_a_backup_that_came_back_and_drills_to_records_of_that() {
     let Some(machines) = Machines::start() else { return };
     machines.fill();
-    machines.check(&["quick-start.md"]);
+    machines.check(&["quick-start.md", "drills.md"]);
     assert_eq!(machines.server.sql("app_restored", "SELECT count(*) FROM users"), "500");
+}
+
+#[test]
+fn controls_hold_on_a_host_that_was_set_up_as_the_page_says() {
+    let Some(machines) = Machines::start() else { return };
+    machines.check(&["controls.md"]);
 }
 
 #[test]
@@ -179,9 +185,21 @@ fn what_was_set_up_for_years_recovers_and_withstands() {
     let Some(machines) = Machines::start() else { return };
     machines.fill();
     machines.server.sql("postgres", "CREATE ROLE backup LOGIN IN ROLE pg_read_all_data");
-    machines.check(&["setup.md", "recover-files.md", "recover-database.md", "incident.md"]);
+    machines.check(&[
+        "setup.md",
+        "recover-files.md",
+        "recover-database.md",
+        "incident.md",
+        "report.md",
+    ]);
     assert_eq!(machines.server.sql("app", "SELECT count(*) FROM users"), "500");
     assert_eq!(machines.server.sql("app_before_incident", "SELECT count(*) FROM users"), "500");
+}
+
+#[test]
+fn what_was_erased_stays_erased() {
+    let Some(machines) = Machines::start() else { return };
+    machines.check(&["erasure.md"]);
 }
 
 /// Enters the machine that the first word names, and runs the file that the second names.

@@ -50,6 +50,7 @@ impl Play {
         desk.put("good.toml", b"[cache]\nsize = \"1GiB\"\n");
         desk.put("bad.toml", b"[cache]\nsise = 1\n");
         desk.put("jobs.toml", JOBS);
+        desk.put("replay.toml", b"[erasure]\nreplay = [\"false\"]\n");
         fs::create_dir(desk.path("old")).unwrap();
         desk.put("old/ledger-2026-01-31.sql", b"SELECT 1;");
         for word in ["word", "word2"] {
@@ -186,6 +187,26 @@ file = 'x'
 command = ['false']
 [maintenance]
 status = 'hourly'
+[drill.docs]
+source = 'docs'
+target = 'files'
+scratch = '.'
+[drill.gone]
+source = 'gone'
+target = 'files'
+[drill.unclear]
+source = 'docs'
+target = 'command'
+scratch = '.'
+command = ['sh', '-c', 'exit 7']
+[drill.exercise]
+target = 'scenario'
+[[drill.exercise.step]]
+words = 'bring the documents back'
+drill = 'docs'
+[[drill.exercise.step]]
+words = 'look'
+command = ['true']
 [[notify.channel]]
 name = 'file'
 kind = 'command'
@@ -255,6 +276,19 @@ const BEGINNING: &str = "
     0 doctor --store-only
     0 doctor --thorough
     0 doctor --jobs-only
+    0 drill list
+    2 drill show
+    2 drill sign-off --by Ann
+    2 drill run nothing --config jobs.toml
+    0 drill run docs --config jobs.toml --junit drill.xml
+    6 drill run gone --config jobs.toml
+    7 drill run unclear latest --config jobs.toml
+    0 drill run exercise --config jobs.toml
+    0 drill list
+    0 drill list --name docs
+    0 drill show docs --test-result result.json --junit shown.xml
+    0 drill sign-off docs --by Ann --function head
+    0 drill show docs
     0 import old --dry-run
     0 import old
     0 import old
@@ -264,6 +298,12 @@ const BEGINNING: &str = "
     2 run nothing --config jobs.toml
     6 run --task status --config jobs.toml
     6 status --config jobs.toml
+    6 controls
+    0 controls --month 2026-01
+    2 controls --month 2199-01
+    7 retention verify
+    7 retention verify --source docs --grace 1d
+    1 retention verify --source nothing
     0 alert list --config jobs.toml
     0 alert ack fails --config jobs.toml
     0 alert list --config jobs.toml
@@ -309,6 +349,30 @@ const AFTER_A_CRASH: &str = "
     0 mirror --to mirror --read-data
     0 check --from-copy mirror
     0 restore docs@latest --target out2 --from-copy mirror
+    0 erasure list
+    0 erasure status
+    2 erasure add --source db
+    0 erasure add --source db --subject request-7 --reason art17 --ticket T-2 => $ERASURE=/erasure
+    0 erasure list
+    0 erasure status
+    3 restore db@latest:/dump.sql --to-command -- sort -o sorted
+    3 restore db@latest --target out4 => $RUN=/replay/run
+    6 erasure status $ERASURE
+    2 erasure replay $RUN
+    2 erasure replay $RUN --target out4
+    3 erasure replay $RUN --target out4 --config replay.toml
+    0 erasure replay $RUN --done --words deleted
+    2 erasure replay 0000 --done --words deleted
+    0 erasure list
+    0 incident list
+    0 incident open --words lost --source docs --ticket T-3 => $INCIDENT=/incident
+    2 incident open --words lost --at 2199-01-01
+    0 incident list
+    2 incident close $INCIDENT --words back --at 2020-01-01
+    0 incident close $INCIDENT --words back --snapshot docs@latest
+    14 incident close $INCIDENT --words back
+    2 incident close 0000 --words back
+    0 incident list
 ";
 
 const PROOF: &str = "
@@ -339,6 +403,9 @@ const PROOF: &str = "
     0 evidence verify manifests --public-key evidence/authority.pub
     0 manifest verify --bundle evidence --public-key evidence/authority.pub
     0 check --public-key evidence/authority.pub
+    0 report --month 2026-10
+    0 report --year 2026 --html report.html --csv report.csv --sign
+    2 report --month 2026-13
     0 audit list
     0 audit verify
     0 audit export log.jsonl

@@ -1,7 +1,8 @@
-"""Manifests, signed records and inventories: texts that are signed as they stand. Spec: format-spec/08, 10, 12."""
+"""Manifests, signed records and inventories: texts that are signed as they stand. Spec: format-spec/08, 10, 12, 19."""
 
 import json
 import re
+import unicodedata
 from datetime import datetime, timezone
 
 from . import crypto
@@ -256,7 +257,104 @@ def decode_statement(data, repository, key):
         require(HEX16(predicate.get("forget")), rule, "no forget")
     if word == "audit":
         _require_audit(predicate, parts, rule)
+    if word in ATTESTED:
+        require(not _has_null(predicate), rule, "a null")
+        require(ATTESTED[word](predicate), rule, f"the members of a {word}")
     return value
+
+
+# What was planned, seen, tried and promised (19)
+
+WORD_BYTES_MAX = 2048
+
+
+def word_of_person(value):
+    return text(value) and 1 <= len(value.encode("utf-8")) <= WORD_BYTES_MAX
+
+
+def line(value):
+    return word_of_person(value) and not any(unicodedata.category(char) == "Cc" for char in value)
+
+
+def members(optional=(), /, **types):
+    """An object with at least these members in any order; others are ignored."""
+    def check(value):
+        if not isinstance(value, dict):
+            return False
+        return all(kind(value[name]) if name in value else name in optional for name, kind in types.items())
+    return check
+
+
+def map_of(item):
+    return lambda value: isinstance(value, dict) and all(item(each) for each in value.values())
+
+
+def sorted_by(name, form):
+    def check(value):
+        return list_of(form)(value) and all(a[name].encode() < b[name].encode() for a, b in zip(value, value[1:]))
+    return check
+
+
+def sorted_texts(form, least=0):
+    def check(value):
+        return list_of(form)(value) and len(value) >= least and all(a.encode() < b.encode() for a, b in zip(value, value[1:]))
+    return check
+
+
+def _has_null(value):
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return value is None
+    return any(_has_null(item) for item in value)
+
+
+SAID = dict(time=time, host=text, tool=text)
+OUTCOME = one_of("pass", "fail", "not-verified")
+STORE = members(("versions", "locked_days"), kind=one_of("directory", "s3", "gs", "az"), versions=boolean, locked_days=U32)
+DELETED = members(
+    ("unreadable", "forgotten", "reason"), snapshot=HEX16, client=HEX16, source=text, manifest=HEX32, data_time=time, started=time, finished=time,
+    files=U64, bytes=U64, bytes_stored=U64, incomplete=boolean, unreadable=boolean, forgotten=time, reason=text, by_policy=boolean)
+DRILL = members(
+    ("job", "snapshot", "manifest", "data_time", "copy", "rto_milliseconds", "rpo_seconds", "rto_target_seconds", "rpo_target_seconds"),
+    **SAID, finished=time, name=word_of_person, job=text, source=text, snapshot=HEX16, manifest=HEX32, data_time=time,
+    target=one_of("scratch", "url", "files", "command", "scenario"), copy=text, cache=one_of("cold", "warm"), from_kit=boolean, outcome=OUTCOME,
+    phases=list_of(members(("confirmed_by",), name=text, milliseconds=U64, confirmed_by=text)),
+    checks=list_of(members(name=text, outcome=OUTCOME, detail=text)), rto_milliseconds=U64, rpo_seconds=U64, rto_target_seconds=U64,
+    rpo_target_seconds=U64, bytes=U64, environment=map_of(text), scratch=one_of("wiped", "failed", "kept"))
+
+
+def drill(value):
+    return DRILL(value) and (value["outcome"] != "pass" or all(check["outcome"] == "pass" for check in value["checks"]))
+
+
+ATTESTED = {
+    "plan": members(
+        ("within", "read_seconds", "key_seconds"), **SAID,
+        jobs=sorted_by("name", members(("schedule", "trigger", "rpo_seconds", "rto_seconds"), name=word_of_person, source=word_of_person,
+                                       schedule=text, trigger=text, rpo_seconds=U64, rto_seconds=U64, grace_seconds=U64)),
+        copies=sorted_by("name", members(("lag_seconds",), name=word_of_person, mode=one_of("mirror", "snapshots"), location=text, lag_seconds=U64)),
+        drills=sorted_by("name", members(("job", "age_seconds"), name=word_of_person, job=text, age_seconds=U64)),
+        keep=map_of(number(1, (1 << 32) - 1)), within=map_of(text), timezone=text, read_seconds=U64, key_seconds=U64),
+    "state": members(
+        ("read_packs", "read_bytes", "read_oldest"), **SAID, store=STORE, snapshots=U64, source_bytes=U64, packs=U64, stored_bytes=U64, read_packs=U64,
+        read_bytes=U64, read_oldest=time,
+        copies=sorted_by("name", members(("behind_seconds", "error"), name=word_of_person, store=STORE, behind_seconds=U64, error=text))),
+    "drill": drill,
+    "sign-off": members(("function", "words"), time=time, drill=word_of_person, sha256=HEX32, by=word_of_person, function=text, words=text),
+    "incident": members(
+        ("sources", "ticket", "snapshots", "data_time"), time=time, incident=HEX16, phase=one_of("open", "close"), at=time, sources=list_of(text),
+        words=word_of_person, ticket=text, snapshots=list_of(HEX16), data_time=time),
+    "erasure": members(
+        ("reason", "ticket", "origin"), time=time, erasure=HEX16, erased_at=time, sources=sorted_texts(text, 1), subject=line, reason=text,
+        ticket=text, origin=text),
+    "replay": members(
+        time=time, host=text, erasures=sorted_texts(HEX16, 1), snapshot=HEX16, operation=one_of("restore", "dump", "drill"), run=HEX16,
+        is_done=boolean, words=text),
+    "deletion": members(
+        ("versions",), **SAID, verdict=U64, phase=one_of("decided", "gone"), snapshots=sorted_by("snapshot", DELETED), packs=U64, bytes=U64,
+        versions=members(("free_at", "locked_until"), count=U64, bytes=U64, free_at=time, locked_until=time)),
+}
 
 
 def _require_tag(predicate, rule):
@@ -303,7 +401,7 @@ def _require_audit(predicate, parts, rule):
     wanted = dict(seq=U32, prev=HEX32, version=number(1, 1), time=time, operation=text, run=HEX16, phase=one_of("begin", "end"),
                   host=text, tool=text)
     ends = dict(exit_code=U8, milliseconds=U64)
-    optional = dict(delivered=time, reason=text, ticket=text, accepted_rollback=text)
+    optional = dict(delivered=time, subject=text, reason=text, ticket=text, accepted_rollback=text)
     optional_ends = dict(began=U32, error=text, bytes=U64)
     if predicate.get("phase") == "end":
         wanted, optional = wanted | ends, optional | optional_ends

@@ -74,6 +74,9 @@ pub(crate) fn run(context: &Context, arguments: CopyCommandArguments) -> Result<
         selectors.iter().map(|text| Selector::parse(text.as_bytes())).collect();
     let selectors = selectors?;
     let named = context.copy_named(&to)?;
+    if named.is_some() {
+        context.audit.set_subject(&to);
+    }
     let location = copy_place(named, &to)?;
     let mut options = CopyOptions::new();
     if dry_run {

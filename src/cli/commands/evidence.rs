@@ -34,7 +34,8 @@ pub(crate) struct EvidenceArguments {
 enum EvidenceCommand {
     /// Write a bundle: manifests, what makes them count, records, who may sign
     ///
-    /// The bundle tells with `VERIFY.md` and `verify.sh` how it is verified with stock tools.
+    /// The bundle tells with `VERIFY.md` and `verify.sh` how it is verified with stock tools. With `--from` and `--to` it has the
+    /// report of these days.
     Export(ExportArguments),
     /// Verify a bundle by the authority's public key; needs no repository
     Verify(VerifyArguments),

@@ -73,6 +73,9 @@ pub(crate) fn run(context: &Context, arguments: &MirrorArguments) -> Result<Exit
     let Some(to) = &arguments.to else {
         return Err(Failure::usage("no place for the mirror is named".to_owned()));
     };
+    if context.copy_named(to)?.is_some() {
+        context.audit.set_subject(to);
+    }
     let to = context.options_for(context.mirror_place(to)?)?;
     let mut options = MirrorOptions::new();
     if arguments.read_data {

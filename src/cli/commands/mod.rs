@@ -7,16 +7,20 @@ pub(crate) mod check;
 pub(crate) mod checkpoints;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod controls;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod doctor;
+pub(crate) mod drill;
 pub(crate) mod dump;
 pub(crate) mod dumps;
+pub(crate) mod erasure;
 pub(crate) mod evidence;
 pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod hold;
 pub(crate) mod import;
+pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod key;
 mod kit;
@@ -28,7 +32,9 @@ pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod prune;
 pub(crate) mod repair;
+pub(crate) mod report;
 pub(crate) mod restore;
+pub(crate) mod retention;
 pub(crate) mod rewrite;
 pub(crate) mod run;
 pub(crate) mod schedule;
@@ -74,16 +80,22 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Note(arguments) => tag::run_note(context, &arguments),
         Command::Hold(arguments) => hold::run_hold(context, &arguments),
         Command::Release(arguments) => hold::run_release(context, &arguments),
+        Command::Erasure(arguments) => erasure::run(context, &arguments),
+        Command::Incident(arguments) => incident::run(context, &arguments),
         Command::Prune(arguments) => prune::run(context, &arguments),
         Command::Stats => stats::run(context),
         Command::Status(arguments) => status::run(context, arguments),
+        Command::Controls(arguments) => controls::run(context, &arguments),
+        Command::Retention(arguments) => retention::run(context, &arguments),
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Repair(arguments) => repair::run(context, &arguments),
         Command::Session(arguments) => session::run(context, &arguments),
         Command::Manifest(arguments) => manifest::run(context, arguments),
         Command::Evidence(arguments) => evidence::run(context, arguments),
+        Command::Report(arguments) => report::run(context, &arguments),
         Command::Audit(arguments) => audit::run(context, &arguments),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
+        Command::Drill(arguments) => drill::run(context, arguments),
         Command::Copy(arguments) => copy::run(context, arguments),
         Command::Mirror(arguments) => mirror::run(context, &arguments),
         Command::Key(arguments) => key::run(context, arguments),

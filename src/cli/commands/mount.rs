@@ -4,6 +4,7 @@ use crate::cli::arguments::CopyArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::replay::warn_of_shown;
 use crate::ops::mount::MountOptions;
 use crate::ops::mount::mount;
 use crate::ops::select::Selector;
@@ -72,6 +73,7 @@ pub(crate) fn run(context: &Context, arguments: MountArguments) -> Result<Exit, 
     let bytes = context.reading(&opened, |repository| {
         let selected =
             selector.map(|selector| context.select(repository, &selector)).transpose()?;
+        warn_of_shown(context, repository)?;
         let (selected, progress) = (selected.as_ref(), &context.progress);
         Ok(mount(repository, selected, &options, &warn, &mounted, progress)?)
     })?;

@@ -119,6 +119,10 @@ pub(crate) fn tell(context: &Context, report: &PruneReport) {
     if let Some(old) = report.old_versions.as_ref().filter(|old| old.count > 0) {
         tell_old_versions(context, old);
     }
+    // The first one names what went; one that says that it is gone follows.
+    if let Some(certificate) = report.certificates.first() {
+        output.note(format_args!("what was deleted is certified in {certificate}"));
+    }
     match report.state {
         PruneState::Planned => output.note(format_args!("nothing was changed")),
         PruneState::Nothing => output.note(format_args!("there is nothing to delete")),
@@ -151,6 +155,12 @@ fn tell_old_versions(context: &Context, old: &OldVersionsKept) {
         _ => context.output.note(format_args!(
             "{what}: no lifecycle rule frees them; one with NoncurrentVersionExpiration would"
         )),
+    }
+    if let Some(until) = &old.locked_until {
+        context.output.note(format_args!(
+            "locks keep some of them until {} at the latest",
+            short_time(until)
+        ));
     }
 }
 

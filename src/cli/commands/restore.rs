@@ -6,12 +6,15 @@ use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::patterns;
 use crate::cli::progress::Reported;
+use crate::cli::replay::Replay;
+use crate::cli::replay::Replayed;
 use crate::cli::restored::tell;
 use crate::cli::restored::tell_plan;
 use crate::format::dump::DumpForm;
 use crate::format::dump::StatedDump;
 use crate::format::dump::StatedStream;
 use crate::ops::copies::WithCopies;
+use crate::ops::erasure::replays::Target;
 use crate::ops::restore::Delete;
 use crate::ops::restore::KeepGoing;
 use crate::ops::restore::Overwrite;
@@ -45,6 +48,10 @@ use std::sync::Arc;
 ///
 /// A file of gzip that `snapshot --unwrap` or `import` stored is two files here: the plain bytes, as `app.sql`,
 /// and `app.sql.gz.recipe`, from which `--rewrap` makes the compressed file again. Nothing else needs the recipe.
+///
+/// Data that is older than an erasure of its source (`sbf-repo erasure`) brings back what was erased: then the restore
+/// ends with the command that `replay` of the configuration file names. If there is none, or it fails, the exit code
+/// is 3, what was restored stays, and `sbf-repo erasure replay` does it later.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct RestoreArguments {
@@ -150,15 +157,25 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<Exit
     if is_dry {
         return run_plan(context, &opened, &selector, &options, names);
     }
-    let (selected, report) = context.reading(&opened, |repository| {
+    let (selected, report, replayed) = context.reading(&opened, |repository| {
         let selected = context.select(repository, &selector)?;
+        context.audit.set_subject(&selected.manifest.predicate.source);
+        let replay = Replay::begin(context, repository, "restore", &selected)?;
         let report = way(repository, &selected, &options, &Reported(&context.progress));
-        let report =
-            report.map_err(|error| Failure::from(error).with_hint_if_stopped(GO_ON_HINT))?;
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => {
+                context.progress.end();
+                replay.into_iter().for_each(Replay::abandon);
+                return Err(Failure::from(error).with_hint_if_stopped(GO_ON_HINT));
+            }
+        };
         context.audit.set_bytes(report.totals.bytes);
-        Ok((selected, report))
+        context.progress.end();
+        let replayed = replay.map(|replay| replay.end(Target::Directory(&options.target)));
+        Ok((selected, report, replayed))
     })?;
-    Ok(tell(context, &selected, &options, &report, &opened.used()))
+    Ok(tell(context, &selected, &options, &report, &opened.used(), replayed.as_ref()))
 }
 
 fn run_plan(
@@ -182,19 +199,31 @@ fn run_command(
     arguments: &RestoreArguments,
 ) -> Result<Exit, Failure> {
     let opened = context.open_with_copies(&arguments.copies.from_copy)?;
-    let (selected, bytes) = context.reading(&opened, |repository| {
+    let (selected, bytes, replayed) = context.reading(&opened, |repository| {
         let selected = context.select(repository, selector)?;
+        context.audit.set_subject(&selected.manifest.predicate.source);
+        let replay = Replay::begin(context, repository, "restore", &selected)?;
         if let Some(warning) = psql_keeps_parts(&arguments.command, &selected) {
             context.output.warn(warning);
         }
         let progress = Reported(&context.progress);
-        let bytes = restore_to_command(repository, &selected, &arguments.command, &progress)?;
+        let bytes = restore_to_command(repository, &selected, &arguments.command, &progress);
+        context.progress.end();
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                replay.into_iter().for_each(Replay::abandon);
+                return Err(error.into());
+            }
+        };
         context.audit.set_bytes(bytes);
-        Ok((selected, bytes))
+        let replayed = replay.map(|replay| replay.end(Target::Command(&arguments.command)));
+        Ok((selected, bytes, replayed))
     })?;
     let id = selected.snapshot().to_string();
     context.output.note(format_args!("the command took {}", human_bytes(bytes)));
-    Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes }), Exit::Success))
+    let exit = replayed.as_ref().map_or(Exit::Success, Replayed::exit);
+    Ok(context.output.finish(&json!({ "snapshot": id, "bytes": bytes, "replay": replayed }), exit))
 }
 
 /// Why a database keeps what came before an error, if the command is `psql` and it does.

@@ -1,7 +1,8 @@
 //! `run`: a job of the configuration file, or a task of its maintenance.
 
+use crate::cli::commands::status::Looked;
 use crate::cli::commands::status::exit_of;
-use crate::cli::commands::status::look;
+use crate::cli::commands::status::look_at;
 use crate::cli::commands::status::runs;
 use crate::cli::context::Context;
 use crate::cli::environment;
@@ -20,6 +21,9 @@ use crate::cli::jobs::plan::Step;
 use crate::cli::jobs::plan::What;
 use crate::cli::jobs::plan::steps_of_job;
 use crate::cli::jobs::plan::steps_of_task;
+use crate::cli::jobs::planned;
+use crate::cli::jobs::planned::Ask;
+use crate::cli::jobs::stated;
 use crate::cli::jobs::told::Told;
 use crate::cli::metrics;
 use crate::cli::metrics::Metrics;
@@ -27,6 +31,7 @@ use crate::cli::stop::Stop;
 use crate::cli::words;
 use crate::notify::Delivery;
 use crate::ops::status::StatusOptions;
+use crate::repo::repository::Repository;
 use crate::settings::Settings;
 use crate::settings::job::JobSection;
 use crate::settings::maintenance::Task;
@@ -119,6 +124,7 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     let started = Context::now();
     let before = memory::last(place.as_deref(), chosen.folder, &chosen.name);
     let mut told = Told::begin(context, chosen.subject())?;
+    let opened = record_plan(context);
     let mut execution = Execution::new(context, &chosen.name);
     execution.run(&chosen.steps);
     let exit = match context.stop.signal() {
@@ -140,7 +146,9 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     if let Err(failure) = remembered {
         context.output.warn(&format!("this run is not remembered: {}", failure.summary()));
     }
-    let stood = stand(context, &chosen, &mut told);
+    let stood = stand(context, &chosen, &mut told, |looked| {
+        record_state(context, &execution, (opened, looked));
+    });
     match &stood {
         Ok(_) => told.end(exit, execution.snapshot.as_deref(), execution.trouble.as_deref()),
         // Whoever cannot look must not say that all is well.
@@ -149,6 +157,46 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<Exit, F
     told.warn(context);
     let exit = stood?.unwrap_or(exit);
     Ok(tell(context, &chosen, &execution, (exit, &told.deliveries)))
+}
+
+/// What nobody can look at later fails no backup.
+fn record_plan(context: &Context) -> Option<Repository> {
+    let recorded = planned::record(context, Ask::Daily);
+    if let Ok(Some(repository)) = &recorded {
+        context.output.detail(format_args!("recorded the plan"));
+        context.tell_traffic_of(repository);
+    }
+    recorded.unwrap_or_else(|failure| {
+        context.output.warn(&format!("this plan is not recorded: {}", failure.summary()));
+        None
+    })
+}
+
+/// Records how things stand, of what was looked at or else by looking, if it is time for that.
+fn record_state(
+    context: &Context,
+    execution: &Execution<'_>,
+    (opened, looked): (Option<Repository>, Option<(&Repository, &Looked)>),
+) {
+    // What was looked at anyway costs nothing to compare.
+    let is_due = looked.is_some() || stated::is_due(context, execution);
+    if context.stop.signal().is_some() || !is_due {
+        return;
+    }
+    let recorded = match looked {
+        Some((repository, looked)) => stated::record(context, repository, looked),
+        None => opened.map_or_else(|| context.open_quietly(), Ok).and_then(|repository| {
+            let looked = look_at(context, &repository, &mut StatusOptions::new(), true)?;
+            let recorded = stated::record(context, &repository, &looked);
+            context.output.detail(format_args!("recorded how the repository stands"));
+            context.tell_traffic_of(&repository);
+            recorded
+        }),
+    };
+    if let Err(failure) = recorded {
+        let why = failure.summary();
+        context.output.warn(&format!("how the repository stands is not recorded: {why}"));
+    }
 }
 
 fn of_job(settings: &Settings, name: &str, place: Option<&str>) -> Result<Chosen, Failure> {
@@ -251,14 +299,26 @@ fn remember_check(
 }
 
 /// Looks at how things stand, from the repository and not from how this run went, where somebody wants to know.
-fn stand(context: &Context, chosen: &Chosen, told: &mut Told) -> Result<Option<Exit>, Failure> {
+///
+/// `record` is given what was seen, in any case.
+fn stand(
+    context: &Context,
+    chosen: &Chosen,
+    told: &mut Told,
+    record: impl FnOnce(Option<(&Repository, &Looked)>),
+) -> Result<Option<Exit>, Failure> {
     let settings = &context.configuration()?.settings;
     let is_asked = chosen.folder == TASKS && chosen.name == Task::Status.word();
     let file = settings.metrics.textfile.as_ref();
     if !is_asked && file.is_none() {
+        record(None);
         return Ok(None);
     }
-    let looked = look(context, StatusOptions::new(), true);
+    let looked = context.open().and_then(|repository| {
+        let looked = look_at(context, &repository, &mut StatusOptions::new(), true)?;
+        record(Some((&repository, &looked)));
+        Ok(looked)
+    });
     if let Some(file) = file {
         let text = match &looked {
             Ok(looked) => looked.metrics().text(),

@@ -7,6 +7,8 @@ use crate::cli::failure::Failure;
 use crate::cli::jobs::memory;
 use crate::cli::jobs::memory::JOBS;
 use crate::cli::jobs::memory::TASKS;
+use crate::cli::jobs::planned;
+use crate::cli::jobs::planned::Ask;
 use crate::cli::schedule::Timed;
 use crate::cli::schedule::crontab;
 use crate::cli::schedule::systemd;
@@ -299,6 +301,10 @@ fn install(context: &Context, place: &PlaceArguments) -> Result<Exit, Failure> {
         systemctl(place, &["daemon-reload"])?;
         let words: Vec<&str> = timers.iter().map(|name| name.as_str()).collect();
         systemctl(place, &[&["enable", "--now"], &words[..]].concat())?;
+    }
+    // From now on runs are expected, also if none ever begins.
+    if let Err(failure) = planned::record(context, Ask::Always) {
+        context.output.warn(&format!("this plan is not recorded: {}", failure.summary()));
     }
     for path in &written {
         context.output.note(format_args!("wrote {}", path.display()));

@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Loudness;
+use crate::cli::replay::warn_of_shown;
 use crate::cli::secrets;
 use crate::ops::select::Selector;
 use crate::ops::serve::ServeOptions;
@@ -67,6 +68,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<Exit,
     let bytes = context.reading(&opened, |repository| {
         let selected =
             selector.map(|selector| context.select(repository, &selector)).transpose()?;
+        warn_of_shown(context, repository)?;
         let is_given = given.is_some();
         let token = given.unwrap_or_else(|| Token::random(repository.environment.as_ref()));
         let shown = if is_given { "that of the file" } else { token.reveal() }.to_owned();

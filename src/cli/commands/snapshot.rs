@@ -157,6 +157,7 @@ pub(crate) fn run(context: &Context, arguments: SnapshotArguments) -> Result<Exi
         Some(name) => name,
         None => default_name(&host, &first)?,
     };
+    context.audit.set_subject(&name);
     let mut options = SnapshotOptions::new(name, host);
     options.tags = arguments.tag;
     options.time = arguments.time;

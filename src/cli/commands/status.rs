@@ -20,6 +20,7 @@ use crate::ops::status::SourceStatus;
 use crate::ops::status::Status;
 use crate::ops::status::StatusOptions;
 use crate::ops::status::status;
+use crate::repo::repository::Repository;
 use crate::settings::Settings;
 use crate::settings::quantities;
 use crate::units::to_u64;
@@ -95,15 +96,26 @@ pub(crate) fn look(
     mut options: StatusOptions,
     with_copies: bool,
 ) -> Result<Looked, Failure> {
-    let settings = &context.configuration()?.settings;
-    objectives::expect(settings, &mut options);
     let repository = context.open()?;
-    let mut found = status(&repository, &options)?;
+    look_at(context, &repository, &mut options, with_copies)
+}
+
+/// The same of a repository that is open.
+pub(crate) fn look_at(
+    context: &Context,
+    repository: &Repository,
+    options: &mut StatusOptions,
+    with_copies: bool,
+) -> Result<Looked, Failure> {
+    let settings = &context.configuration()?.settings;
+    objectives::expect(settings, options);
+    let mut found = status(repository, options)?;
     let copies = if with_copies {
-        objectives::copies(context, &repository, &mut found)?
+        objectives::copies(context, repository, &mut found)?
     } else {
         BTreeMap::new()
     };
+    objectives::drills(settings, repository, &mut found)?;
     let waiting = notify::notifier(context)?.waiting();
     Ok(Looked { status: found, copies, runs: runs(context, settings), waiting })
 }

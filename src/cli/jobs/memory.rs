@@ -5,6 +5,7 @@ use crate::cli::failure::Failure;
 use crate::repo::state::replace_durably;
 use serde::Deserialize;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -100,6 +101,26 @@ fn word_of(location: &str) -> String {
     format!("{readable}-{sum:016x}")
 }
 
+/// What was remembered under a name; what cannot be read is forgotten.
+pub(crate) fn recall<T: DeserializeOwned>(location: Option<&str>, name: &str) -> Option<T> {
+    let path = folder_of(location, RECORDS).ok()?.join(format!("{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Remembers something under a name.
+pub(crate) fn remember<T: Serialize>(
+    location: Option<&str>,
+    name: &str,
+    what: &T,
+) -> Result<(), Failure> {
+    let folder = folder_of(location, RECORDS)?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|source| Failure::local("write", &folder, source))?;
+    let bytes = serde_json::to_vec(what).unwrap_or_default();
+    replace_durably(&folder.join(format!("{name}.json")), &bytes)?;
+    Ok(())
+}
+
 fn folder_of(location: Option<&str>, name: &str) -> Result<PathBuf, Failure> {
     let state = place(location).ok_or_else(|| {
         let source = io::Error::other("neither HOME nor SBF_REPO_STATE_DIR is set");
@@ -114,3 +135,5 @@ const WORD_LETTERS_MAX: usize = 80;
 pub(crate) const JOBS: &str = "jobs";
 /// Where those of tasks are.
 pub(crate) const TASKS: &str = "tasks";
+/// Where it is remembered what was recorded last.
+const RECORDS: &str = "recorded";

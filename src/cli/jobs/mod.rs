@@ -7,4 +7,6 @@ pub(crate) mod child;
 pub(crate) mod execute;
 pub(crate) mod memory;
 pub(crate) mod plan;
+pub(crate) mod planned;
+pub(crate) mod stated;
 pub(crate) mod told;

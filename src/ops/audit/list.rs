@@ -4,6 +4,7 @@ use crate::format::audit::AuditEnd;
 use crate::format::audit::AuditEvent;
 use crate::format::audit::AuditPhase;
 use crate::format::audit::AuditRecord;
+use crate::format::layout;
 use crate::id::ClientId;
 use crate::ops::audit::verify::lapsed_finding;
 use crate::ops::error::During as _;
@@ -56,6 +57,8 @@ pub struct AuditRow {
     pub host: String,
     /// Name and version of the program.
     pub tool: String,
+    /// What it was of, in a word: the source of a snapshot, the name of a copy or of a drill.
+    pub subject: Option<String>,
     /// Snapshots that were read or made.
     pub snapshots: Vec<String>,
     /// Bytes of content that were read or written.
@@ -80,6 +83,13 @@ pub struct AuditList {
     pub runs: Vec<AuditRow>,
     /// Records that cannot be read.
     pub findings: Vec<Finding>,
+}
+
+impl AuditRow {
+    /// The key of the record of its end, or of its beginning if that is all there is.
+    pub fn evidence(&self) -> String {
+        format!("{}/{}/{:08}", layout::AUDIT, self.client, self.end_seq.unwrap_or(self.seq))
+    }
 }
 
 impl AuditFilter {
@@ -112,11 +122,11 @@ pub fn audit_list(repository: &Repository, filter: &AuditFilter) -> Result<Audit
             match statement {
                 Ok(statement) => add(&mut list.runs, &mut begun, statement.record),
                 Err(error @ RepoError::Lapsed { .. }) => {
-                    let key = crate::format::layout::audit_key(client, number).to_string();
+                    let key = layout::audit_key(client, number).to_string();
                     list.findings.push(lapsed_finding(key, &error));
                 }
                 Err(error) if repository.is_damage(&error) => {
-                    let key = crate::format::layout::audit_key(client, number).to_string();
+                    let key = layout::audit_key(client, number).to_string();
                     let effect = format!("what it records is not known: {}", chain_words(&error));
                     list.findings.push(Finding::loss("audit.damaged", key, effect));
                 }
@@ -162,6 +172,7 @@ fn row_of(seq: u32, event: &AuditEvent) -> AuditRow {
         sudo_user: event.actor.sudo_user.clone(),
         host: event.host.clone(),
         tool: event.tool.clone(),
+        subject: event.subject.clone(),
         snapshots: event.snapshots.iter().map(ToString::to_string).collect(),
         bytes: None,
         milliseconds: None,
@@ -179,6 +190,7 @@ fn finish(row: &mut AuditRow, seq: u32, delivered: Option<String>, event: &Audit
     row.exit_code = Some(*exit_code);
     row.error.clone_from(error);
     row.bytes = *bytes;
+    row.subject = event.subject.clone().or(row.subject.take());
     row.milliseconds = Some(*milliseconds);
     row.delivered = row.delivered.take().or(delivered);
     if !event.snapshots.is_empty() {

@@ -53,6 +53,8 @@ pub struct RunEnd {
     pub exit_code: u8,
     /// The stable code of the error that ended it.
     pub error: Option<String>,
+    /// What it was of, in a word: the source of a snapshot, the name of a copy or of a drill.
+    pub subject: Option<String>,
     /// Snapshots that were read or made.
     pub snapshots: BTreeSet<SnapshotId>,
     /// Bytes of content.
@@ -128,6 +130,7 @@ impl AuditRun {
             actor: AuditActor::new(repository.client(), *user_id, sudo_user.clone()),
             host: environment.process().host,
             tool: TOOL.to_owned(),
+            subject: None,
             snapshots: snapshots.iter().copied().collect(),
             reason: reason.clone(),
             ticket: ticket.clone(),
@@ -149,7 +152,7 @@ impl AuditRun {
 
     /// Stores the second record.
     pub fn end(&self, end: RunEnd) -> AuditReport {
-        let RunEnd { exit_code, error, snapshots, bytes, elapsed } = end;
+        let RunEnd { exit_code, error, subject, snapshots, bytes, elapsed } = end;
         let first = self.gate.wait();
         let began = if let Begun::Stored(head) = first { Some(head.seq) } else { None };
         let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -157,6 +160,7 @@ impl AuditRun {
         let mut event = self.event.clone();
         event.time = time_words(seconds, nanoseconds);
         event.accepted_rollback = None;
+        event.subject = subject;
         event.snapshots = snapshots.into_iter().collect();
         event.phase = AuditPhase::End(AuditEnd { began, exit_code, error, bytes, milliseconds });
         let ended = match first {

@@ -1,5 +1,7 @@
-//! What was said of snapshots afterwards goes along: tags, notes and holds.
+//! What was said of snapshots afterwards goes along: tags, notes and holds; and what must be erased again when they come
+//! back.
 
+use crate::format::attest::erasure::Erasure;
 use crate::format::label::Note;
 use crate::format::mark::Hold;
 use crate::id::SnapshotId;
@@ -8,14 +10,39 @@ use crate::ops::copy::report::CopyReport;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::forget::record_finding;
+use crate::ops::ledger::load;
 use crate::repo::labels::Labels;
 use crate::repo::labels::store_note;
+use crate::repo::mark_writer::store_attested;
 use crate::repo::mark_writer::store_hold;
 use crate::repo::marks::HeldBy;
 use crate::repo::marks::Marks;
 use crate::repo::marks::load_records;
 use crate::repo::repository::Repository;
 use std::collections::HashSet;
+
+/// Stores there the erasures that another repository does not have: all of them, since its snapshots may be as old.
+pub(crate) fn carry_erasures(
+    source: &Repository,
+    target: &Repository,
+    report: &mut CopyReport,
+) -> Result<(), OpError> {
+    let known = load::<Erasure>(source, &mut report.findings)?;
+    let mut there: HashSet<String> = load::<Erasure>(target, &mut report.findings)?
+        .into_iter()
+        .map(|found| found.said.erasure)
+        .collect();
+    for found in known {
+        let mut said = found.said;
+        if there.insert(said.erasure.clone()) {
+            said.origin = Some(format!("{}/{}", source.id(), found.key));
+            let what = "cannot store an erasure in the other repository";
+            store_attested(target, &said).during(what)?;
+            report.erasures += 1;
+        }
+    }
+    Ok(())
+}
 
 /// Carries notes and holds to copies, each once: one that was ended there stays ended.
 pub(crate) struct Carrier<'a> {

@@ -11,6 +11,7 @@ mod steps;
 mod tree;
 
 use crate::ops::copy::carry::Carrier;
+use crate::ops::copy::carry::carry_erasures;
 use crate::ops::copy::known::Known;
 use crate::ops::copy::one::Copier;
 use crate::ops::copy::plan::Chosen;
@@ -60,6 +61,10 @@ pub fn copy(
     report.findings.extend(choice.findings);
     report.findings.append(&mut present.findings);
     let carrier = Carrier::load(source, target, &mut report)?;
+    if options.run == Run::Copy {
+        // First: no copy is there for a moment without what must be erased in it.
+        carry_erasures(source, target, &mut report)?;
+    }
     choice.chosen.iter_mut().for_each(|chosen| carrier.tag(chosen));
     let reader = open_reader(source)?;
     let mut run = Copier::new(source, &choice.history, &reader, target, options, progress)?;

@@ -63,6 +63,8 @@ pub struct CopyReport {
     pub notes: u64,
     /// Holds that went along.
     pub holds: u64,
+    /// Erasures that went along.
+    pub erasures: u64,
     /// What is wrong with either repository.
     pub findings: Vec<Finding>,
 }

@@ -17,6 +17,9 @@ use crate::ops::evidence::signers::allowed_signers;
 use crate::ops::finding::Finding;
 use crate::ops::finding::chain_words;
 use crate::ops::progress::Progress;
+use crate::ops::report::Asked;
+use crate::ops::report::ReportOptions;
+use crate::ops::report::report;
 use crate::ops::select::Selector;
 use crate::ops::unreadable::history_finding;
 use crate::ops::unreadable::rollback_finding;
@@ -29,6 +32,9 @@ use crate::repo::proof::gather;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::trust::Trust;
 use crate::repo::repository::Repository;
+use crate::report::moment::Moment;
+use crate::report::moment::Zone;
+use crate::report::page::page;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
@@ -74,7 +80,8 @@ impl Period {
         Self { from, until }
     }
 
-    fn has(&self, time: i64) -> bool {
+    /// Whether a time is of it.
+    pub(crate) fn has(&self, time: i64) -> bool {
         self.from.is_none_or(|from| from <= time) && self.until.is_none_or(|until| time <= until)
     }
 }
@@ -128,6 +135,7 @@ pub fn export(
         export.add_records(progress)?;
         export.add_inventory()?;
         export.add_audit()?;
+        export.add_report()?;
     }
     export.add_about()?;
     let Export { writer, mut report, .. } = export;
@@ -335,6 +343,18 @@ impl Export<'_> {
         self.writer.add(files::CHECKPOINT, proof.checkpoint.as_bytes())?;
         let signature = files::signature_name(files::CHECKPOINT);
         self.writer.add(&signature, proof.checkpoint_signature.as_bytes())
+    }
+
+    /// Adds what people read: the report of the days of a period that has both ends.
+    fn add_report(&mut self) -> Result<(), OpError> {
+        let Period { from: Some(from), until: Some(until) } = self.options.period else {
+            return Ok(());
+        };
+        let [first, last] = [from, until].map(|seconds| Zone::utc().date(Moment(seconds)));
+        let options = ReportOptions { asked: Asked::Days(first, last), whole: false };
+        // What cannot be read is found by what exports it.
+        let (report, _findings) = report(self.repository, &options)?;
+        self.writer.add(files::REPORT, page(&report).as_bytes())
     }
 
     fn add_about(&mut self) -> Result<(), OpError> {

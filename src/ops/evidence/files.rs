@@ -102,6 +102,8 @@ pub(crate) const SIGNERS: &str = "allowed_signers";
 pub(crate) const RECEIVED: &str = "received.txt";
 /// One row a snapshot.
 pub(crate) const POPULATION: &str = "population.csv";
+/// What records say of the period, for people.
+pub(crate) const REPORT: &str = "report.html";
 /// The audit logs of all clients, a statement a line.
 pub(crate) const AUDIT: &str = "audit.jsonl";
 /// A line for each of them, with its signature.

@@ -8,6 +8,7 @@ use crate::ops::evidence::verify::Bundle;
 use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::history::LiveSnapshot;
+use crate::report::csv::cell;
 use std::fmt::Write as _;
 
 /// The table while it is written.
@@ -20,7 +21,7 @@ impl Population {
 
     pub(super) fn add(&mut self, live: &LiveSnapshot, manifest: &Manifest, state: &str) {
         let KnownCells { before, after } = KnownCells::of(&manifest.predicate, live.manifest);
-        let received = csv_cell(&time_words(live.received, 0));
+        let received = cell(&time_words(live.received, 0));
         // Writing into a string does not fail.
         let _ignored = writeln!(self.0, "{before},{received},{state},{after}");
     }
@@ -51,7 +52,7 @@ impl KnownCells {
             original.to_string(),
         ];
         let joined = |cells: &[String]| cells.join(",");
-        let before: Vec<String> = before.iter().map(|cell| csv_cell(cell)).collect();
+        let before: Vec<String> = before.iter().map(|text| cell(text)).collect();
         Self { before: joined(&before), after: joined(&after) }
     }
 
@@ -83,16 +84,6 @@ impl Bundle {
             self.find("evidence.population", files::POPULATION, &"the manifests say otherwise");
         }
     }
-}
-
-/// A cell as RFC 4180 writes it; no spreadsheet takes it for a formula.
-fn csv_cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text
 }
 
 /// What a snapshot is at the time of the export.

@@ -116,7 +116,33 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The policy that a record holds; `None` if it says what this version does not know.
+    pub(crate) fn of_form(form: &Map<String, Value>) -> Option<Self> {
+        let object = |name: &str| form.get(name).and_then(Value::as_object);
+        let mut policy = Self::new().with_zone(form.get("timezone")?.as_str()?.parse().ok()?);
+        for (word, count) in object("keep")? {
+            policy.counts.insert(Every::of_word(word)?, u32::try_from(count.as_u64()?).ok()?);
+        }
+        for (word, period) in object("within")? {
+            policy.within.insert(Every::of_word(word)?, period.as_str()?.parse().ok()?);
+        }
+        for tag in form.get("tags")?.as_array()? {
+            policy.tags.push(tag.as_str()?.to_owned());
+        }
+        Some(policy)
+    }
+}
+
 impl Every {
+    const ALL: [Self; 6] =
+        [Self::Snapshot, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
+
+    /// That of a word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|every| every.word() == word)
+    }
+
     /// The word for it in options, records and reports.
     pub const fn word(self) -> &'static str {
         match self {
@@ -268,6 +294,7 @@ mod tests {
         let one = Policy::new().with_count(Every::Day, 7).with_count(Every::Hour, 0);
         let mut other = Policy::new().with_count(Every::Day, 7);
         assert_eq!(one.form(), other.form());
+        assert_eq!(Policy::of_form(&one.form()).unwrap().form(), one.form());
         other.tags = vec!["b".to_owned(), "a".to_owned(), "b".to_owned()];
         assert_ne!(one.form(), other.form());
         assert_ne!(one.form(), one.clone().with_zone("Europe/Berlin".parse().unwrap()).form());

@@ -153,8 +153,13 @@ impl PostgresSource {
         }
     }
 
+    /// The connection as it was named.
+    pub(crate) fn connection(&self) -> &str {
+        &self.connection
+    }
+
     /// The connection with another database: what comes last counts.
-    fn connection_to(&self, database: &str) -> String {
+    pub(crate) fn connection_to(&self, database: &str) -> String {
         let connection = &self.connection;
         if !is_url(connection) {
             let quoted = database.replace('\\', "\\\\").replace('\'', "\\'");

@@ -27,16 +27,21 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Makes one in `parent`, and removes those there that nobody uses any more.
     pub(crate) fn make(parent: &Path) -> Result<Self, OpError> {
+        Self::named(parent, PREFIX)
+    }
+
+    /// The same with a name that begins so.
+    pub(crate) fn named(parent: &Path, prefix: &str) -> Result<Self, OpError> {
         let wrong = |source| OpError::Local {
             call: "make a scratch directory in",
             path: parent.to_owned(),
             source,
         };
         let parent = fs::canonicalize(parent).map_err(wrong)?;
-        remove_leftovers(&parent).map_err(wrong)?;
+        remove_leftovers(&parent, prefix).map_err(wrong)?;
         let mut number = 0;
         loop {
-            let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
+            let path = parent.join(format!("{prefix}{}-{number}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     if let Some(lock) = claim(&path).map_err(wrong)? {
@@ -96,10 +101,10 @@ fn claim(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Removes what this user's processes left behind that live no more.
-fn remove_leftovers(parent: &Path) -> io::Result<()> {
+fn remove_leftovers(parent: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+        if !entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
             continue;
         }
         let path = entry.path();

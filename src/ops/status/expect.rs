@@ -50,7 +50,7 @@ pub struct JobStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Missed {
-    /// The job, the source, or the copy; `None` if it is the repository.
+    /// The job, the source, the copy, or `drill:` and a drill; `None` if it is the repository.
     pub subject: Option<String>,
     /// Which expectation, for programs.
     pub code: &'static str,

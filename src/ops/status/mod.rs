@@ -66,6 +66,9 @@ pub struct Status {
     pub holds: u64,
     /// Those of them whose time is over: they hold until they are released.
     pub holds_over: u64,
+    /// Bytes of the files of all snapshots that were looked at.
+    #[serde(skip)]
+    pub source_bytes: u64,
     /// What was expected and is not so.
     pub missed: Vec<Missed>,
     /// What cannot be read; it may hide snapshots.
@@ -105,6 +108,9 @@ pub fn status(repository: &Repository, options: &StatusOptions) -> Result<Status
         }
         status.holds += to_u64(row.holds.len());
         status.holds_over += to_u64(row.holds.iter().filter(|hold| hold.is_over).count());
+        let manifest = row.manifest.as_ref();
+        let bytes = manifest.map_or(0, |manifest| manifest.predicate.totals.bytes);
+        status.source_bytes = status.source_bytes.saturating_add(bytes);
         add(status.sources.entry(row.source.clone()).or_default(), row, now);
     }
     status.coverage = coverage(repository)?;

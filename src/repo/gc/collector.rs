@@ -14,6 +14,7 @@ use crate::repo::gc::maintenance::Maintenance;
 use crate::repo::gc::session::close_dead_collections;
 use crate::repo::gc::start::Started;
 use crate::repo::gc::start::Tally;
+use crate::repo::locks::OldVersions;
 use crate::repo::repository::Repository;
 use std::time::Duration;
 
@@ -72,6 +73,10 @@ pub(crate) struct Summary {
     pub(crate) damaged: Vec<String>,
     /// What a person should know.
     pub(crate) warnings: Vec<String>,
+    /// Records of what was deleted, in the order in which they were stored.
+    pub(crate) certificates: Vec<ObjectKey>,
+    /// What the store keeps of what was deleted, as of the last collection that deleted something.
+    pub(crate) old_versions: Option<OldVersions>,
 }
 
 /// How far a run got.

@@ -6,6 +6,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod census;
+pub(crate) mod certify;
 pub(crate) mod chain;
 pub(crate) mod checkpoints;
 pub(crate) mod choose;

@@ -18,10 +18,12 @@ use crate::key::ObjectKey;
 use crate::repo::decision::Decision;
 use crate::repo::decision::load_decision;
 use crate::repo::error::RepoError;
+use crate::repo::gc::certify::Doomed;
 use crate::repo::gc::chain::GcChain;
 use crate::repo::gc::collector::Collector;
 use crate::repo::gc::inventory::store_inventory;
 use crate::repo::gc::pulse::Pulse;
+use crate::repo::history::LiveSnapshot;
 use crate::repo::history::is_missing;
 use crate::repo::history::load_outcome;
 use crate::repo::history::load_plan;
@@ -32,12 +34,14 @@ use std::collections::BTreeSet;
 use std::collections::HashSet;
 
 /// A verdict that is being carried out.
-struct Sweep {
-    number: u64,
-    verdict: Verdict,
+pub(super) struct Sweep {
+    pub(super) number: u64,
+    pub(super) verdict: Verdict,
     base: Base,
     /// Segments of the base before.
     before: BTreeSet<SegmentRef>,
+    /// Snapshots of the base before.
+    pub(super) snapshots_before: Vec<LiveSnapshot>,
     /// Snapshots of the base.
     snapshots: HashSet<SnapshotId>,
     /// Sessions that the verdict folded.
@@ -55,12 +59,16 @@ impl Collector<'_> {
         if !store_inventory(self.repository, &self.maintenance, &sweep.base, pulse)? {
             self.warn("there are too many packs for an inventory".to_owned());
         }
+        let doomed = self.doomed(&sweep.verdict)?;
+        // What a manifest says is told in a record before it goes.
+        self.certify(&sweep, &doomed)?;
         self.sweep_sidecars(&sweep)?;
-        self.sweep_packs(&sweep)?;
+        self.sweep_packs(&doomed)?;
         self.sweep_segments(&sweep)?;
         self.sweep_sessions(&sweep)?;
         self.sweep_forgets(&sweep)?;
         self.sweep_bodies(&sweep)?;
+        self.certify_gone(&sweep, &doomed)?;
         self.summary.forgotten += to_u64(sweep.verdict.forgotten.len());
         let zeros = Digest::new([0; 32]);
         self.maintenance.decide(number, Step::Done, zeros).map(|_won| ())
@@ -84,19 +92,11 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn sweep_packs(&mut self, sweep: &Sweep) -> Result<(), RepoError> {
-        if sweep.verdict.removed.is_empty() {
-            return Ok(());
-        }
-        let stored: std::collections::HashMap<PackRef, u64> =
-            self.repository.list_packs()?.into_iter().collect();
-        for &name in &sweep.verdict.removed {
-            let pack = PackRef::from(name);
-            if let Some(length) = stored.get(&pack) {
-                self.delete(&pack.key())?;
-                self.summary.removed += 1;
-                self.summary.removed_bytes += length;
-            }
+    fn sweep_packs(&mut self, doomed: &Doomed) -> Result<(), RepoError> {
+        for (pack, length) in doomed {
+            self.delete(&pack.key())?;
+            self.summary.removed += 1;
+            self.summary.removed_bytes += length;
         }
         Ok(())
     }
@@ -236,24 +236,25 @@ impl Collector<'_> {
         let repository = self.repository;
         let decision = self.given_up.load_decision(repository, number)?;
         let Decision { verdict, digest: _, base } = decision;
-        let before = if number > 1 {
+        let (before, snapshots_before) = if number > 1 {
             match load_decision(repository, number - 1) {
-                Ok(Decision { base, .. }) => base.segments,
+                Ok(Decision { base, .. }) => (base.segments, base.snapshots),
                 // What this one superseded is not known: it stays.
-                Err(error) if error.is_unreadable() => Vec::new(),
+                Err(error) if error.is_unreadable() => (Vec::new(), Vec::new()),
                 Err(error) => return Err(error),
             }
         } else {
-            Vec::new()
+            (Vec::new(), Vec::new())
         };
         let before = before.into_iter().map(SegmentRef::from).collect();
+        let snapshots_before = snapshots_before.into_iter().map(LiveSnapshot::from).collect();
         let snapshots = base.snapshots.iter().map(|snapshot| snapshot.snapshot).collect();
         let folded = verdict.folded.iter().map(|folded| {
             let &crate::format::gc::FoldedOutcome { session, client, epoch, .. } = folded;
             SessionRef { client, epoch, session }
         });
         let folded = folded.collect();
-        Ok(Sweep { number, verdict, base, before, snapshots, folded })
+        Ok(Sweep { number, verdict, base, before, snapshots_before, snapshots, folded })
     }
 
     fn delete(&self, key: &ObjectKey) -> Result<(), RepoError> {

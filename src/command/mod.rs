@@ -1,32 +1,39 @@
 //! Child processes whose output is backed up, or whose input is restored.
 //! Invariant: a child never outlives its handle, and never takes half of its input for all.
 
+mod run;
+mod surroundings;
+mod tail;
+pub(crate) mod watched;
+
+pub(crate) use crate::command::run::CommandRun;
+pub(crate) use crate::command::surroundings::Surroundings;
+pub(crate) use crate::command::surroundings::User;
+#[cfg(test)]
+use crate::command::tail::STDERR_BYTES_MAX;
+
+use crate::command::tail::Tail;
+use rustix::fs::MemfdFlags;
+use rustix::fs::memfd_create;
 use rustix::process::Pid;
 use rustix::process::Signal;
-use rustix::process::WaitId;
-use rustix::process::WaitIdOptions;
 use rustix::process::kill_process_group;
-use rustix::process::waitid;
-use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::io::Read as _;
+use std::io::Seek as _;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process;
-use std::process::ChildStderr;
 use std::process::ChildStdin;
 use std::process::ChildStdout;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::OnceLock;
-use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
@@ -47,7 +54,7 @@ pub(crate) struct CommandError {
 pub(crate) enum ErrorOutput {
     /// It goes where this process's goes.
     Inherit,
-    /// Its last [`STDERR_BYTES_MAX`] bytes are kept for [`CommandOutcome`].
+    /// Its last `tail::STDERR_BYTES_MAX` bytes are kept for [`CommandOutcome`].
     Capture,
 }
 
@@ -86,13 +93,6 @@ pub(crate) struct CommandWriter {
     stdin: Option<ChildStdin>,
 }
 
-/// A child that gives nothing through a pipe and is waited for, in a process group of its own, which is
-/// killed when it is dropped before it has ended.
-#[derive(Debug)]
-pub(crate) struct CommandRun {
-    child: RunningChild,
-}
-
 #[derive(Debug)]
 struct RunningChild {
     program: OsString,
@@ -110,19 +110,6 @@ enum Group {
     Own,
 }
 
-/// The last bytes of a stream that a thread reads.
-#[derive(Debug, Default)]
-struct Tail {
-    state: Mutex<TailState>,
-    ended: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct TailState {
-    bytes: VecDeque<u8>,
-    is_ended: bool,
-}
-
 impl CommandReader {
     #[cfg(test)]
     fn spawn(argv: &[OsString], errors: ErrorOutput) -> Result<Self, CommandError> {
@@ -136,7 +123,8 @@ impl CommandReader {
         variables: &[(OsString, OsString)],
     ) -> Result<Self, CommandError> {
         let streams = (Stdio::null(), Stdio::piped());
-        let mut child = RunningChild::spawn(argv, streams, (errors, variables), Group::Shared)?;
+        let how = (errors, Surroundings::with(variables));
+        let mut child = RunningChild::spawn(argv, streams, how, Group::Shared)?;
         match child.child.stdout.take() {
             Some(stdout) => Ok(Self { child, stdout }),
             None => Err(child.wrong("read from", io::ErrorKind::BrokenPipe.into())),
@@ -171,7 +159,8 @@ impl CommandWriter {
     /// Starts `argv` without a shell; its output goes where this process's error output goes.
     pub(crate) fn spawn(argv: &[OsString], errors: ErrorOutput) -> Result<Self, CommandError> {
         let streams = (Stdio::piped(), Stdio::from(io::stderr()));
-        let mut child = RunningChild::spawn(argv, streams, (errors, &[]), Group::Own)?;
+        let how = (errors, Surroundings::default());
+        let mut child = RunningChild::spawn(argv, streams, how, Group::Own)?;
         let stdin = child.child.stdin.take();
         Ok(Self { child, stdin })
     }
@@ -207,70 +196,6 @@ impl Drop for CommandWriter {
     }
 }
 
-impl CommandRun {
-    /// Starts `argv` without a shell, its input empty, with these variables in its environment; the end of
-    /// its error output is kept.
-    pub(crate) fn spawn(
-        argv: &[OsString],
-        variables: &[(OsString, OsString)],
-    ) -> Result<Self, CommandError> {
-        Self::spawn_between(argv, variables, (Stdio::null(), Stdio::from(io::stderr())))
-    }
-
-    /// The same with an input and an output of its own.
-    pub(crate) fn spawn_between(
-        argv: &[OsString],
-        variables: &[(OsString, OsString)],
-        streams: (Stdio, Stdio),
-    ) -> Result<Self, CommandError> {
-        let how = (ErrorOutput::Capture, variables);
-        Ok(Self { child: RunningChild::spawn(argv, streams, how, Group::Own)? })
-    }
-
-    /// Waits for the child to end. Once `is_cancelled` says so, its group is asked to end, which lets
-    /// programs tell their servers, and killed if that takes long.
-    ///
-    /// What a child that failed leaves of its group is killed.
-    pub(crate) fn wait(
-        mut self,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<CommandOutcome, CommandError> {
-        let mut grace = GRACE_LOOKS_COUNT;
-        while !self.has_ended()? {
-            if is_cancelled() {
-                match grace {
-                    GRACE_LOOKS_COUNT => self.signal(Signal::TERM),
-                    0 => self.signal(Signal::KILL),
-                    _ => {}
-                }
-                grace = grace.saturating_sub(1);
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
-        self.child.wait_here()
-    }
-
-    fn has_ended(&self) -> Result<bool, CommandError> {
-        let Some(process) = self.child.process() else { return Ok(true) };
-        // It is not reaped yet: until then no other process can have its number.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let status = waitid(WaitId::Pid(process), options)
-            .map_err(|error| self.child.wrong("wait for", error.into()))?;
-        let Some(status) = status else { return Ok(false) };
-        if status.exit_status() != Some(0) {
-            self.signal(Signal::KILL);
-        }
-        Ok(true)
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(process) = self.child.process() {
-            // Fails only if all of the group is gone already.
-            kill_process_group(process, signal).ok();
-        }
-    }
-}
-
 impl From<ExitStatus> for CommandEnd {
     fn from(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
@@ -291,7 +216,7 @@ impl RunningChild {
     fn spawn(
         argv: &[OsString],
         (stdin, stdout): (Stdio, Stdio),
-        (errors, variables): (ErrorOutput, &[(OsString, OsString)]),
+        (errors, surroundings): (ErrorOutput, Surroundings<'_>),
         group: Group,
     ) -> Result<Self, CommandError> {
         let program = argv.first().cloned().unwrap_or_default();
@@ -302,8 +227,7 @@ impl RunningChild {
         };
         let mut command = Command::new(&program);
         command.args(argv.iter().skip(1)).stdin(stdin).stdout(stdout).stderr(stderr);
-        without_secrets(&mut command);
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        surroundings.apply(&mut command);
         if group == Group::Own {
             command.process_group(0);
         }
@@ -366,37 +290,12 @@ impl Drop for RunningChild {
     }
 }
 
-impl Tail {
-    fn read(&self, mut stream: ChildStderr) {
-        let mut buffer = [0_u8; 4096];
-        loop {
-            match stream.read(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => break,
-                Ok(length) => self.push(&buffer[..length]),
-            }
-        }
-        self.lock().is_ended = true;
-        self.ended.notify_all();
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut state = self.lock();
-        state.bytes.extend(bytes);
-        let excess = state.bytes.len().saturating_sub(STDERR_BYTES_MAX);
-        state.bytes.drain(..excess);
-    }
-
-    /// What was read up to the end, which a process that the child left behind may delay.
-    fn take(&self) -> Vec<u8> {
-        let waited = self.ended.wait_timeout_while(self.lock(), STDERR_WAIT, |s| !s.is_ended);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut state.bytes).into()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TailState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A file in memory for a child to read, or to write: unlike a pipe, it never makes either side wait.
+pub(crate) fn file_in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Keeps this program's own secrets from a child.
@@ -419,14 +318,8 @@ static NAMED: OnceLock<Vec<OsString>> = OnceLock::new();
 
 /// The variables in which this program is given secrets. Those of stores are not among them: a dump may need them.
 const SECRET_VARIABLES: [&str; 2] = ["SBF_REPO_PASSWORD", "SBF_REPO_TO_PASSWORD"];
-/// How much of a child's error output is kept: the end of it.
-pub(crate) const STDERR_BYTES_MAX: usize = 64 * 1024;
-/// How long a child's error output may stay open after the child has ended.
-const STDERR_WAIT: Duration = Duration::from_secs(1);
 /// How often a child is looked at that is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How many times before a child that was asked to end is killed: five seconds.
-const GRACE_LOOKS_COUNT: u32 = 250;
 
 #[cfg(test)]
 mod tests {
