@@ -254,6 +254,46 @@ fn prune_says_what_the_bucket_keeps_and_until_when() {
 }
 
 #[test]
+fn what_is_certified_as_deleted_is_kept_as_versions_until_it_is_said() {
+    let host = Host::new();
+    let bucket = with(&weed::bucket_with(&[WITH_LOCKS]), "lock-days=2");
+    check(&host.run(&bucket, &["init"]), 0);
+    check(&host.run(&bucket, &["snapshot", "data", "--source", "docs"]), 0);
+    let erased = ["erasure", "add", "--source", "docs", "--subject", "request-7"];
+    check(&host.run(&bucket, &erased), 0);
+    check(&host.run(&bucket, &["forget", "latest", "--force", "--reason", "request-7"]), 0);
+    let pruned = host.run(&bucket, &["prune"]);
+    check(&pruned, 0);
+    assert!(err(&pruned).contains("locks keep some of them until"), "{}", err(&pruned));
+    check(&host.run(&bucket, &["evidence", "export", "bundle", "--include-paths"]), 0);
+    let records = fs::read_dir(host.path("bundle/records")).unwrap();
+    let records = records.map(|entry| entry.unwrap().path());
+    let certificates = records.filter(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("records-deletion-") && name.ends_with(".json")
+    });
+    let said: Vec<Value> = certificates
+        .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+        .map(|statement: Value| statement["predicate"].clone())
+        .collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    let gone = said.iter().find(|said| said["phase"] == "gone").unwrap();
+    let kept = &gone["versions"];
+    assert!(kept["count"].as_u64() > Some(0) && kept["bytes"].as_u64() > Some(0), "{gone}");
+    assert!(kept["locked_until"].as_str().is_some_and(|end| end.starts_with("20")), "{gone}");
+    let status = host.run(&bucket, &["erasure", "status", "--json"]);
+    check(&status, 0);
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let place = &status["erasures"][0]["places"][0];
+    assert_eq!(place["snapshots"].as_array().map(Vec::len), Some(0), "{place}");
+    // No snapshot has it; the bucket still does, and says until when it must.
+    let versions = &place["versions"];
+    assert!(versions["count"].as_u64() > Some(0), "{place}");
+    assert!(versions["locked_until"].as_str().is_some_and(|end| end.starts_with("20")), "{place}");
+    assert_eq!(versions["free_at"], Value::Null, "no rule frees them: {place}");
+}
+
+#[test]
 fn settings_that_make_no_sense_are_named() {
     let host = Host::new();
     for (settings, words) in [
