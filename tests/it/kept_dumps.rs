@@ -12,6 +12,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
+use std::process::Stdio;
+use std::time::Duration;
 
 const KEEPS: &str = "[cache]\ndelta_cache = \"host\"\n";
 const SMALL: &str = "[cache]\ndelta_cache = \"host\"\nsize = \"2MiB\"\n";
@@ -330,4 +332,30 @@ fn nobody_else_keeps_dumps_and_cleaning_the_cache_takes_them_away() {
     let output = back_up_as(&desk, &day(6), "off.toml", &["--delta", "on"]);
     expect_code(&output, 15);
     comes_back(&desk, "first", &day(5));
+}
+
+#[test]
+fn whenever_a_run_is_killed_the_next_one_stores_a_difference_that_comes_back() {
+    let desk = desk();
+    let mut bytes = day(0);
+    back_up(&desk, &bytes);
+    for number in 1..=6 {
+        bytes = day(number);
+        put(desk.path("dumped"), &bytes);
+        let arguments = ["snapshot", "--stdin-name", "app.sql", "--source", "db"];
+        let mut command = desk.command("writer", &arguments);
+        command.arg("--config").arg(desk.path("keeps.toml"));
+        command.stdin(fs::File::open(desk.path("dumped")).unwrap());
+        let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Wherever that is: the claim is of every moment.
+        std::thread::sleep(Duration::from_millis(number * 60));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        back_up(&desk, &bytes);
+        comes_back(&desk, "first", &bytes);
+    }
+    // What the killed ones left is cleaned up: little more than one dump is kept.
+    let kept: u64 = kept_files(&desk).iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(kept < 2 * u64::try_from(bytes.len()).unwrap(), "{kept} of {}", bytes.len());
+    desk.run("first", &["check", "--read-data"], 0);
 }
