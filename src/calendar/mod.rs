@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 /// Moments that come again and again.
 ///
-/// Moments that a change of clocks passes over occur as much later as it skips; those that it repeats occur once.
+/// Moments that a change of clocks passes over do not occur, as timers of systemd do not; those that it repeats occur once.
 #[derive(Debug, Clone)]
 pub(crate) struct Calendar {
     text: String,

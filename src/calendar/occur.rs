@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::civil::Time;
+use jiff::tz::AmbiguousOffset;
 
 /// How far a day is looked for.
 pub(super) const YEARS_MAX: i64 = 9;
 
 /// The first moment after `after`.
 pub(super) fn next(calendar: &Calendar, after: i64) -> Option<i64> {
-    // A moment that clocks skipped is that much later, and may belong to the day before.
-    let mut day = date(calendar, after)?.yesterday().ok()?;
+    let mut day = date(calendar, after)?;
     let last_year = i64::from(day.year()) + YEARS_MAX;
     while i64::from(day.year()) <= last_year {
         if on(calendar, day) {
@@ -95,8 +95,11 @@ fn times(calendar: &Calendar) -> impl Iterator<Item = Time> {
 }
 
 fn moment(calendar: &Calendar, day: Date, time: Time) -> Option<i64> {
-    let zoned = day.to_datetime(time).to_zoned(calendar.zone.clone()).ok()?;
-    Some(zoned.timestamp().as_second())
+    let zoned = calendar.zone.to_ambiguous_zoned(day.to_datetime(time));
+    if matches!(zoned.offset(), AmbiguousOffset::Gap { .. }) {
+        return None;
+    }
+    Some(zoned.compatible().ok()?.timestamp().as_second())
 }
 
 fn date(calendar: &Calendar, seconds: i64) -> Option<Date> {

@@ -43,14 +43,10 @@ fn moments_come_in_their_order() {
 }
 
 #[test]
-fn changes_of_clocks_lose_no_moment_and_repeat_none() {
+fn changes_of_clocks_repeat_no_moment_and_make_none_that_is_not_there() {
     // 02:30 is not there on the 29th of March, and comes twice on the 25th of October.
     let expression = "*-*-* 02:30:00 Europe/Berlin";
-    next(
-        expression,
-        "2026-03-28T00:00:00Z",
-        &["2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"],
-    );
+    next(expression, "2026-03-28T00:00:00Z", &["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"]);
     next(expression, "2026-10-24T12:00:00Z", &["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
 }
 

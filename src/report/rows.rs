@@ -12,6 +12,8 @@ pub(crate) struct RetentionRow {
     pub(crate) slots: Vec<SlotRow>,
     /// What was stored for longer.
     pub(crate) beyond: Vec<BeyondRow>,
+    /// What was forgotten though the policy kept it.
+    pub(crate) gone_early: Vec<GoneEarlyRow>,
 }
 
 /// A slot of a policy.
@@ -30,6 +32,20 @@ pub(crate) struct BeyondRow {
     pub(crate) snapshot: String,
     pub(crate) data_time: String,
     pub(crate) why: String,
+    /// Whether it waits for a forget and a prune for longer than the grace.
+    pub(crate) is_overdue: bool,
+    pub(crate) evidence: String,
+}
+
+/// A snapshot that was forgotten though the policy of then kept it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct GoneEarlyRow {
+    pub(crate) snapshot: String,
+    pub(crate) data_time: String,
+    /// Who forgot it, when and why, in words.
+    pub(crate) words: String,
+    /// The slots that it was kept for.
+    pub(crate) kept_by: Vec<String>,
     pub(crate) evidence: String,
 }
 

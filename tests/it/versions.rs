@@ -269,8 +269,9 @@ fn what_is_certified_as_deleted_is_kept_as_versions_until_it_is_said() {
     let records = fs::read_dir(host.path("bundle/records")).unwrap();
     let records = records.map(|entry| entry.unwrap().path());
     let certificates = records.filter(|path| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with("records-deletion-") && name.ends_with(".json")
+        let is_of_them =
+            path.file_name().unwrap().to_str().unwrap().starts_with("records-deletion-");
+        is_of_them && path.extension().is_some_and(|extension| extension == "json")
     });
     let said: Vec<Value> = certificates
         .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())

@@ -11,6 +11,7 @@ use crate::format::attest::plan::PlannedDrill;
 use crate::format::attest::plan::PlannedJob;
 use crate::ops::error::During as _;
 use crate::ops::location::Location;
+use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::announce::TOOL;
 use crate::repo::attest::newest_own;
@@ -75,7 +76,11 @@ fn store(repository: &Repository, plan: &Plan) -> Result<(), Failure> {
     }
     let newest = newest_own::<Plan>(repository, |other| other.host == plan.host);
     let newest = newest.during("cannot read the plan of this host")?;
-    if !newest.is_some_and(|newest| newest.says_the_same(plan)) {
+    // One of a clock that was ahead stands from then on alone: until then, nothing would be expected.
+    let stands = |newest: Plan| {
+        newest.says_the_same(plan) && parse_time(&newest.time) <= parse_time(&plan.time)
+    };
+    if !newest.is_some_and(stands) {
         store_attested(repository, plan).during("cannot store the plan of this host")?;
     }
     Ok(())

@@ -45,12 +45,12 @@ impl<'a> Asked<'a> {
         Self { ledger, from, until, spans, plans }
     }
 
-    /// Jobs that are planned at the end, by name.
+    /// Jobs that are planned at the end, by name and source: hosts may have jobs of one name.
     pub(super) fn jobs(&self) -> Vec<Job<'a>> {
-        let mut jobs: BTreeMap<&str, Job<'a>> = BTreeMap::new();
+        let mut jobs: BTreeMap<(&str, &str), Job<'a>> = BTreeMap::new();
         for plan in &self.plans {
             for job in &plan.said.jobs {
-                jobs.entry(&job.name).or_insert(Job { job, plan });
+                jobs.entry((&job.name, &job.source)).or_insert(Job { job, plan });
             }
         }
         jobs.into_values().collect()

@@ -2,6 +2,8 @@
 
 use crate::format::attest::drill::Drill;
 use crate::format::attest::drill::Outcome;
+use crate::format::attest::plan::Plan;
+use crate::format::attest::plan::PlannedDrill;
 use crate::ops::controls::Control;
 use crate::ops::controls::asked::Answer;
 use crate::ops::controls::asked::Asked;
@@ -22,8 +24,7 @@ pub(super) fn recovery_point(asked: &Asked<'_>) -> Control {
         let Some(limit) = job.job.rpo_seconds else { continue };
         looked += 1;
         let name = &job.job.name;
-        let made = complete(asked, job.job).filter(|known| known.finished <= asked.until);
-        let Some(newest) = made.max_by_key(|known| known.data) else {
+        let Some(newest) = complete(asked, job.job).max_by_key(|known| known.data) else {
             let why = format!("{name} has no complete snapshot");
             answer.wrong(why, Some(job.plan.key.to_string()));
             continue;
@@ -52,7 +53,9 @@ pub(super) fn restore_time(asked: &Asked<'_>) -> Control {
         let Some(limit) = job.job.rto_seconds else { continue };
         looked += 1;
         let name = &job.job.name;
-        let last = last_passed(asked, |drill| drill.job.as_ref() == Some(name));
+        let source = &job.job.source;
+        let last =
+            last_passed(asked, |drill| drill.job.as_ref() == Some(name) && drill.source == *source);
         let Some((drill, took)) =
             last.and_then(|drill| Some((drill, drill.said.rto_milliseconds?)))
         else {
@@ -82,7 +85,8 @@ pub(super) fn drill_age(asked: &Asked<'_>) -> Control {
     for plan in &asked.plans {
         for drill in &plan.said.drills {
             if let Some(limit) = drill.age_seconds {
-                drills.entry(drill.name.as_str()).or_insert((limit, *plan));
+                let source = source_of(&plan.said, drill);
+                drills.entry((drill.name.as_str(), source)).or_insert((limit, *plan));
             }
         }
     }
@@ -90,8 +94,11 @@ pub(super) fn drill_age(asked: &Asked<'_>) -> Control {
         return answer.not_applicable("no drill was planned that has to come again");
     }
     answer.parameter("age of each drill", "its `max_age`".to_owned());
-    for (name, (limit, plan)) in &drills {
-        let Some(last) = last_passed(asked, |drill| drill.name == *name) else {
+    for ((name, source), (limit, plan)) in &drills {
+        let is_it = |drill: &Drill| {
+            drill.name == *name && source.is_none_or(|source| drill.source == source)
+        };
+        let Some(last) = last_passed(asked, is_it) else {
             let why = format!("the drill {name} never passed");
             answer.wrong(why, Some(plan.key.to_string()));
             continue;
@@ -105,6 +112,13 @@ pub(super) fn drill_age(asked: &Asked<'_>) -> Control {
         answer.evidence(last.key.as_str());
     }
     answer.end(format!("{} drills passed in their time", drills.len()))
+}
+
+/// The source whose data a drill brings back, if its job says; hosts may have drills of one name.
+fn source_of<'a>(plan: &'a Plan, drill: &PlannedDrill) -> Option<&'a str> {
+    let named = drill.job.as_ref()?;
+    let job = plan.jobs.iter().find(|job| job.name == *named)?;
+    Some(job.source.as_str())
 }
 
 /// The newest drill that passed before the end.

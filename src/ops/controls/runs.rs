@@ -7,12 +7,14 @@ use crate::ops::controls::asked::Asked;
 use crate::ops::controls::asked::age_words;
 use crate::ops::controls::asked::elapsed;
 use crate::ops::controls::asked::limit_words;
+use crate::ops::ledger::ages::Stretch;
+use crate::ops::ledger::ages::stretches;
 use crate::ops::ledger::expected::ExpectedRun;
-use crate::ops::ledger::expected::PlanSpan;
 use crate::ops::ledger::expected::RunOutcome;
 use crate::ops::ledger::expected::expected_runs;
 use crate::ops::ledger::snapshots::KnownSnapshot;
 use crate::ops::words::time_words;
+use std::collections::BTreeSet;
 
 /// Each run that was due made a complete snapshot, at its time or later.
 pub(super) fn runs(asked: &Asked<'_>) -> Control {
@@ -65,86 +67,58 @@ fn is_open(asked: &Asked<'_>, run: &ExpectedRun) -> bool {
 pub(super) fn frequency(asked: &Asked<'_>) -> Control {
     let title = "backups came so often that the newest data was never older than its objective";
     let mut answer = Answer::new("frequency", title);
-    let mut looked = 0_usize;
-    for span in &asked.spans {
-        let begin = span.from.max(asked.from);
-        let end = span.until.map_or(asked.until, |until| asked.until.min(until - 1));
-        if begin > end {
-            continue;
-        }
-        for job in &span.plan.said.jobs {
-            let Some(limit) = job.rpo_seconds else { continue };
-            looked += 1;
-            answer.parameter("objective of each job", "its `rpo`".to_owned());
-            for gap in gaps(asked, (span, job), (begin, end), limit) {
-                let words = format!(
-                    "at {} the newest data of {} was {} old, and may be {}",
-                    time_words(gap.at, 0),
-                    job.name,
-                    age_words(gap.age),
-                    limit_words(limit)
-                );
-                answer.wrong(words, Some(gap.evidence));
-            }
-            let made = complete(asked, job).filter(|known| (begin..=end).contains(&known.finished));
-            made.for_each(|known| answer.evidence(known.evidence()));
-        }
-    }
-    if looked == 0 {
+    let (from, until) = (asked.from, asked.until);
+    let stood = asked
+        .spans
+        .iter()
+        .filter(|span| span.from <= until && span.until.is_none_or(|end| from < end));
+    let jobs = stood.flat_map(|span| &span.plan.said.jobs);
+    let limited = jobs.filter(|job| job.rpo_seconds.is_some());
+    let sources: BTreeSet<&str> = limited.map(|job| job.source.as_str()).collect();
+    if sources.is_empty() {
         return answer.not_applicable("no job had an objective (`rpo`)");
+    }
+    answer.parameter("objective of each job", "its `rpo`".to_owned());
+    for source in sources {
+        let ages = stretches(asked.ledger, &asked.spans, source, (from, until));
+        // One time at which data was too old is told once, where it was oldest, however plans changed meanwhile.
+        let same = |one: &Stretch<'_>, next: &Stretch<'_>| one.data == next.data;
+        for chain in ages.chunk_by(same) {
+            let over = chain.iter().rfind(|stretch| stretch.is_over());
+            if let Some(stretch) = over {
+                too_old(&mut answer, source, stretch);
+            }
+        }
+        let ends = ages.iter().filter_map(|stretch| stretch.next);
+        ends.for_each(|known| answer.evidence(known.evidence()));
     }
     answer.end("the newest data of every job was always new enough".to_owned())
 }
 
-/// A time at which data was too old.
-struct Gap {
-    at: i64,
-    age: u64,
-    /// The snapshot that was the newest, or the plan if there was none.
-    evidence: String,
+fn too_old(answer: &mut Answer, source: &str, stretch: &Stretch<'_>) {
+    let Some((job, plan)) = stretch.job else { return };
+    // Sources of jobs of one name on several hosts are told apart.
+    let name =
+        if job.name == source { source.to_owned() } else { format!("{} ({source})", job.name) };
+    let words = format!(
+        "at {} the newest data of {name} was {} old, and may be {}",
+        time_words(stretch.until, 0),
+        age_words(elapsed(stretch.data, stretch.until)),
+        limit_words(stretch.target().unwrap_or(0))
+    );
+    let evidence = stretch.newest.map_or_else(|| plan.key.to_string(), KnownSnapshot::evidence);
+    answer.wrong(words, Some(evidence));
 }
 
-/// Each time at which the next snapshot, or the end, came too late.
-fn gaps(
-    asked: &Asked<'_>,
-    (span, job): (&PlanSpan<'_>, &PlannedJob),
-    (begin, end): (i64, i64),
-    limit: u64,
-) -> Vec<Gap> {
-    let mut newest: Option<&KnownSnapshot> = None;
-    let mut gaps = Vec::new();
-    let mut judge = |newest: Option<&KnownSnapshot>, at: i64| {
-        // Before the first snapshot nothing is older than the plan.
-        let data = newest.map_or(span.from, |known| known.data);
-        let age = elapsed(data, at);
-        if age > limit {
-            let plan = || span.plan.key.to_string();
-            gaps.push(Gap { at, age, evidence: newest.map_or_else(plan, KnownSnapshot::evidence) });
-        }
-    };
-    let mut made: Vec<&KnownSnapshot> = complete(asked, job).collect();
-    made.sort_by_key(|known| known.finished);
-    for known in made {
-        if known.finished > end {
-            break;
-        }
-        if known.finished > begin {
-            judge(newest, known.finished);
-        }
-        if newest.is_none_or(|newest| newest.data <= known.data) {
-            newest = Some(known);
-        }
-    }
-    judge(newest, end);
-    gaps
-}
-
-/// The complete snapshots of a job.
+/// The complete snapshots of a job that were there at the end.
 pub(super) fn complete<'a>(
     asked: &Asked<'a>,
     job: &PlannedJob,
 ) -> impl Iterator<Item = &'a KnownSnapshot> {
-    let source = job.source.clone();
-    let made = asked.ledger.snapshots.iter();
-    made.filter(move |known| known.source == source && !known.incomplete)
+    let (ledger, until, source) = (asked.ledger, asked.until, job.source.clone());
+    let is_there = move |known: &KnownSnapshot| {
+        known.finished <= until && ledger.gone(known).is_none_or(|gone| gone > until)
+    };
+    let made = ledger.snapshots.iter();
+    made.filter(move |known| known.source == source && !known.incomplete && is_there(known))
 }

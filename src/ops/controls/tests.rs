@@ -2,6 +2,7 @@
 
 use crate::format::attest::drill::Outcome;
 use crate::format::attest::plan::Plan;
+use crate::format::coverage::CheckRecord;
 use crate::format::keyslot::Role;
 use crate::ops::controls::Control;
 use crate::ops::controls::ControlOutcome;
@@ -88,6 +89,111 @@ fn data_is_never_too_old() {
 }
 
 #[test]
+fn a_snapshot_that_is_gone_is_no_recovery_point() {
+    let gone = |ledger: &mut Ledger| {
+        for known in &mut ledger.snapshots[25..] {
+            known.state = SnapshotFate::Forgotten;
+            known.forgotten = Some(day(31) + 2 * HOUR);
+        }
+    };
+    let none = planned(|plan| plan.jobs[0].rpo_seconds = None);
+    check("recovery-point", gone, "the newest data of db was 6d old", &none);
+    check("frequency", gone, "at 2026-10-31T23:59:59Z the newest data of db was 6d old", &none);
+    // Until it was forgotten it was one.
+    let later = changed(|ledger| {
+        gone(ledger);
+        ledger.snapshots.iter_mut().for_each(|known| known.forgotten = Some(day(40)));
+    });
+    assert_eq!(control(&later, "frequency").outcome, ControlOutcome::Pass);
+}
+
+#[test]
+fn plans_that_change_hide_no_data_that_is_too_old() {
+    let churned = changed(|ledger| {
+        ledger.snapshots.truncate(5);
+        for number in 7..31 {
+            let mut plan = ledger.plans[0].said.clone();
+            plan.time = time_words(day(number), 0);
+            plan.read_seconds = Some(u64::try_from(number).unwrap());
+            ledger.plans.push(record("plan", usize::try_from(number).unwrap(), plan));
+        }
+    });
+    let found = control(&churned, "frequency");
+    assert_eq!(found.outcome, ControlOutcome::Fail, "{found:?}");
+    assert_eq!(
+        found.words,
+        "at 2026-10-31T23:59:59Z the newest data of db was 26d old, and may be 26h"
+    );
+    // Nothing ever came: the first plan is the beginning.
+    let never = changed(|ledger| {
+        ledger.snapshots.clear();
+        let mut plan = ledger.plans[0].said.clone();
+        plan.time = time_words(day(31), 0);
+        plan.read_seconds = None;
+        ledger.plans.push(record("plan", 2, plan));
+    });
+    assert_eq!(control(&never, "frequency").outcome, ControlOutcome::Fail);
+}
+
+#[test]
+fn hosts_may_have_jobs_of_one_name() {
+    let two = changed(|ledger| {
+        let mut plan = ledger.plans[0].said.clone();
+        plan.host = "two".to_owned();
+        plan.jobs[0].source = "other".to_owned();
+        ledger.plans.push(record("plan", 2, plan));
+        for number in 1..4 {
+            let mut known = snapshot(100 + number, day(i64::from(number)));
+            known.source = "other".to_owned();
+            ledger.snapshots.push(known);
+        }
+    });
+    let found = control(&two, "recovery-point");
+    assert_eq!(found.outcome, ControlOutcome::Fail, "{found:?}");
+    assert!(found.words.contains("28d old"), "{found:?}");
+    assert_eq!(control(&two, "plan").outcome, ControlOutcome::Pass);
+    assert_eq!(control(&two, "restore-time").outcome, ControlOutcome::Fail);
+    assert_eq!(control(&two, "drill-age").outcome, ControlOutcome::Fail);
+    let runs = control(&two, "runs");
+    assert_eq!(runs.parameters["runs"], "34 of 62", "{runs:?}");
+}
+
+#[test]
+fn a_run_that_was_missed_is_not_made_good_by_that_of_the_next_plan() {
+    let replanned = changed(|ledger| {
+        let mut plan = ledger.plans[0].said.clone();
+        plan.time = time_words(day(10) + 10 * HOUR, 0);
+        plan.jobs[0].schedule = Some("*-*-* 14:00:00 UTC".to_owned());
+        ledger.plans.push(record("plan", 2, plan));
+        for known in &mut ledger.snapshots[9..] {
+            (known.started, known.data) = (known.started + 12 * HOUR, known.data + 12 * HOUR);
+            known.finished += 12 * HOUR;
+        }
+    });
+    let runs = control(&replanned, "runs");
+    assert_eq!(runs.outcome, ControlOutcome::Fail, "{runs:?}");
+    assert_eq!(runs.words, "db of 2026-10-10T02:00:00Z did not happen");
+}
+
+#[test]
+fn what_the_newest_check_found_is_no_pass() {
+    let check_at = |at: i64, findings: u64| CheckRecord {
+        time: time_words(at, 0),
+        finished: time_words(at + 60, 0),
+        findings,
+        ..CheckRecord::default()
+    };
+    let found = |ledger: &mut Ledger| ledger.checks.push(record("check", 1, check_at(day(9), 2)));
+    let none = planned(|plan| plan.read_seconds = None);
+    check("verification", found, "the newest check found 2 things that are wrong", &none);
+    let mended = changed(|ledger| {
+        found(ledger);
+        ledger.checks.push(record("check", 2, check_at(day(10), 0)));
+    });
+    assert_eq!(control(&mended, "verification").outcome, ControlOutcome::Pass);
+}
+
+#[test]
 fn planned_runs_come() {
     let none = planned(|plan| plan.jobs[0].schedule = None);
     let missed = |ledger: &mut Ledger| drop(ledger.snapshots.remove(9));
@@ -117,6 +223,13 @@ fn nothing_is_missing_that_the_policy_keeps() {
     };
     check("retention", early, "db lacked daily 2026-10-30", &none);
     check("retention", early, "a mistake", &none);
+    // What the policy let go of in September is still there.
+    let kept = |ledger: &mut Ledger| {
+        for number in 0..20 {
+            ledger.snapshots.push(snapshot(200 + number, day(-60 + i64::from(number))));
+        }
+    };
+    check("retention", kept, "should be gone", &none);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Is what is stored read again, all of it, in time?
 
+use crate::format::coverage::CheckRecord;
 use crate::ops::controls::Control;
 use crate::ops::controls::asked::Answer;
 use crate::ops::controls::asked::Asked;
@@ -7,10 +8,11 @@ use crate::ops::controls::asked::age_words;
 use crate::ops::controls::asked::elapsed;
 use crate::ops::controls::asked::limit_words;
 use crate::ops::ledger::expected::seconds;
+use crate::repo::attest::Attestation;
 
 /// Everything was read in full within the time that the plan says.
 ///
-/// Checks read a share at a time, and what is new waits for its turn: as `status` does, up to a fifth of the bytes
+/// And the newest check found nothing wrong. Checks read a share at a time, and what is new waits for its turn: as `status` does, up to a fifth of the bytes
 /// may never have been read, and all of them while the oldest snapshot is younger than that time.
 pub(super) fn verification(asked: &Asked<'_>) -> Control {
     let title = "everything that is stored was read in full in time";
@@ -37,6 +39,10 @@ pub(super) fn verification(asked: &Asked<'_>) -> Control {
             answer.wrong(why, key.clone());
         }
     }
+    if let Some(found) = newest_trouble(asked) {
+        let words = format!("the newest check found {}", trouble_words(&found.said));
+        answer.wrong(words, Some(found.key.to_string()));
+    }
     let first = asked.ledger.snapshots.iter().map(|known| known.started).min();
     let is_old = first.is_some_and(|first| elapsed(first, asked.until) > limit);
     let unread = said.stored_bytes.saturating_sub(read);
@@ -49,6 +55,17 @@ pub(super) fn verification(asked: &Asked<'_>) -> Control {
     made.for_each(|check| answer.evidence(check.key.as_str()));
     let packs = said.read_packs.unwrap_or(0);
     answer.end(format!("{packs} of {} packs were read in full in time", said.packs))
+}
+
+/// The newest check until the end, if it found anything wrong.
+fn newest_trouble<'a>(asked: &Asked<'a>) -> Option<&'a Attestation<CheckRecord>> {
+    let mut checks = asked.ledger.checks.iter().rev();
+    let newest = checks.find(|check| seconds(&check.said.finished) <= asked.until)?;
+    (newest.said.findings > 0 || !newest.said.damaged.is_empty()).then_some(newest)
+}
+
+fn trouble_words(said: &CheckRecord) -> String {
+    format!("{} things that are wrong and {} damaged packs", said.findings, said.damaged.len())
 }
 
 /// One part of so many may wait for its turn.

@@ -82,7 +82,8 @@ pub(crate) fn plans_at(ledger: &Ledger, at: i64) -> Vec<&Attestation<Plan>> {
 /// The runs that were due from one second to another, both included, by time and job.
 pub(crate) fn expected_runs(ledger: &Ledger, from: i64, until: i64) -> Vec<ExpectedRun> {
     let mut runs = Vec::new();
-    for span in plan_spans(ledger) {
+    let spans = plan_spans(ledger);
+    for span in &spans {
         let begin = span.from.max(from);
         let end = span.until.map_or(until, |end| until.min(end - 1));
         for job in &span.plan.said.jobs {
@@ -90,17 +91,38 @@ pub(crate) fn expected_runs(ledger: &Ledger, from: i64, until: i64) -> Vec<Expec
             // `between` leaves out its beginning.
             let due = calendar.between(begin.saturating_sub(1), end, RUNS_COUNT_MAX);
             for (number, time) in due.iter().enumerate() {
-                let next = due.get(number + 1).copied().or_else(|| calendar.next(*time));
+                let usual = || calendar.next(*time);
+                let next = due
+                    .get(number + 1)
+                    .copied()
+                    .or_else(|| next_plan(&spans, span, job))
+                    .or_else(usual);
                 runs.push(outcome_of(ledger, span.plan, job, *time, next));
             }
         }
     }
-    runs.sort_by(|one, other| (one.due, &one.job).cmp(&(other.due, &other.job)));
+    runs.sort_by(|one, other| {
+        (one.due, &one.job, &one.source).cmp(&(other.due, &other.job, &other.source))
+    });
     // Hosts that share a configuration file plan the same runs.
     runs.dedup_by(|one, other| {
         (one.due, &one.job, &one.source) == (other.due, &other.job, &other.source)
     });
     runs
+}
+
+/// When the plan that follows has the source run first, if one does.
+fn next_plan(spans: &[PlanSpan<'_>], span: &PlanSpan<'_>, job: &PlannedJob) -> Option<i64> {
+    let end = span.until?;
+    let follows = |other: &&PlanSpan<'_>| {
+        let (one, other_plan) = (span.plan, other.plan);
+        other.from == end
+            && other_plan.client == one.client
+            && other_plan.said.host == one.said.host
+    };
+    let jobs = spans.iter().filter(follows).flat_map(|other| &other.plan.said.jobs);
+    let calendars = jobs.filter(|other| other.source == job.source).filter_map(calendar_of);
+    calendars.filter_map(|calendar| calendar.next(end.saturating_sub(1))).min()
 }
 
 fn calendar_of(job: &PlannedJob) -> Option<Calendar> {

@@ -139,6 +139,7 @@ pub(crate) fn drill(at: i64, seconds: u64) -> Drill {
         finished: time_words(at + i64::try_from(seconds).unwrap(), 0),
         name: "db-drill".to_owned(),
         job: Some("db".to_owned()),
+        source: "db".to_owned(),
         outcome: Outcome::Pass,
         rto_milliseconds: Some(seconds * 1000),
         ..Drill::default()

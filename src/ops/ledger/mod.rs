@@ -2,6 +2,7 @@
 //!
 //! Nothing in it comes from the configuration file or from the clock of whoever reads it.
 
+pub(crate) mod ages;
 pub(crate) mod expected;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -29,7 +30,9 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::forget::record_finding;
+use crate::ops::ledger::expected::seconds;
 use crate::ops::ledger::snapshots::KnownSnapshot;
+use crate::ops::ledger::snapshots::SnapshotFate;
 use crate::ops::ledger::snapshots::known_snapshots;
 use crate::repo::attest::Attestation;
 use crate::repo::attest::load_attested;
@@ -110,6 +113,29 @@ impl Ledger {
             cipher: (repository.config.format == FORMAT_VERSION).then_some(CIPHER),
             findings,
         })
+    }
+}
+
+impl Ledger {
+    /// When a snapshot stopped to count, in seconds since 1970; `None` if it counts.
+    pub(crate) fn gone(&self, known: &KnownSnapshot) -> Option<i64> {
+        match known.state {
+            // A forget that was undone, or that a hold stopped, took nothing.
+            SnapshotFate::Live => None,
+            // Without a time of its forget nothing shows that it was there for longer.
+            SnapshotFate::Forgotten => Some(known.forgotten.unwrap_or(known.finished)),
+            SnapshotFate::Deleted => {
+                let told = known.forgotten.or_else(|| self.deleted(known));
+                Some(told.unwrap_or(known.finished))
+            }
+        }
+    }
+
+    /// When the objects of a snapshot were about to go, in seconds since 1970.
+    pub(crate) fn deleted(&self, known: &KnownSnapshot) -> Option<i64> {
+        let certificate = known.certificate.as_deref()?;
+        let found = self.deletions.iter().find(|deletion| deletion.key.as_str() == certificate)?;
+        Some(seconds(&found.said.time))
     }
 }
 

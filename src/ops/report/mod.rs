@@ -28,6 +28,7 @@ use crate::ops::finding::Finding;
 use crate::ops::finding::Severity;
 use crate::ops::ledger::Ledger;
 use crate::ops::report::period::Span;
+use crate::ops::retention::GoneEarly;
 use crate::ops::retention::RetentionReport;
 use crate::ops::retention::retention_at;
 use crate::ops::words::parse_time;
@@ -42,6 +43,7 @@ use crate::report::moment::Moment;
 use crate::report::rows::BeyondRow;
 use crate::report::rows::ControlRow;
 use crate::report::rows::FindingRow;
+use crate::report::rows::GoneEarlyRow;
 use crate::report::rows::RetentionRow;
 use crate::report::rows::SlotRow;
 
@@ -113,6 +115,7 @@ fn retention(report: RetentionReport) -> Vec<RetentionRow> {
                 evidence: slot.evidence,
             })
             .collect(),
+        gone_early: source.gone_early.into_iter().map(gone_early).collect(),
         beyond: source
             .beyond
             .into_iter()
@@ -120,11 +123,18 @@ fn retention(report: RetentionReport) -> Vec<RetentionRow> {
                 snapshot: kept.snapshot,
                 data_time: kept.data_time,
                 why: kept.why,
+                is_overdue: kept.is_overdue,
                 evidence: kept.evidence,
             })
             .collect(),
     };
     sources.into_iter().map(row).collect()
+}
+
+fn gone_early(gone: GoneEarly) -> GoneEarlyRow {
+    let words = gone.words();
+    let GoneEarly { snapshot, data_time, kept_by, evidence, .. } = gone;
+    GoneEarlyRow { snapshot, data_time, words, kept_by, evidence }
 }
 
 fn control(control: Control) -> ControlRow {

@@ -1,6 +1,8 @@
 //! How old the newest complete data became, against what plans allow.
 
 use crate::ops::ledger::Ledger;
+use crate::ops::ledger::ages::Stretch;
+use crate::ops::ledger::ages::stretches;
 use crate::ops::ledger::expected::PlanSpan;
 use crate::ops::ledger::expected::plan_spans;
 use crate::ops::ledger::snapshots::KnownSnapshot;
@@ -22,12 +24,13 @@ pub(super) fn recovery_points(ledger: &Ledger, span: &Span) -> Vec<RecoveryPoint
     for known in ledger.snapshots.iter().filter(|known| span.has(Moment(known.finished))) {
         sources.entry(&known.source).or_default();
     }
-    let point = |(source, jobs): (&str, BTreeSet<&str>)| {
-        let ages = Ages::of(ledger, &plans, source, span);
+    let period = (span.from.0, span.told_until.0);
+    let row = |(source, jobs): (&str, BTreeSet<&str>)| {
+        let ages = stretches(ledger, &plans, source, period);
         let jobs = jobs.into_iter().map(str::to_owned).collect();
-        ages.point(source, jobs, target_at(&plans, source, span.told_until))
+        point(source, jobs, target_at(&plans, source, span.told_until), &ages)
     };
-    sources.into_iter().map(point).collect()
+    sources.into_iter().map(row).collect()
 }
 
 /// The shortest time that plans of one moment ask for, of one source: how old its data may become.
@@ -43,88 +46,32 @@ fn stands_in(plan: &PlanSpan<'_>, span: &Span) -> bool {
     plan.from <= span.told_until.0 && plan.until.is_none_or(|until| span.from.0 < until)
 }
 
-/// The stretches between complete snapshots of a source, within a period.
-struct Ages<'a> {
-    stretches: Vec<Stretch<'a>>,
-}
-
-/// A time in which nothing newer was complete: the age grows from its beginning to its end.
-struct Stretch<'a> {
-    from: Moment,
-    until: Moment,
-    /// The time of the newest complete data.
-    data: Moment,
+/// What the stretches of a source come to.
+fn point(
+    source: &str,
+    jobs: Vec<String>,
     target: Option<u64>,
-    /// The snapshot of that data, and the one that ends the stretch.
-    evidence: [Option<&'a KnownSnapshot>; 2],
-}
-
-impl<'a> Ages<'a> {
-    fn of(ledger: &'a Ledger, plans: &[PlanSpan<'_>], source: &str, span: &Span) -> Self {
-        let mut whole: Vec<&KnownSnapshot> = ledger
-            .snapshots
-            .iter()
-            .filter(|known| known.source == source && !known.incomplete)
-            .filter(|known| known.finished <= span.told_until.0)
-            .collect();
-        whole.sort_by_key(|known| (known.finished, known.data));
-        let planned =
-            plans.iter().filter(|plan| plan.plan.said.jobs.iter().any(|job| job.source == source));
-        let planned = planned.map(|plan| Moment(plan.from)).min();
-        let mut stretches = Vec::new();
-        // Whoever planned backups and had none yet counts from the plan on.
-        let mut newest: Option<(Moment, Option<&KnownSnapshot>)> = planned.map(|at| (at, None));
-        let mut from = planned.unwrap_or(span.told_until).max(span.from);
-        let ends = whole.into_iter().map(|known| (Moment(known.finished), Some(known)));
-        for (until, known) in ends.chain([(span.told_until, None)]) {
-            if let Some((data, before)) = newest
-                && until >= span.from
-                && until >= from
-            {
-                let target = target_at(plans, source, until.plus(-1));
-                let evidence = [before, known];
-                stretches.push(Stretch { from, until, data, target, evidence });
-            }
-            let Some(known) = known else { break };
-            let data = Moment(known.data);
-            // Older data does not make newer data older; any data is better than a plan.
-            let is_newer = newest.is_none_or(|(at, of)| of.is_none() || at < data);
-            if is_newer {
-                newest = Some((data, Some(known)));
-            }
-            from = until.max(span.from);
-        }
-        Self { stretches }
-    }
-
-    fn point(self, source: &str, jobs: Vec<String>, target: Option<u64>) -> RecoveryPoint {
-        let age = |stretch: &Stretch<'_>| stretch.until.since(stretch.data);
-        let worst = self.stretches.iter().max_by_key(|stretch| age(stretch));
-        let over = |stretch: &&Stretch<'_>| {
-            let may = stretch.target.map(|target| i64::try_from(target).unwrap_or(i64::MAX));
-            may.is_some_and(|may| age(stretch) > may)
-        };
-        let seconds_over = |stretch: &Stretch<'_>| {
-            let may = i64::try_from(stretch.target.unwrap_or(0)).unwrap_or(i64::MAX);
-            let begins = stretch.data.plus(may).max(stretch.from);
-            stretch.until.since(begins).max(0)
-        };
-        let evidence = worst.map(|stretch| stretch.evidence).unwrap_or_default();
-        let line = self.stretches.iter().flat_map(|stretch| {
-            let Stretch { from, until, data, .. } = stretch;
-            [(*from, from.since(*data)), (*until, until.since(*data))]
-        });
-        RecoveryPoint {
-            source: source.to_owned(),
-            jobs,
-            target_seconds: target,
-            worst_seconds: worst.map(age),
-            worst_at: worst.map(|stretch| stretch.until),
-            end_seconds: self.stretches.last().map(age),
-            over_seconds: self.stretches.iter().filter(over).map(seconds_over).sum(),
-            over_count: crate::units::to_u64(self.stretches.iter().filter(over).count()),
-            line: line.collect(),
-            evidence: evidence.into_iter().flatten().map(KnownSnapshot::evidence).collect(),
-        }
+    ages: &[Stretch<'_>],
+) -> RecoveryPoint {
+    let worst = ages.iter().max_by_key(|stretch| stretch.age());
+    // A plan that changes while data is too old makes no second time of it.
+    let same = |one: &Stretch<'_>, next: &Stretch<'_>| one.data == next.data;
+    let is_over = |chain: &&[Stretch<'_>]| chain.iter().any(Stretch::is_over);
+    let line = ages.iter().flat_map(|stretch| {
+        let &Stretch { from, until, data, .. } = stretch;
+        [(Moment(from), from.saturating_sub(data)), (Moment(until), stretch.age())]
+    });
+    let evidence = worst.map(|stretch| [stretch.newest, stretch.next]).unwrap_or_default();
+    RecoveryPoint {
+        source: source.to_owned(),
+        jobs,
+        target_seconds: target,
+        worst_seconds: worst.map(Stretch::age),
+        worst_at: worst.map(|stretch| Moment(stretch.until)),
+        end_seconds: ages.last().map(Stretch::age),
+        over_seconds: ages.iter().map(Stretch::seconds_over).sum(),
+        over_count: crate::units::to_u64(ages.chunk_by(same).filter(is_over).count()),
+        line: line.collect(),
+        evidence: evidence.into_iter().flatten().map(KnownSnapshot::evidence).collect(),
     }
 }

@@ -54,6 +54,12 @@ impl Span {
         let from = zone.begin(first);
         let until = zone.begin(last.tomorrow().map_err(wrong)?).plus(-1);
         let newest = newest_record(ledger);
+        if let Some(newest) = newest.filter(|newest| *newest < from && !options.whole) {
+            return Err(usage(&format!(
+                "the newest record is of {}, before the period: `--whole` tells of it all the same",
+                zone.minute(newest)
+            )));
+        }
         let newest_or_from = newest.unwrap_or(from).max(from);
         let told_until = if options.whole { until } else { until.min(newest_or_from) };
         let settled = told_until.max(newest_or_from);

@@ -174,6 +174,37 @@ fn data_is_oldest_just_before_the_next_copy_and_late_for_as_long_as_that_takes()
 }
 
 #[test]
+fn a_job_that_is_planned_no_more_was_over_its_target_while_it_was() {
+    let mut ledger = ledger();
+    ledger.plans.push(attested(
+        "plan",
+        1,
+        plan("2026-09-30T12:00:00Z", "UTC", "*-*-* 02:00:00 UTC"),
+    ));
+    for day in 1..=5 {
+        ledger.snapshots.push(snapshot(&format!("2026-10-{day:02}T02:00:00Z")));
+    }
+    let mut without = plan("2026-10-20T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC");
+    without.jobs[0].source = "other".to_owned();
+    ledger.plans.push(attested("plan", 2, without));
+    let told = month(&ledger, 2026, 10, true);
+    let point = told.recovery_points.iter().find(|point| point.source == "db").unwrap();
+    assert_eq!((point.target_seconds, point.over_count), (None, 1), "{point:?}");
+    // From a day and two hours after the last data until the plan let go of it.
+    assert_eq!(point.over_seconds, (15 * 24 - 2 - 26) * 3600);
+}
+
+#[test]
+fn a_period_after_every_record_is_not_told_as_if_it_were_known() {
+    let mut ledger = ledger();
+    ledger.snapshots.push(snapshot("2026-09-30T02:00:00Z"));
+    let asked = Asked::Month(2026, 10);
+    let refused = report_of(&ledger, &ReportOptions { asked, whole: false });
+    assert!(matches!(refused, Err(OpError::Usage { why }) if why.contains("before the period")));
+    month(&ledger, 2026, 10, true);
+}
+
+#[test]
 fn a_plan_without_any_copy_is_as_old_as_the_plan() {
     let mut ledger = ledger();
     ledger.plans =

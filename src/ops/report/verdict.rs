@@ -219,14 +219,21 @@ fn verification(report: &Report) -> VerdictPoint {
     let what = ("verification", "Verification");
     let verification = &report.verification;
     let damaged: u64 = verification.checks.iter().map(|check| check.damaged).sum();
+    let newest = verification.checks.iter().max_by_key(|check| check.time);
+    let found = newest.map_or(0, |check| check.findings);
     let Some(coverage) = &verification.coverage else {
         let words = "No record says how much was read in full.".to_owned();
-        let level = if damaged > 0 { Level::Bad } else { Level::Unknown };
+        let level = if damaged + found > 0 { Level::Bad } else { Level::Unknown };
         return point(level, what, "not known".to_owned(), words);
     };
     let figure = coverage.hundredths.map_or_else(|| "nothing stored".to_owned(), percent);
     if damaged > 0 {
         let words = format!("Checks found {damaged} damaged packs.");
+        return point(Level::Bad, what, figure, words);
+    }
+    if found > 0 {
+        let things = count(to_usize(found), "thing that is wrong", "things that are wrong");
+        let words = format!("The newest check found {things}.");
         return point(Level::Bad, what, figure, words);
     }
     let age = coverage.oldest.map(|oldest| report.period.told_until.since(oldest));
@@ -262,8 +269,9 @@ fn retention(report: &Report) -> VerdictPoint {
     let expected: Vec<_> =
         slots.filter(|slot| slot.is_expected || slot.snapshot.is_some()).collect();
     let kept = expected.iter().filter(|slot| slot.snapshot.is_some()).count();
-    let unheld = report.retention.iter().flat_map(|row| &row.beyond);
-    let unheld = unheld.filter(|kept| kept.why.is_empty()).count();
+    let beyond = report.retention.iter().flat_map(|row| &row.beyond);
+    let overdue = beyond.filter(|kept| kept.is_overdue).count();
+    let early: usize = report.retention.iter().map(|row| row.gone_early.len()).sum();
     let figure = format!("{kept} of {}", expected.len());
     if report.retention.iter().all(|row| row.slots.is_empty()) {
         let words = "No record says what is to be kept.".to_owned();
@@ -273,10 +281,15 @@ fn retention(report: &Report) -> VerdictPoint {
         let words = "Days, weeks, months or years that must be kept lack a snapshot.".to_owned();
         return point(Level::Attention, what, figure, words);
     }
-    if unheld > 0 {
+    if early > 0 {
+        let gone = count(early, "snapshot was", "snapshots were");
+        let words = format!("{gone} forgotten though the policy kept them.");
+        return point(Level::Attention, what, figure, words);
+    }
+    if overdue > 0 {
         let words = format!(
             "{} kept for longer than the policy says.",
-            count(unheld, "snapshot is", "snapshots are")
+            count(overdue, "snapshot is", "snapshots are")
         );
         return point(Level::Attention, what, figure, words);
     }

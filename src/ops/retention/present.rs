@@ -9,7 +9,6 @@ use crate::ops::forget::policy::Policy;
 use crate::ops::ledger::Ledger;
 use crate::ops::ledger::expected::PlanSpan;
 use crate::ops::ledger::expected::plan_spans;
-use crate::ops::ledger::expected::seconds;
 use crate::ops::ledger::snapshots::KnownSnapshot;
 use crate::ops::ledger::snapshots::SnapshotFate;
 use crate::ops::retention::KeptBeyond;
@@ -71,24 +70,7 @@ impl<'a> View<'a> {
 
     /// When it stopped to count; `None` if it counts.
     pub(super) fn gone(&self, known: &KnownSnapshot) -> Option<i64> {
-        match known.state {
-            // A forget that was undone, or that a hold stopped, took nothing.
-            SnapshotFate::Live => None,
-            // Without a time of its forget nothing shows that it was there for longer.
-            SnapshotFate::Forgotten => Some(known.forgotten.unwrap_or(known.finished)),
-            SnapshotFate::Deleted => {
-                let told = known.forgotten.or_else(|| self.deleted(known));
-                Some(told.unwrap_or(known.finished))
-            }
-        }
-    }
-
-    /// When its objects were about to go.
-    fn deleted(&self, known: &KnownSnapshot) -> Option<i64> {
-        let certificate = known.certificate.as_deref()?;
-        let deletions = &self.ledger.deletions;
-        let found = deletions.iter().find(|deletion| deletion.key.as_str() == certificate)?;
-        Some(seconds(&found.said.time))
+        self.ledger.gone(known)
     }
 
     fn is_there(&self, known: &KnownSnapshot, at: i64) -> bool {
@@ -171,6 +153,6 @@ pub(super) fn beyond(
 fn is_stored(view: &View<'_>, known: &KnownSnapshot, at: i64) -> bool {
     match known.state {
         SnapshotFate::Live | SnapshotFate::Forgotten => true,
-        SnapshotFate::Deleted => view.deleted(known).is_some_and(|deleted| deleted > at),
+        SnapshotFate::Deleted => view.ledger.deleted(known).is_some_and(|deleted| deleted > at),
     }
 }

@@ -31,8 +31,10 @@ impl Page<'_> {
         let kinds: Vec<&[SlotRow]> =
             row.slots.chunk_by(|one, other| one.kind == other.kind).collect();
         let beyond = row.beyond.iter().map(|kept| {
-            let why = if kept.why.is_empty() {
-                badge(Level::Attention, "nothing")
+            let why = if kept.is_overdue {
+                badge(Level::Attention, "nothing: it should be gone")
+            } else if kept.why.is_empty() {
+                html! { "nothing: the next forget and prune remove it" }
             } else {
                 html! { (kept.why) }
             };
@@ -45,6 +47,17 @@ impl Page<'_> {
             (None, cells)
         });
         let beyond: Vec<_> = beyond.collect();
+        let early = row.gone_early.iter().map(|gone| {
+            let cells = vec![
+                short_id(&gone.snapshot),
+                html! { (gone.data_time) },
+                html! { (gone.kept_by.join(", ")) },
+                html! { (gone.words) },
+                self.evidence_of([&gone.evidence]),
+            ];
+            (None, cells)
+        });
+        let early: Vec<_> = early.collect();
         html! {
             article .card {
                 h3 { (row.source) }
@@ -55,6 +68,13 @@ impl Page<'_> {
                             dd { ul { @for slot in slots { (self.slot(slot)) } } }
                         }
                     }
+                }
+                @if !early.is_empty() {
+                    (Grid {
+                        caption: "Forgotten though the policy kept it",
+                        columns: vec![words("Snapshot"), words("Data of"), words("Kept for"), words("What was done"), words("Evidence")],
+                        rows: early,
+                    }.draw())
                 }
                 @if !beyond.is_empty() {
                     (Grid {
