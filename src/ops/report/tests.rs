@@ -34,6 +34,7 @@ fn ledger() -> Ledger {
         kept_tags: BTreeMap::new(),
         cipher: None,
         findings: Vec::new(),
+        back: None,
     }
 }
 
