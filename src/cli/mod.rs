@@ -6,6 +6,7 @@ mod commands;
 mod completion;
 mod configuration;
 mod context;
+mod destination;
 mod drills;
 mod environment;
 mod failure;

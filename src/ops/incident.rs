@@ -4,6 +4,7 @@ use crate::format::attest::WORD_BYTES_MAX;
 use crate::format::attest::incident::Incident;
 use crate::format::attest::incident::IncidentPhase;
 use crate::format::attest::is_word;
+use crate::format::attest::plan::Plan;
 use crate::id::SnapshotId;
 use crate::ops::audit::list::AuditRow;
 use crate::ops::erasure::new_id;
@@ -17,6 +18,7 @@ use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::attest::Attestation;
 use crate::repo::environment::now_words;
+use crate::repo::history::History;
 use crate::repo::mark_writer::store_attested;
 use crate::repo::repository::Repository;
 use serde::Serialize;
@@ -140,7 +142,8 @@ pub fn close(
     new: &NewIncident,
 ) -> Result<IncidentRow, OpError> {
     let mut findings = Vec::new();
-    let known = incidents(repository, &mut findings)?;
+    let records = load::<Incident>(repository, &mut findings)?;
+    let known = rows_of(&records);
     if let Some(finding) = findings.first() {
         let why = format!("whether it is open is not known: {}", finding.words());
         return Err(OpError::Refused { why });
@@ -179,51 +182,83 @@ pub fn close(
 
 /// Lists incidents, with the runs that brought data of their sources back while they were open.
 pub fn list(repository: &Repository) -> Result<IncidentList, OpError> {
-    let mut findings = Vec::new();
-    let mut incidents: Vec<IncidentRow> =
-        incidents(repository, &mut findings)?.into_values().collect();
+    // All of it, even if there is none: whatever cannot be read may hide one.
+    let ledger = Ledger::load(repository)?;
+    let mut incidents: Vec<IncidentRow> = rows_of(&ledger.incidents).into_values().collect();
     incidents.sort_by_key(|incident| (seconds(&incident.opened_at), incident.incident.clone()));
-    if !incidents.is_empty() {
-        let ledger = Ledger::load(repository)?;
-        let sources: BTreeMap<&str, &str> = ledger
-            .snapshots
-            .iter()
-            .map(|known| (known.snapshot.as_str(), known.source.as_str()))
-            .collect();
-        for incident in &mut incidents {
-            let runs = ledger.runs.iter().filter(|run| is_of(run, incident, &sources));
-            incident.runs = runs.map(run_of).collect();
-        }
-        findings = ledger.findings;
+    let sources: BTreeMap<&str, &str> = ledger
+        .snapshots
+        .iter()
+        .map(|known| (known.snapshot.as_str(), known.source.as_str()))
+        .collect();
+    for incident in &mut incidents {
+        let runs = ledger.runs.iter().filter(|run| is_of(run, incident, &sources));
+        incident.runs = runs.map(run_of).collect();
     }
-    Ok(IncidentList { incidents, findings })
+    Ok(IncidentList { incidents, findings: ledger.all_findings() })
+}
+
+/// Which of some sources nobody backs up: no snapshot that is stored is of them, and no plan names them.
+///
+/// Nothing is said if something cannot be read: that may be of any source.
+pub fn unknown_sources(
+    repository: &Repository,
+    sources: &[String],
+) -> Result<Vec<String>, OpError> {
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let history = History::load_readable(repository).during("cannot read what is valid")?;
+    let mut findings = Vec::new();
+    let plans = load::<Plan>(repository, &mut findings)?;
+    if !history.unreadable.is_empty() || !findings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = history.snapshots.iter().chain(&history.forgotten).map(|live| &live.source);
+    let planned = plans.iter().flat_map(|plan| &plan.said.jobs).map(|job| &job.source);
+    let known: BTreeSet<&String> = stored.chain(planned).collect();
+    Ok(sources.iter().filter(|source| !known.contains(source)).cloned().collect())
+}
+
+/// The records of an incident that count.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counting<'a> {
+    /// The one that says when it began.
+    pub(crate) opened: Option<&'a Attestation<Incident>>,
+    /// The one that says when it ended.
+    pub(crate) closed: Option<&'a Attestation<Incident>>,
+}
+
+/// The records that count, by their incidents: of several of one phase the first by time.
+pub(crate) fn counting<'a>(
+    records: impl IntoIterator<Item = &'a Attestation<Incident>>,
+) -> BTreeMap<&'a str, Counting<'a>> {
+    let order =
+        |record: &Attestation<Incident>| (parse_time(&record.said.time), record.key.to_string());
+    let mut found: BTreeMap<&str, Counting<'_>> = BTreeMap::new();
+    for record in records {
+        let incident = found.entry(record.said.incident.as_str()).or_default();
+        let counts = match record.said.phase {
+            IncidentPhase::Open => &mut incident.opened,
+            IncidentPhase::Close => &mut incident.closed,
+        };
+        if counts.is_none_or(|known| order(record) < order(known)) {
+            *counts = Some(record);
+        }
+    }
+    found
 }
 
 /// Incidents by their names, without runs.
-fn incidents(
-    repository: &Repository,
-    findings: &mut Vec<Finding>,
-) -> Result<BTreeMap<String, IncidentRow>, OpError> {
-    let (mut opened, mut ends) = (BTreeMap::new(), Vec::new());
-    for found in load::<Incident>(repository, findings)? {
-        let Attestation { key, said, .. } = found;
-        match said.phase {
-            IncidentPhase::Open => {
-                let name = said.incident.clone();
-                opened.entry(name).or_insert_with(|| row(said, key.to_string()));
-            }
-            IncidentPhase::Close => ends.push((said, key.to_string())),
-        }
-    }
-    // By the time of their records: of two that close one incident, the first counts.
-    for (said, key) in ends {
-        if let Some(incident) = opened.get_mut(&said.incident)
-            && incident.closed.is_none()
-        {
-            incident.closed = Some(end_of(said, key, &incident.opened_at));
-        }
-    }
-    Ok(opened)
+fn rows_of(records: &[Attestation<Incident>]) -> BTreeMap<String, IncidentRow> {
+    let row = |(name, Counting { opened, closed }): (&str, Counting<'_>)| {
+        let opened = opened?;
+        let mut row = row(opened.said.clone(), opened.key.to_string());
+        row.closed = closed
+            .map(|closed| end_of(closed.said.clone(), closed.key.to_string(), &row.opened_at));
+        Some((name.to_owned(), row))
+    };
+    counting(records).into_iter().filter_map(row).collect()
 }
 
 fn said_of(repository: &Repository, new: &NewIncident) -> Result<Incident, OpError> {

@@ -2,6 +2,7 @@
 //! Invariant: pure; nothing is read but the numbers, so that the same numbers give the same bytes.
 
 pub(crate) mod csv;
+pub(crate) mod evidence;
 pub(crate) mod model;
 pub(crate) mod moment;
 pub(crate) mod page;

@@ -227,7 +227,7 @@ pub(crate) struct IncidentRow {
     pub(crate) snapshots: Vec<String>,
     /// From the newest data that came back to its beginning: what was lost.
     pub(crate) lost_seconds: Option<i64>,
-    /// The least that the plan of one of its sources asks for.
+    /// The least that a plan asks for of its sources: of all, if it names none.
     pub(crate) target_seconds: Option<u64>,
     pub(crate) evidence: Vec<String>,
 }

@@ -172,13 +172,13 @@ fn a_snapshot_that_was_forgotten_early_is_found_with_who_and_why() {
     assert_eq!(filled, 4, "{whole}");
     let victim = slots.iter().find(|slot| slot["label"] == noon(2)[..10]).unwrap();
     let victim = victim["snapshot"].as_str().unwrap();
-    check(&desk.run(&["forget", victim, "--reason", "made room"]), 0);
+    check(&desk.run(&["forget", victim, "--reason", "made\u{1b}[2J\u{7}\nroom"]), 0);
     let found = json(&desk, &words, 6);
     let gone = &found["sources"][0]["gone_early"][0];
     assert_eq!(gone["snapshot"], victim, "{found}");
     assert_eq!(
         (&gone["by_policy"], gone["reason"].as_str()),
-        (&Value::Bool(false), Some("made room"))
+        (&Value::Bool(false), Some("made\u{1b}[2J\u{7}\nroom"))
     );
     assert!(gone["who"].as_str().unwrap().starts_with("user "), "{gone}");
     let lacks: Vec<&str> = found["lacks"]
@@ -190,7 +190,12 @@ fn a_snapshot_that_was_forgotten_early_is_found_with_who_and_why() {
     assert_eq!(lacks, [format!("daily {}", &noon(2)[..10]), format!("snapshot {victim}")]);
     let shown = run(&desk, &words);
     check(&shown, 6);
-    assert!(err(&shown).contains("made room"), "{}", err(&shown));
+    // No word of a person reaches the terminal as it is.
+    assert!(err(&shown).contains("made\\u{1b}[2J\\u{7}\\nroom"), "{}", err(&shown));
+    let told = run(&desk, &["controls"]);
+    let raw = |text: &str| text.contains(['\u{1b}', '\u{7}']);
+    assert!(out(&told).contains("\\nroom") && !raw(&out(&told)), "{}", out(&told));
+    assert!(!raw(&out(&shown)) && !raw(&err(&shown)) && !raw(&err(&told)));
     assert_eq!(json(&desk, &["controls"], 6)["exit_code"], 6);
     // What is undone was not forgotten.
     check(&desk.run(&["forget", "--undo", victim]), 0);

@@ -4,6 +4,10 @@ use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
 use crate::cli::out;
+use crate::report_site::Site;
+use sbf_repo::format::attest::incident::Incident;
+use serde_json::Value;
+use serde_json::json;
 
 fn desk() -> Desk {
     let desk = Desk::with_repository();
@@ -66,6 +70,61 @@ fn the_data_that_came_back_is_that_of_the_snapshots() {
     assert_eq!(closed["snapshots"].as_array().unwrap().len(), 2, "{closed}");
     let data = closed["data_time"].as_str().unwrap();
     assert_eq!(newest["manifest"]["predicate"]["times"]["data"].as_str().unwrap_or(data), data);
+}
+
+#[test]
+fn the_list_and_the_report_tell_the_same_of_an_incident_that_two_closed() {
+    let site = Site::empty();
+    let incident = "ab".repeat(16);
+    let open = json!({"incident": incident, "phase": "open", "at": "2025-10-03T09:00:00Z", "words": "gone"});
+    site.attest::<Incident>("2025-10-03T10:00:00Z", &open);
+    for (time, at, words) in [
+        ("2025-10-03T12:00:00Z", "2025-10-03T11:00:00Z", "first"),
+        ("2025-10-03T12:00:01Z", "2025-10-05T11:00:00Z", "second"),
+    ] {
+        let close = json!({"incident": incident, "phase": "close", "at": at, "words": words});
+        site.attest::<Incident>(time, &close);
+    }
+    let json = |words: &[&str]| -> Value {
+        let output = site.scratch.run(&[words, &["--json"]].concat(), 0);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let listed = json(&["incident", "list"])["incidents"][0].clone();
+    let told = json(&["report", "--month", "2025-10"])["report"]["incidents"][0].clone();
+    assert_eq!(listed["closed"]["words"], "first", "{listed}");
+    assert_eq!(listed["closed"]["recovered_after_seconds"], told["seconds"], "{told}");
+    assert_eq!(listed["closed"]["at"], told["ended"], "{told}");
+    assert_eq!(told["words"], json!(["gone", "first"]), "{told}");
+    assert_eq!(told["evidence"], json!([listed["record"], listed["closed"]["record"]]), "{told}");
+}
+
+#[test]
+fn a_name_that_nothing_is_backed_up_as_is_recorded_and_warned_of() {
+    let desk = desk();
+    let open = ["incident", "open", "--words", "gone", "--source"];
+    let known = desk.run(&[&open[..], &["docs"]].concat());
+    check(&known, 0);
+    assert!(!err(&known).contains("warning"), "{}", err(&known));
+    let unknown = desk.run(&[&open[..], &["dosc\u{7}", "--source", "docs"]].concat());
+    check(&unknown, 0);
+    let said = err(&unknown);
+    assert!(said.contains("warning: nothing is backed up as `dosc\\u{7}`"), "{said}");
+    assert!(!said.contains("as `docs`"), "{said}");
+    assert_eq!(desk.json(&["incident", "list"], 0)["incidents"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_incident_that_was_taken_away_is_missed_by_who_recorded_it() {
+    let desk = desk();
+    check(&desk.run(&["incident", "open", "--words", "gone"]), 0);
+    let record = desk.place.keys("records/incident")[0].clone();
+    desk.place.remove(record.as_str());
+    let listed = desk.run(&["incident", "list"]);
+    check(&listed, 5);
+    assert!(err(&listed).contains("went back in time"), "{}", err(&listed));
+    assert!(!err(&listed).contains("there is no incident"), "{}", err(&listed));
+    let findings = desk.json(&["incident", "list"], 5)["findings"].clone();
+    assert_eq!(findings.as_array().unwrap().len(), 1, "{findings}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::cli::out;
 use crate::report_site::Site;
 use crate::report_site::plan;
 use crate::schema::Schemas;
+use crate::scratch::expect_code;
 use crate::scratch::put;
 use sbf_repo::format::attest::plan::Plan;
 use serde_json::Value;
@@ -121,6 +122,58 @@ fn what_cannot_be_read_is_told_first() {
     site.scratch.run(&["report", "--month", "2026-10", "--html", file.to_str().unwrap()], 5);
     let page = fs::read_to_string(file).unwrap();
     assert!(page.contains("Records that cannot be read") && page.contains(&key), "{page}");
+}
+
+#[test]
+fn a_record_that_is_missing_from_the_log_is_told_by_all_who_read_it() {
+    let site = Site::empty();
+    for day in 1..4 {
+        site.audit(&format!("2025-10-0{day}T02:00:00Z"), "restore", "app-db", 0);
+    }
+    let records = site.scratch.place.keys("audit");
+    site.scratch.place.remove(records[3].as_str());
+    let month = ["report", "--month", "2025-10", "--json"];
+    for command in [&month[..], &["controls"], &["retention", "verify"], &["audit", "list"]] {
+        let mut command = site.scratch.command(command);
+        // Who remembers nothing sees it, too.
+        let output = command.env("SBF_REPO_STATE_DIR", site.scratch.path("none")).output().unwrap();
+        expect_code(&output, 5);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("records 4 to 4 are missing"), "{said}");
+    }
+    let told = site.scratch.run(&month, 5);
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let report = &told["report"];
+    assert_eq!(report["findings"][0]["code"], "audit.gap", "{}", report["findings"]);
+    assert_eq!(report["verdict"]["level"], "bad");
+}
+
+#[test]
+fn what_one_host_remembers_is_said_to_it_and_not_in_the_report() {
+    let site = Site::empty();
+    site.attest::<Plan>("2025-10-01T00:00:00Z", &plan());
+    site.scratch.run(&["incident", "open", "--words", "gone"], 0);
+    let record = site.scratch.place.keys("records/incident")[0].clone();
+    site.scratch.place.remove(record.as_str());
+    let told = |state: &str, code: i32| -> (Value, String, Vec<u8>) {
+        let file = site.scratch.path(state).with_extension("html");
+        let month = ["report", "--month", "2025-10", "--json", "--html", file.to_str().unwrap()];
+        let mut command = site.scratch.command(&month);
+        let output = command.env("SBF_REPO_STATE_DIR", site.scratch.path(state)).output().unwrap();
+        expect_code(&output, code);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let wrong = Schemas::read(Path::new("docs/schema")).check("report", &told);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        (told, String::from_utf8(output.stderr).unwrap(), fs::read(file).unwrap())
+    };
+    let (known, said, page) = told("state", 5);
+    assert!(said.contains("went back in time"), "{said}");
+    assert_eq!(known["findings"].as_array().unwrap().len(), 1, "{}", known["findings"]);
+    let (unknown, said, other) = told("none", 0);
+    assert!(!said.contains("went back"), "{said}");
+    assert_eq!(known["report"], unknown["report"]);
+    assert!(page == other, "the pages differ");
 }
 
 #[test]

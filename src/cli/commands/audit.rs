@@ -44,7 +44,8 @@ enum AuditCommand {
 
 /// List the runs that the log has
 ///
-/// A run without an exit code still goes on, or was killed.
+/// A run without an exit code still goes on, or was killed. The command ends with 5 if a record cannot be read, or is missing between
+/// others; whether the log is whole, `audit verify` says.
 #[derive(Debug, Args)]
 struct ListArguments {
     /// Only of clients whose ids begin so

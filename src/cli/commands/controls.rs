@@ -22,7 +22,7 @@ use serde_json::json;
 /// from the plans that `run` and `schedule install` record, and what is found from manifests, states, checks and
 /// drills: of a period that is over, the answer stays. `--json` names the records that say so.
 ///
-/// It ends with 6 if a control does not hold, and with 5 if a record cannot be read.
+/// It ends with 6 if a control does not hold, and with 5 if a record cannot be read or is missing.
 #[derive(Debug, Args)]
 pub(crate) struct ControlsArguments {
     #[command(flatten)]
@@ -38,9 +38,10 @@ pub(crate) fn run(context: &Context, arguments: &ControlsArguments) -> Result<Ex
     if context.output.form() == Form::Words {
         tell(context, &found);
     }
-    context.output.warn_of(&ledger.findings);
+    let findings = ledger.all_findings();
+    context.output.warn_of(&findings);
     let fails = found.iter().any(|control| control.outcome == ControlOutcome::Fail);
-    let exit = match (ledger.findings.is_empty(), fails) {
+    let exit = match (findings.is_empty(), fails) {
         (false, _) => Exit::Damage,
         (true, true) => Exit::Missed,
         (true, false) => Exit::Success,
@@ -49,7 +50,7 @@ pub(crate) fn run(context: &Context, arguments: &ControlsArguments) -> Result<Ex
         "from": time_words(from, 0),
         "until": time_words(until, 0),
         "controls": found,
-        "findings": ledger.findings,
+        "findings": findings,
     });
     Ok(context.output.finish(&report, exit))
 }
@@ -62,7 +63,8 @@ fn tell(context: &Context, controls: &[Control]) {
             ControlOutcome::Fail => "FAIL",
             ControlOutcome::NotApplicable => "n/a",
         };
-        table.push(vec![control.id.to_owned(), outcome.to_owned(), control.words.clone()]);
+        let found = control.words.escape_debug().to_string();
+        table.push(vec![control.id.to_owned(), outcome.to_owned(), found]);
     }
     context.output.line(format_args!("{table}"));
 }

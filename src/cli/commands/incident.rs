@@ -11,6 +11,7 @@ use crate::ops::incident::IncidentEnd;
 use crate::ops::incident::IncidentRow;
 use crate::ops::incident::NewIncident;
 use crate::repo::environment::time_words;
+use crate::repo::repository::Repository;
 use crate::settings::quantities;
 use clap::Args;
 use clap::Subcommand;
@@ -33,13 +34,15 @@ enum IncidentCommand {
     Open(OpenArguments),
     Close(CloseArguments),
     /// Show incidents, how long each took, and the restores in them
+    ///
+    /// It ends with 5 if a record cannot be read, or if the repository lacks what this host has seen: an incident may be among it.
     List,
 }
 
 /// Record that something was lost or is in danger; prints the incident's name
 #[derive(Debug, Args)]
 struct OpenArguments {
-    /// A source that it is of; may be repeated [default: all]
+    /// A source that it is of; may be repeated; one that nobody backs up is warned of [default: all]
     #[arg(long, value_name = "SOURCE")]
     source: Vec<String>,
     /// What happened
@@ -96,13 +99,24 @@ fn open(context: &Context, arguments: &OpenArguments) -> Result<Exit, Failure> {
     new.sources.clone_from(&arguments.source);
     new.ticket.clone_from(&context.global.ticket);
     new.at = arguments.at;
-    let opened = incident::open(&context.open()?, &new)?;
+    let repository = context.open()?;
+    let opened = incident::open(&repository, &new)?;
+    warn_of_unknown(context, &repository, &opened.sources);
     context.output.note(format_args!(
         "incident {} is open since {}",
         opened.incident,
         short_time(&opened.opened_at)
     ));
     Ok(context.output.finish(&opened, Exit::Success))
+}
+
+/// Warns of sources that nobody backs up: the name may be wrong. It is recorded all the same.
+fn warn_of_unknown(context: &Context, repository: &Repository, sources: &[String]) {
+    // What was to be recorded is: a repository that cannot be looked at is told by what reads it.
+    for source in incident::unknown_sources(repository, sources).unwrap_or_default() {
+        let source = source.escape_debug();
+        context.output.warn(&format!("nothing is backed up as `{source}`: is that its name?"));
+    }
 }
 
 fn close(context: &Context, arguments: &CloseArguments) -> Result<Exit, Failure> {
@@ -131,7 +145,8 @@ fn close(context: &Context, arguments: &CloseArguments) -> Result<Exit, Failure>
 
 fn list(context: &Context) -> Result<Exit, Failure> {
     let list = incident::list(&context.open()?)?;
-    if list.incidents.is_empty() {
+    // What cannot be read may be of one.
+    if list.incidents.is_empty() && list.findings.is_empty() {
         context.output.note(format_args!("there is no incident"));
     }
     for row in &list.incidents {

@@ -1,11 +1,14 @@
 //! `report`: what signed records say of a month or a year, for owners and auditors.
 
 use crate::cli::context::Context;
+use crate::cli::destination::Destination;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::ops::finding::Finding;
 use crate::ops::finding::any_loss;
 use crate::ops::report::Asked;
 use crate::ops::report::ReportOptions;
+use crate::ops::report::Reported;
 use crate::ops::report::report;
 use crate::ops::report::sign;
 use crate::repo::repository::Repository;
@@ -17,17 +20,15 @@ use clap::ArgGroup;
 use clap::Args;
 use jiff::civil::Date;
 use serde_json::json;
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
 /// Tell from signed records how backups went in a month or a year
 ///
 /// A summary for the terminal, a page for people and printers, a table for those who draw samples. Everybody who may read
-/// the records gets the same bytes: the configuration file and the clock of this host have no word in it. What is damaged is told in
-/// the report; the command ends with 5 then.
+/// the records gets the same bytes: the configuration file, the clock and the memory of this host have no word in it. What is damaged is
+/// told in the report; the command ends with 5 then. It ends so, too, if the repository lacks what this host has seen, which is
+/// not told in the report.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("period").required(true).args(["month", "year", "from"])))]
 pub(crate) struct ReportArguments {
@@ -46,7 +47,8 @@ pub(crate) struct ReportArguments {
     /// Tell of the period to its end even if no record is as new: what was due by then and did not come is missed
     #[arg(long)]
     whole: bool,
-    /// Write the page to this file, in place of the summary; it is replaced if it is there
+    /// Write the page to this file, in place of the summary; it is replaced if it is there, and a fifo or a device is
+    /// written into
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write expected runs and snapshots, a row each, to this file
@@ -70,56 +72,80 @@ impl ReportArguments {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, arguments: &ReportArguments) -> Result<Exit, Failure> {
-    let files = [(&arguments.html, "page"), (&arguments.csv, "table")];
-    if arguments.sign && files.iter().all(|(file, _)| file.is_none()) {
-        let why = "`--sign` signs files: name one with `--html` or `--csv`";
-        return Err(Failure::usage(why.to_owned()));
+    let texts: [fn(&Report) -> String; 2] = [page, csv];
+    let mut files = Vec::new();
+    for (file, make) in [&arguments.html, &arguments.csv].into_iter().zip(texts) {
+        files.push(OutputFile::of(file.as_deref(), arguments.sign)?.map(|file| (file, make)));
     }
+    check(&files, arguments.sign)?;
     let options = ReportOptions { asked: arguments.asked()?, whole: arguments.whole };
     let repository = context.open()?;
-    let (report, findings) = report(&repository, &options)?;
-    context.output.warn_of(&findings);
-    let texts: [fn(&Report) -> String; 2] = [page, csv];
-    for ((file, what), make) in files.into_iter().zip(texts) {
-        if let Some(path) = file {
-            write(&repository, path, &make(&report), arguments.sign)?;
-            context.output.note(format_args!("{what} written to {}", path.display()));
+    let Reported { report, findings, back } = report(&repository, &options)?;
+    let all: Vec<Finding> = findings.into_iter().chain(back.clone()).collect();
+    context.output.warn_of(&all);
+    for (file, what) in files.iter().zip(["page", "table"]) {
+        if let Some((file, make)) = file {
+            file.write(&repository, &make(&report))?;
+            context.output.note(format_args!("{what} written to {}", file.text.named().display()));
         }
     }
     if arguments.html.is_none() {
         context.output.text(&text(&report));
     }
-    let exit = if any_loss(&findings) { Exit::Damage } else { Exit::Success };
-    let told = json!({ "report": report, "html": arguments.html, "csv": arguments.csv });
+    let exit = if any_loss(&all) { Exit::Damage } else { Exit::Success };
+    let mut told = json!({ "report": report, "html": arguments.html, "csv": arguments.csv });
+    if let (Some(back), Some(members)) = (back, told.as_object_mut()) {
+        members.insert("findings".to_owned(), json!([back]));
+    }
     Ok(context.output.finish(&told, exit))
 }
 
-/// Writes a file, and its signature beside it if it is to be signed. The signature is replaced first: one that does not fit is
-/// noticed, one that fits an older file is not.
-fn write(repository: &Repository, path: &Path, text: &str, signed: bool) -> Result<(), Failure> {
-    if signed {
-        let signature = sign(repository, text.as_bytes().to_vec())?;
-        replace(&beside(path, ".sig"), &signature)?;
+/// Checks that files are named where some are signed, and that no name leads to the file of another.
+fn check<T>(files: &[Option<(OutputFile, T)>], is_signed: bool) -> Result<(), Failure> {
+    let files: Vec<&OutputFile> = files.iter().flatten().map(|(file, _make)| file).collect();
+    if is_signed && files.is_empty() {
+        let why = "`--sign` signs files: name one with `--html` or `--csv`";
+        return Err(Failure::usage(why.to_owned()));
     }
-    replace(path, text)
+    let places = files.iter().flat_map(|file| std::iter::once(&file.text).chain(&file.signature));
+    let mut known: Vec<&Destination> = Vec::new();
+    for place in places {
+        if known.iter().any(|other| other.is(place)) {
+            let why = format!("two files cannot both be written to {}", place.named().display());
+            return Err(Failure::usage(why));
+        }
+        known.push(place);
+    }
+    Ok(())
 }
 
-/// Replaces a file whole, whoever reads it meanwhile.
-fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    let staged = beside(path, ".new");
-    let write = || {
-        let mut file = File::create(&staged)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&staged, path)
-    };
-    write().map_err(|source| Failure::local("write", path, source))
+/// A file that is asked for.
+struct OutputFile {
+    text: Destination,
+    /// Where its signature goes, if it is to be signed.
+    signature: Option<Destination>,
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
+impl OutputFile {
+    fn of(named: Option<&Path>, is_signed: bool) -> Result<Option<Self>, Failure> {
+        let Some(named) = named else { return Ok(None) };
+        let text = Destination::of(named.to_owned())?;
+        if is_signed && text.is_stream() {
+            let why = format!("`--sign` signs files, and {} is none", named.display());
+            return Err(Failure::usage(why));
+        }
+        let signature = is_signed.then(|| text.beside(".sig")).transpose()?;
+        Ok(Some(Self { text, signature }))
+    }
+
+    /// Writes it, and its signature beside it. The signature is replaced first: one that does not fit is noticed, one that fits
+    /// an older file is not.
+    fn write(&self, repository: &Repository, text: &str) -> Result<(), Failure> {
+        if let Some(signature) = &self.signature {
+            signature.write(&sign(repository, text.as_bytes().to_vec())?)?;
+        }
+        self.text.write(text)
+    }
 }
 
 /// A month, as `2026-10`.

@@ -42,7 +42,7 @@ enum RetentionCommand {
 /// the policy of that time kept it is named, with who did it and why, if the audit log says so.
 ///
 /// It ends with 6 if something lacks, or is stored though nothing has kept it for longer than the grace; with 7 if no
-/// plan has a policy, so that nothing can be said; with 5 if a record cannot be read.
+/// plan has a policy, so that nothing can be said; with 5 if a record cannot be read or is missing.
 #[derive(Debug, Args)]
 struct VerifyArguments {
     #[command(flatten)]
@@ -75,8 +75,9 @@ pub(crate) fn run(context: &Context, arguments: &RetentionArguments) -> Result<E
         tell_table(context, &found);
     }
     tell(context, &found);
-    context.output.warn_of(&ledger.findings);
-    let exit = exit_of(&found, !ledger.findings.is_empty());
+    let findings = ledger.all_findings();
+    context.output.warn_of(&findings);
+    let exit = exit_of(&found, !findings.is_empty());
     let report = json!({
         "from": found.from,
         "until": found.until,
@@ -84,7 +85,7 @@ pub(crate) fn run(context: &Context, arguments: &RetentionArguments) -> Result<E
         "grace_seconds": grace,
         "lacks": found.lacks,
         "sources": found.at_end.sources,
-        "findings": ledger.findings,
+        "findings": findings,
     });
     Ok(context.output.finish(&report, exit))
 }
@@ -114,7 +115,7 @@ fn tell_table(context: &Context, found: &RetentionPeriod) {
                 (None, false) => "no run was to come",
             };
             table.push(vec![
-                source.source.clone(),
+                source.source.escape_debug().to_string(),
                 slot.kind.to_owned(),
                 slot.label.clone(),
                 snapshot.unwrap_or_else(|| "-".to_owned()),
@@ -127,11 +128,11 @@ fn tell_table(context: &Context, found: &RetentionPeriod) {
                 (why, _) => why,
             };
             table.push(vec![
-                source.source.clone(),
+                source.source.escape_debug().to_string(),
                 "beyond".to_owned(),
                 short_time(&beyond.data_time),
                 context.id(&beyond.snapshot),
-                note.to_owned(),
+                note.escape_debug().to_string(),
             ]);
         }
     }
@@ -146,21 +147,21 @@ fn tell(context: &Context, found: &RetentionPeriod) {
         } else {
             format!("from {} to {}", lack.first, lack.last)
         };
-        context.output.warn(&format!("{} lacked {} {when}{why}", lack.source, lack.what));
+        let lacked = format!("{} lacked {} {when}{why}", lack.source, lack.what);
+        context.output.warn(&lacked.escape_debug().to_string());
     }
     for source in &found.at_end.sources {
+        let name = source.source.escape_debug();
         let overdue = source.beyond.iter().filter(|beyond| beyond.is_overdue).count();
         if overdue > 0 {
             let snapshots = words::count(to_u64(overdue), "snapshot");
             context.output.warn(&format!(
-                "{}: nothing keeps {snapshots} any more, for longer than the grace: `sbf-repo forget`, `sbf-repo prune`",
-                source.source
+                "{name}: nothing keeps {snapshots} any more, for longer than the grace: `sbf-repo forget`, `sbf-repo prune`"
             ));
         }
         if source.plan.is_none() {
             context.output.warn(&format!(
-                "{}: no plan has a policy that it can be held to: [retention], and `sbf-repo run`",
-                source.source
+                "{name}: no plan has a policy that it can be held to: [retention], and `sbf-repo run`"
             ));
         }
     }

@@ -6,6 +6,7 @@ use crate::format::audit::AuditPhase;
 use crate::format::audit::AuditRecord;
 use crate::format::layout;
 use crate::id::ClientId;
+use crate::ops::audit::verify::gap_finding;
 use crate::ops::audit::verify::lapsed_finding;
 use crate::ops::error::During as _;
 use crate::ops::error::OpError;
@@ -81,7 +82,7 @@ pub struct AuditRow {
 pub struct AuditList {
     /// The runs, by time.
     pub runs: Vec<AuditRow>,
-    /// Records that cannot be read.
+    /// Records that cannot be read, or are missing between others.
     pub findings: Vec<Finding>,
 }
 
@@ -109,7 +110,7 @@ impl AuditFilter {
     }
 }
 
-/// Lists the runs that the audit logs have.
+/// Lists the runs that the audit logs have. What was removed from their ends is not noticed: see `audit_verify`.
 pub fn audit_list(repository: &Repository, filter: &AuditFilter) -> Result<AuditList, OpError> {
     let what = "cannot read the audit log";
     let mut list = AuditList::default();
@@ -118,7 +119,10 @@ pub fn audit_list(repository: &Repository, filter: &AuditFilter) -> Result<Audit
             continue;
         }
         let mut begun: HashMap<String, usize> = HashMap::new();
+        let mut last_seen = 0;
         for (number, statement) in read_statements(repository, client, &numbers) {
+            list.findings.extend(gap_finding(client, last_seen, number));
+            last_seen = number;
             match statement {
                 Ok(statement) => add(&mut list.runs, &mut begun, statement.record),
                 Err(error @ RepoError::Lapsed { .. }) => {

@@ -178,9 +178,8 @@ fn verify_chain(
     let mut last_seen = 0;
     let mut before = Some(AuditHead::NONE.digest);
     for (number, statement) in read_statements(repository, client, numbers) {
-        if number > last_seen + 1 {
-            let effect = format!("records {} to {} are missing", last_seen + 1, number - 1);
-            report.note("audit.gap", key(last_seen + 1), effect);
+        if let Some(gap) = gap_finding(client, last_seen, number) {
+            report.findings.push(gap);
             before = None;
         }
         last_seen = number;
@@ -217,6 +216,15 @@ fn verify_chain(
     let sha256 = digests.get(&last).map(ToString::to_string);
     report.chains.push(ChainRow { client: client.to_string(), seq: last, sha256, witnessed });
     Ok(())
+}
+
+/// What follows from record `number` of a log if none of those between it and record `last_seen` is there.
+pub(crate) fn gap_finding(client: ClientId, last_seen: u32, number: u32) -> Option<Finding> {
+    let first = last_seen.checked_add(1).filter(|first| *first < number)?;
+    let object = layout::audit_key(client, first).to_string();
+    let effect = format!("records {first} to {} are missing", number - 1);
+    let finding = Finding::loss("audit.gap", object, effect);
+    Some(Finding { remedy: REMEDY.to_owned(), ..finding })
 }
 
 /// A record that its client stored after the end of its key: it proves nothing, and harms nobody.

@@ -32,6 +32,8 @@ use crate::repo::proof::gather;
 use crate::repo::proof::message::SignedMessage;
 use crate::repo::proof::trust::Trust;
 use crate::repo::repository::Repository;
+use crate::report::evidence::evidence_of;
+use crate::report::model::Report;
 use crate::report::moment::Moment;
 use crate::report::moment::Zone;
 use crate::report::page::page;
@@ -126,7 +128,10 @@ pub fn export(
     let writer = BundleWriter::new(&options.target)?;
     let report = ExportReport::default();
     let received = String::new();
-    let mut export = Export { repository, options, history: &history, writer, received, report };
+    let told = told(repository, options)?;
+    let named = told.as_ref().map(evidence_of).unwrap_or_default();
+    let mut export =
+        Export { repository, options, history: &history, named, writer, received, report };
     export.report.findings.extend(history.unreadable.iter().map(history_finding));
     export.report.findings.extend(history.went_back.iter().map(rollback_finding));
     export.add_identities()?;
@@ -135,7 +140,9 @@ pub fn export(
         export.add_records(progress)?;
         export.add_inventory()?;
         export.add_audit()?;
-        export.add_report()?;
+        if let Some(told) = told {
+            export.writer.add(files::REPORT, page(&told).as_bytes())?;
+        }
     }
     export.add_about()?;
     let Export { writer, mut report, .. } = export;
@@ -166,6 +173,8 @@ struct Export<'a> {
     repository: &'a Repository,
     options: &'a ExportOptions,
     history: &'a History,
+    /// Keys that the report of the period names: they are exported whatever time they are of.
+    named: BTreeSet<String>,
     writer: BundleWriter,
     /// When the store received what names no time itself.
     received: String,
@@ -214,7 +223,8 @@ impl Export<'_> {
             let Ok(manifest) = Manifest::decode(&signed.message) else { continue };
             let data_time = parse_time(&manifest.predicate.times.data);
             let data_time = data_time.map_or(live.received, |(seconds, _nanoseconds)| seconds);
-            if !self.options.period.has(data_time) {
+            let key = layout::manifest_key(live.client, live.snapshot);
+            if !self.options.period.has(data_time) && !self.named.contains(key.as_str()) {
                 continue;
             }
             let base = self.add_acceptance(live)?;
@@ -278,7 +288,7 @@ impl Export<'_> {
             }
             progress.advance(1, 0);
             match gather::record(self.repository, &key) {
-                Ok(signed) if self.is_of_period(&signed) => {
+                Ok(signed) if self.is_wanted(&key, &signed) => {
                     let name =
                         format!("{}/{}.json", files::RECORDS, key.as_str().replace('/', "-"));
                     self.writer.add_signed(&name, &signed)?;
@@ -299,9 +309,10 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Whether a record is of the period; one that names no time is.
-    fn is_of_period(&self, signed: &SignedMessage) -> bool {
+    /// Whether a record is of the period, as one that names no time is; or the report rests on it.
+    fn is_wanted(&self, key: &ObjectKey, signed: &SignedMessage) -> bool {
         time_of(signed).is_none_or(|seconds| self.options.period.has(seconds))
+            || self.named.contains(key.as_str())
     }
 
     /// Notes when the store received an object: its signature counts then, whatever became of the key later.
@@ -345,18 +356,6 @@ impl Export<'_> {
         self.writer.add(&signature, proof.checkpoint_signature.as_bytes())
     }
 
-    /// Adds what people read: the report of the days of a period that has both ends.
-    fn add_report(&mut self) -> Result<(), OpError> {
-        let Period { from: Some(from), until: Some(until) } = self.options.period else {
-            return Ok(());
-        };
-        let [first, last] = [from, until].map(|seconds| Zone::utc().date(Moment(seconds)));
-        let options = ReportOptions { asked: Asked::Days(first, last), whole: false };
-        // What cannot be read is found by what exports it.
-        let (report, _findings) = report(self.repository, &options)?;
-        self.writer.add(files::REPORT, page(&report).as_bytes())
-    }
-
     fn add_about(&mut self) -> Result<(), OpError> {
         let (now, _nanoseconds) = self.repository.environment.now();
         let Period { from, until } = self.options.period;
@@ -381,6 +380,20 @@ impl Export<'_> {
         self.writer.add("VERIFY.md", read_me.as_bytes())?;
         self.writer.add("verify.sh", SCRIPT.as_bytes())
     }
+}
+
+/// What people read: the report of the days of a period that has both ends.
+fn told(repository: &Repository, options: &ExportOptions) -> Result<Option<Report>, OpError> {
+    let Period { from: Some(from), until: Some(until) } = options.period else {
+        return Ok(None);
+    };
+    if !options.selectors.is_empty() {
+        return Ok(None);
+    }
+    let [first, last] = [from, until].map(|seconds| Zone::utc().date(Moment(seconds)));
+    let options = ReportOptions { asked: Asked::Days(first, last), whole: false };
+    // What cannot be read is found by what exports it.
+    Ok(Some(report(repository, &options)?.report))
 }
 
 /// When a record was made, as it says itself.

@@ -62,6 +62,7 @@ pub(crate) fn empty() -> Ledger {
         kept_tags: BTreeMap::new(),
         cipher: Some("a cipher"),
         findings: Vec::new(),
+        back: None,
     }
 }
 

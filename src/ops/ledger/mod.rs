@@ -67,8 +67,10 @@ pub(crate) struct Ledger {
     pub(crate) kept_tags: BTreeMap<String, Vec<String>>,
     /// What seals every object, in words; `None` if this program does not know the repository's format.
     pub(crate) cipher: Option<&'static str>,
-    /// What cannot be read: it may hide some of the above.
+    /// What cannot be read, by anybody: it may hide some of the above.
     pub(crate) findings: Vec<Finding>,
+    /// What this host has seen and does not find: others do not know of it.
+    pub(crate) back: Option<Finding>,
 }
 
 /// A key that was certified.
@@ -94,7 +96,7 @@ impl Ledger {
         let audit = audit_list(repository, &AuditFilter::new())?;
         findings.extend(audit.findings);
         let deletions = load::<Deletion>(repository, &mut findings)?;
-        let snapshots = known_snapshots(repository, &deletions, &mut findings)?;
+        let (snapshots, back) = known_snapshots(repository, &deletions, &mut findings)?;
         Ok(Self {
             repository: repository.id(),
             snapshots,
@@ -112,7 +114,13 @@ impl Ledger {
             kept_tags: kept_tags(repository)?,
             cipher: (repository.config.format == FORMAT_VERSION).then_some(CIPHER),
             findings,
+            back,
         })
+    }
+
+    /// What cannot be read, and what this host has seen and does not find.
+    pub(crate) fn all_findings(&self) -> Vec<Finding> {
+        self.findings.iter().chain(&self.back).cloned().collect()
     }
 }
 

@@ -80,17 +80,17 @@ pub(crate) enum SnapshotFate {
     Deleted,
 }
 
-/// Every snapshot that is known, by the time of its data.
+/// Every snapshot that is known, by the time of its data; and what this host has seen and does not find.
 pub(super) fn known_snapshots(
     repository: &Repository,
     deletions: &[Attestation<Deletion>],
     findings: &mut Vec<Finding>,
-) -> Result<Vec<KnownSnapshot>, OpError> {
+) -> Result<(Vec<KnownSnapshot>, Option<Finding>), OpError> {
     let history = History::load_readable(repository).during(WHAT)?;
     let marks = Marks::load(repository).during(WHAT)?;
     let labels = Labels::load(repository).during(WHAT)?;
     findings.extend(history.unreadable.iter().map(history_finding));
-    findings.extend(history.went_back.iter().map(rollback_finding));
+    let back = history.went_back.as_ref().map(rollback_finding);
     let mut known = Vec::new();
     for (lives, fate) in
         [(&history.snapshots, SnapshotFate::Live), (&history.forgotten, SnapshotFate::Forgotten)]
@@ -116,7 +116,7 @@ pub(super) fn known_snapshots(
         }
     }
     known.sort_by(|one, other| (one.data, &one.snapshot).cmp(&(other.data, &other.snapshot)));
-    Ok(known)
+    Ok((known, back))
 }
 
 fn stored(

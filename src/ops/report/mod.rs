@@ -1,7 +1,7 @@
 //! `report`: what signed records say of a period, for owners and auditors.
 //!
-//! From the ledger alone: neither the configuration file nor the clock of whoever asks has a word in it, so that everybody gets the
-//! same report and can compare signatures.
+//! From the ledger alone: neither the configuration file nor the clock nor the memory of whoever asks has a word in it, so that
+//! everybody gets the same report and can compare signatures.
 
 mod drills;
 mod erasures;
@@ -47,16 +47,26 @@ use crate::report::rows::GoneEarlyRow;
 use crate::report::rows::RetentionRow;
 use crate::report::rows::SlotRow;
 
+/// A report, and what its reader is warned of.
+pub(crate) struct Reported {
+    pub(crate) report: Report,
+    /// What cannot be read: the report tells it, too.
+    pub(crate) findings: Vec<Finding>,
+    /// What this host has seen and does not find: no word of it is in the report, which is the same on every host.
+    pub(crate) back: Option<Finding>,
+}
+
 /// The report of a period of a repository. Every role may.
 ///
 /// Errors: the period is none; what is stored cannot be listed. What is damaged is a finding in the report.
 pub(crate) fn report(
     repository: &Repository,
     options: &ReportOptions,
-) -> Result<(Report, Vec<Finding>), OpError> {
+) -> Result<Reported, OpError> {
     let ledger = Ledger::load(repository)?;
     let report = report_of(&ledger, options)?;
-    Ok((report, ledger.findings))
+    let Ledger { findings, back, .. } = ledger;
+    Ok(Reported { report, findings, back })
 }
 
 /// The report of a period, as a ledger has it.

@@ -34,6 +34,7 @@ fn ledger() -> Ledger {
         kept_tags: BTreeMap::new(),
         cipher: None,
         findings: Vec::new(),
+        back: None,
     }
 }
 
@@ -248,6 +249,45 @@ fn an_incident_is_open_until_somebody_says_that_it_is_over() {
     let november = &month(&ledger, 2026, 11, false).incidents[0];
     assert_eq!((november.is_open, november.seconds), (false, Some(50 * 3600)));
     assert!(month(&ledger, 2026, 12, false).incidents.is_empty());
+}
+
+#[test]
+fn of_two_that_close_an_incident_the_first_counts_whatever_it_says() {
+    let mut ledger = ledger();
+    let said = |phase, time: &str, at: &str, words: &str| Incident {
+        time: time.to_owned(),
+        incident: "a".repeat(32),
+        phase,
+        at: at.to_owned(),
+        words: words.to_owned(),
+        ..Incident::default()
+    };
+    let (open, close) = (IncidentPhase::Open, IncidentPhase::Close);
+    let opened = said(open, "2026-10-03T10:00:00Z", "2026-10-03T09:00:00Z", "gone");
+    let first = said(close, "2026-10-03T12:00:00Z", "2026-10-03T11:00:00Z", "first");
+    // A fraction of a second later: as text it would be earlier.
+    let second = said(close, "2026-10-03T12:00:00.5Z", "2026-10-04T11:00:00Z", "second");
+    ledger.incidents = [opened, second, first]
+        .into_iter()
+        .zip(1..)
+        .map(|(said, number)| attested("incident", number, said))
+        .collect();
+    // Nothing names a source: it is of all that is planned.
+    let mut planned = plan("2026-10-01T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC");
+    let mut other = planned.jobs[0].clone();
+    (planned.jobs[0].rto_seconds, other.rto_seconds) = (Some(7200), Some(3600));
+    (other.name, other.source) = ("files".to_owned(), "files".to_owned());
+    planned.jobs.push(other);
+    ledger.plans = vec![attested("plan", 1, planned)];
+    ledger.snapshots = vec![snapshot("2026-12-01T02:00:00Z")];
+    let row = &month(&ledger, 2026, 10, false).incidents[0];
+    assert_eq!(
+        (row.seconds, row.words.as_slice()),
+        (Some(7200), &["gone", "first"].map(str::to_owned)[..])
+    );
+    assert_eq!((row.target_seconds, row.evidence.len()), (Some(3600), 2));
+    ledger.incidents[0].said.sources = vec!["db".to_owned()];
+    assert_eq!(month(&ledger, 2026, 10, false).incidents[0].target_seconds, Some(7200));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::id::Sha256;
 use crate::repo::error::RepoError;
 use crate::repo::joined::at_once;
 use crate::repo::repository::Repository;
+use crate::units::to_u64;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -70,13 +71,28 @@ pub(crate) fn read_statements(
 pub(crate) fn audit_numbers(
     repository: &Repository,
 ) -> Result<BTreeMap<ClientId, BTreeSet<u32>>, RepoError> {
-    let mut numbers: BTreeMap<ClientId, BTreeSet<u32>> = BTreeMap::new();
+    let mut numbers = BTreeMap::new();
+    list_numbers(repository, &mut numbers)?;
+    // A listing may lack the first of two records that are stored meanwhile, and have the second.
+    let is_whole = |numbers: &BTreeSet<u32>| {
+        numbers.last().is_none_or(|last| to_u64(numbers.len()) == u64::from(*last))
+    };
+    if !numbers.values().all(is_whole) {
+        list_numbers(repository, &mut numbers)?;
+    }
+    Ok(numbers)
+}
+
+fn list_numbers(
+    repository: &Repository,
+    numbers: &mut BTreeMap<ClientId, BTreeSet<u32>>,
+) -> Result<(), RepoError> {
     for key in repository.list_keys(layout::AUDIT)? {
         if let Ok((client, number)) = layout::parse_audit_key(&key) {
             numbers.entry(client).or_default().insert(number);
         }
     }
-    Ok(numbers)
+    Ok(())
 }
 
 /// Statements that are in memory at once.
