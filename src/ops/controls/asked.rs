@@ -34,6 +34,12 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Attestation<Plan>,
 }
 
+/// A job as answers name it: with its source, unless that has the same name.
+pub(super) fn job_words(job: &PlannedJob) -> String {
+    let PlannedJob { name, source, .. } = job;
+    if name == source { name.clone() } else { format!("{name} ({source})") }
+}
+
 impl<'a> Asked<'a> {
     pub(super) fn new(ledger: &'a Ledger, period: Period) -> Self {
         let spans = plan_spans(ledger);

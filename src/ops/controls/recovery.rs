@@ -9,6 +9,7 @@ use crate::ops::controls::asked::Answer;
 use crate::ops::controls::asked::Asked;
 use crate::ops::controls::asked::age_words;
 use crate::ops::controls::asked::elapsed;
+use crate::ops::controls::asked::job_words;
 use crate::ops::controls::asked::limit_words;
 use crate::ops::controls::runs::complete;
 use crate::ops::ledger::expected::seconds;
@@ -23,7 +24,7 @@ pub(super) fn recovery_point(asked: &Asked<'_>) -> Control {
     for job in asked.jobs() {
         let Some(limit) = job.job.rpo_seconds else { continue };
         looked += 1;
-        let name = &job.job.name;
+        let name = job_words(job.job);
         let Some(newest) = complete(asked, job.job).max_by_key(|known| known.data) else {
             let why = format!("{name} has no complete snapshot");
             answer.wrong(why, Some(job.plan.key.to_string()));
@@ -52,10 +53,11 @@ pub(super) fn restore_time(asked: &Asked<'_>) -> Control {
     for job in asked.jobs() {
         let Some(limit) = job.job.rto_seconds else { continue };
         looked += 1;
-        let name = &job.job.name;
+        let name = job_words(job.job);
         let source = &job.job.source;
-        let last =
-            last_passed(asked, |drill| drill.job.as_ref() == Some(name) && drill.source == *source);
+        let last = last_passed(asked, |drill| {
+            drill.job.as_ref() == Some(&job.job.name) && drill.source == *source
+        });
         let Some((drill, took)) =
             last.and_then(|drill| Some((drill, drill.said.rto_milliseconds?)))
         else {

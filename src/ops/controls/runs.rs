@@ -6,6 +6,7 @@ use crate::ops::controls::asked::Answer;
 use crate::ops::controls::asked::Asked;
 use crate::ops::controls::asked::age_words;
 use crate::ops::controls::asked::elapsed;
+use crate::ops::controls::asked::job_words;
 use crate::ops::controls::asked::limit_words;
 use crate::ops::ledger::ages::Stretch;
 use crate::ops::ledger::ages::stretches;
@@ -86,7 +87,7 @@ pub(super) fn frequency(asked: &Asked<'_>) -> Control {
         for chain in ages.chunk_by(same) {
             let over = chain.iter().rfind(|stretch| stretch.is_over());
             if let Some(stretch) = over {
-                too_old(&mut answer, source, stretch);
+                too_old(&mut answer, stretch);
             }
         }
         let ends = ages.iter().filter_map(|stretch| stretch.next);
@@ -95,11 +96,9 @@ pub(super) fn frequency(asked: &Asked<'_>) -> Control {
     answer.end("the newest data of every job was always new enough".to_owned())
 }
 
-fn too_old(answer: &mut Answer, source: &str, stretch: &Stretch<'_>) {
+fn too_old(answer: &mut Answer, stretch: &Stretch<'_>) {
     let Some((job, plan)) = stretch.job else { return };
-    // Sources of jobs of one name on several hosts are told apart.
-    let name =
-        if job.name == source { source.to_owned() } else { format!("{} ({source})", job.name) };
+    let name = job_words(job);
     let words = format!(
         "at {} the newest data of {name} was {} old, and may be {}",
         time_words(stretch.until, 0),
