@@ -13,6 +13,7 @@ use crate::ops::audit::run::AuditOptions;
 use crate::ops::audit::run::AuditReport;
 use crate::ops::audit::run::AuditRun;
 use crate::ops::audit::run::RunEnd;
+use crate::ops::snapshot::scratch::Scratch;
 use crate::repo::repository::Repository;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -52,6 +53,8 @@ pub(crate) struct Audit {
     subject: RefCell<Option<String>>,
     snapshots: RefCell<BTreeSet<SnapshotId>>,
     bytes: RefCell<Option<u64>>,
+    /// Where a cold drill keeps a cache and a memory: gone after the last record, which is remembered there, too.
+    cold: RefCell<Option<Scratch>>,
 }
 
 impl Recorded {
@@ -138,6 +141,7 @@ impl Audit {
             subject: RefCell::default(),
             snapshots: RefCell::default(),
             bytes: RefCell::default(),
+            cold: RefCell::default(),
         }
     }
 
@@ -209,6 +213,11 @@ impl Audit {
         *self.bytes.borrow_mut() = Some(bytes);
     }
 
+    /// Takes a directory that is removed when the end of the command is recorded.
+    pub(crate) fn keep_until_end(&self, cold: Scratch) {
+        *self.cold.borrow_mut() = Some(cold);
+    }
+
     /// Records the whole run of a command that had no repository to write to before.
     pub(crate) fn made(&self, global: &GlobalArguments, repository: &Repository) {
         if let Some(recorded) = self.recorded {
@@ -239,6 +248,9 @@ impl Audit {
             self.runs.take().iter().map(|run| run.end(end.clone())).collect();
         for report in &reports {
             tell(output, report);
+        }
+        if let Some(Err(error)) = self.cold.take().map(Scratch::remove) {
+            output.warn(&Failure::from(error).summary());
         }
         let is_missing = reports.iter().any(|report| report.why.is_some()) || refused.is_err();
         output.add_audit(reports);

@@ -16,6 +16,7 @@ use crate::cli::hints::LEFT_OUT_HINT;
 use crate::cli::hints::MACHINE_HINT;
 use crate::cli::hints::MEMORY_HINT;
 use crate::cli::hints::MIRROR_HINT;
+use crate::cli::hints::NEWER_HINT;
 use crate::cli::hints::NOT_EMPTY_HINT;
 use crate::cli::hints::OTHER_REPOSITORY_HINT;
 use crate::cli::hints::OTHER_STORE_HINT;
@@ -375,9 +376,7 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::RoleLacks { role, right } => {
             (Exit::RoleLacks, "role.lacks", hint(role_hint(*role, *right)))
         }
-        RepoError::Feature { .. } => {
-            (Exit::Failure, "repository.feature", hint("use a newer version of sbf-repo"))
-        }
+        RepoError::Feature { .. } => (Exit::Failure, "repository.feature", hint(NEWER_HINT)),
         RepoError::WentBack { source } if source.is_memory_damaged => {
             (Exit::Damage, source.code(), hint(MEMORY_HINT))
         }
@@ -390,6 +389,7 @@ fn judge_repo(error: &RepoError) -> Judgement {
         RepoError::OpenSlot { .. } => damage("slot.damaged"),
         RepoError::OtherAuthority { .. } => (Exit::Damage, "slot.authority", hint(AUTHORITY_HINT)),
         RepoError::Decode { .. } => damage("object.malformed"),
+        RepoError::NotARecord { .. } => (Exit::Usage, "record.invalid", None),
         RepoError::Open { .. } => damage("object.unauthentic"),
         RepoError::Decompress { .. } => damage("object.compression"),
         RepoError::Signature { .. } => damage("object.signature"),

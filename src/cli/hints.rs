@@ -39,6 +39,7 @@ pub(super) const AUDIT_HINT: &str =
     "without `--require-audit` the record is kept on this host until it can be stored";
 pub(super) const MACHINE_HINT: &str =
     "test this machine's memory and processor before you use it for backups";
+pub(super) const NEWER_HINT: &str = "use a newer version of sbf-repo";
 pub(super) const KEPT_HINT: &str = "`sbf-repo check` names what is damaged, and what can be done";
 pub(super) const DAMAGE_HINT: &str =
     "run `sbf-repo check --read-data` to see everything that is damaged";

@@ -2,6 +2,7 @@
 //! [`Replay::begin`] before its first byte and [`Replay::end`] when all are there.
 
 use crate::cli::context::Context;
+use crate::cli::drills::session::Session;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::words;
@@ -10,10 +11,14 @@ use crate::command::CommandError;
 use crate::command::CommandRun;
 use crate::command::file_in_memory;
 use crate::ops::drill::ErasedAgain;
+use crate::ops::drill::Wiped;
+use crate::ops::erasure::ErasureList;
 use crate::ops::erasure::ErasureRow;
 use crate::ops::erasure::pending_for;
 use crate::ops::erasure::record_replay;
 use crate::ops::erasure::replays::Came;
+use crate::ops::erasure::replays::DRILL;
+use crate::ops::erasure::replays::IT_IS_WIPED;
 use crate::ops::erasure::replays::Target;
 use crate::ops::erasure::replays::make_drills_good;
 use crate::ops::erasure::replays::new_run;
@@ -23,6 +28,7 @@ use crate::repo::repository::Repository;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
@@ -42,6 +48,8 @@ pub(crate) struct Replay<'a> {
     data_time: String,
     erasures: Vec<ErasureRow>,
     findings: Vec<Finding>,
+    /// Of a drill whose end was recorded: whether all was erased again, and how that ended.
+    ended: RefCell<Option<(bool, String)>>,
 }
 
 /// What became of it.
@@ -73,10 +81,42 @@ impl<'a> Replay<'a> {
         operation: &'static str,
         selected: &Selected,
     ) -> Result<Option<Self>, Failure> {
+        let stated = &selected.manifest.predicate;
+        let pending = pending_for(repository, &stated.source, selected.data_time())?;
+        Self::begin_with(context, repository, operation, selected, pending)
+    }
+
+    /// The same for a drill: of a copy that is a repository of its own, both may have erasures that the other lacks.
+    pub(crate) fn begin_in_drill(
+        context: &'a Context,
+        session: &Session,
+        selected: &Selected,
+    ) -> Result<Option<Self>, Failure> {
+        let Session { main, data, .. } = session;
+        let source = &selected.manifest.predicate.source;
+        let mut pending = pending_for(main, source, selected.data_time())?;
+        if data.id() != main.id() {
+            let of_copy = pending_for(data, source, selected.data_time())?;
+            pending.findings.extend(of_copy.findings);
+            for row in of_copy.erasures {
+                if !pending.erasures.iter().any(|known| known.erasure == row.erasure) {
+                    pending.erasures.push(row);
+                }
+            }
+        }
+        Self::begin_with(context, main, DRILL, selected, pending)
+    }
+
+    fn begin_with(
+        context: &'a Context,
+        repository: &Repository,
+        operation: &'static str,
+        selected: &Selected,
+        pending: ErasureList,
+    ) -> Result<Option<Self>, Failure> {
         // Before anything is written: a mistake in the file must not come out after it.
         context.configuration()?;
         let stated = &selected.manifest.predicate;
-        let pending = pending_for(repository, &stated.source, selected.data_time())?;
         if pending.erasures.is_empty() && pending.findings.is_empty() {
             return Ok(None);
         }
@@ -90,6 +130,7 @@ impl<'a> Replay<'a> {
             data_time: stated.times.data.clone(),
             erasures: pending.erasures,
             findings: pending.findings,
+            ended: RefCell::default(),
         };
         context.output.warn_of(&replay.findings);
         if !replay.erasures.is_empty() {
@@ -104,7 +145,13 @@ impl<'a> Replay<'a> {
 
     /// Erases again what came back, with the command that the configuration file has for it, and records that.
     pub(crate) fn end(self, target: Target<'_>) -> Replayed {
-        let (is_erased, words) = match self.argv() {
+        let (is_erased, words) = self.erase(target);
+        self.ended(is_erased, words)
+    }
+
+    /// Whether all was erased again, and how that ended.
+    fn erase(&self, target: Target<'_>) -> (bool, String) {
+        match self.argv() {
             _ if self.erasures.is_empty() => (true, String::new()),
             None => (false, "no `replay` is configured for this source".to_owned()),
             Some(argv) => {
@@ -116,33 +163,54 @@ impl<'a> Replay<'a> {
                     Err(how) => (false, format!("`{}`: {how}", argv.join(" "))),
                 }
             }
-        };
-        self.ended(is_erased, words)
+        }
     }
 
     /// The same for a drill, which wipes afterwards what came back.
-    pub(crate) fn end_in_drill(self, target: Target<'_>) -> ErasedAgain {
-        let is_configured = self.argv().is_some();
-        let (repository, count) = (self.repository.clone(), self.erasures.len());
-        let replayed = self.end(target);
-        let Replayed { run, erasures, is_done, words } = replayed;
-        if !is_done {
-            return if is_configured {
-                ErasedAgain::Failed(words)
-            } else {
-                ErasedAgain::Unknown(words)
-            };
+    pub(crate) fn end_in_drill(&self, target: Target<'_>) -> ErasedAgain {
+        let (is_erased, words) = self.erase(target);
+        *self.ended.borrow_mut() = Some((is_erased, words.clone()));
+        let Replayed { run, erasures, is_done, words } = self.ended(is_erased, words);
+        if !is_erased && self.argv().is_some() {
+            return ErasedAgain::Failed(words);
+        } else if !is_erased {
+            return ErasedAgain::Unknown(words);
+        } else if !self.findings.is_empty() {
+            let why =
+                "whether all was erased again is not known: a record of an erasure cannot be read";
+            return ErasedAgain::Unknown(why.to_owned());
+        } else if !is_done {
+            return ErasedAgain::Unknown("that it was erased again cannot be recorded".to_owned());
         }
-        match make_drills_good(&repository, &run, &erasures) {
+        let count = self.erasures.len();
+        match make_drills_good(&self.repository, &run, &erasures) {
             Ok(()) => ErasedAgain::All(format!("{} erased again: {words}", erasures_words(count))),
             Err(error) => ErasedAgain::Unknown(Failure::from(error).summary()),
         }
     }
 
-    /// Notes that what a drill brought back was wiped before its command could be called.
-    pub(crate) fn wiped(self) {
-        if !self.erasures.is_empty() {
-            self.record(true, "it came to no end, and what it brought back is wiped");
+    /// Notes that what a drill brought back was wiped, or says that it is still somewhere.
+    pub(crate) fn drill_ended(self, became: &Wiped) {
+        let ended = self.ended.take();
+        if self.erasures.is_empty() || ended.as_ref().is_some_and(|(is_erased, _words)| *is_erased)
+        {
+            return;
+        }
+        match (ended, became) {
+            (None, Wiped::All) => {
+                self.record(true, &format!("it came to no end, and {IT_IS_WIPED}"));
+            }
+            // The way to erase again is what it lacked: a later drill shows one.
+            (Some((_not, words)), Wiped::All) => {
+                self.record(false, &format!("{words}; {IT_IS_WIPED}"));
+            }
+            (_, Wiped::Kept | Wiped::NotAll(_)) => {
+                let (count, run) = (erasures_words(self.erasures.len()), self.run_words());
+                self.context.output.warn(&format!(
+                    "what the drill brought back is not wiped, and not known to be without {count}; \
+                     `sbf-repo erasure replay {run} --done --words …` records that it is gone"
+                ));
+            }
         }
     }
 
@@ -156,13 +224,13 @@ impl<'a> Replay<'a> {
     pub(crate) fn abandon(self) {
         if !self.erasures.is_empty() {
             self.context.output.warn(&format!(
-                "what was restored until then holds what was erased; {}",
-                self.remedy()
+                "what was restored until then holds what was erased{}",
+                self.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default()
             ));
         }
     }
 
-    fn ended(self, is_erased: bool, words: String) -> Replayed {
+    fn ended(&self, is_erased: bool, words: String) -> Replayed {
         let output = &self.context.output;
         let mut is_done = is_erased;
         if !self.erasures.is_empty() {
@@ -171,15 +239,16 @@ impl<'a> Replay<'a> {
             if is_erased {
                 output.note(format_args!("erased again: {count}"));
             } else {
-                output.warn(&format!("{count} not erased again: {words}; {}", self.remedy()));
+                let remedy = self.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+                output.warn(&format!("{count} not erased again: {words}{remedy}"));
             }
         }
         if !self.findings.is_empty() {
             is_done = false;
             output.warn("whether more must be erased again is not known: a record of an erasure cannot be read");
         }
-        let erasures = self.erasures.into_iter().map(|erasure| erasure.erasure).collect();
-        Replayed { run: self.run, erasures, is_done, words }
+        let erasures = self.erasures.iter().map(|erasure| erasure.erasure.clone()).collect();
+        Replayed { run: self.run.clone(), erasures, is_done, words }
     }
 
     /// Whether it could be recorded.
@@ -198,9 +267,21 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn remedy(&self) -> String {
-        let run: String = self.run.chars().take(RUN_DIGITS).collect();
-        format!("`sbf-repo erasure replay {run} --target …` does it later")
+    /// What helps later: nothing after a drill, which wipes, and says itself if it did not.
+    fn remedy(&self) -> Option<String> {
+        let run = self.run_words();
+        match self.operation {
+            DRILL => None,
+            // Where it went is beyond this program.
+            "dump" => Some(format!(
+                "`sbf-repo erasure replay {run} --done --words …` records that it was erased, or is gone"
+            )),
+            _restore => Some(format!("`sbf-repo erasure replay {run} --target …` does it later")),
+        }
+    }
+
+    fn run_words(&self) -> String {
+        self.run.chars().take(RUN_DIGITS).collect()
     }
 
     fn argv(&self) -> Option<&[String]> {

@@ -131,6 +131,14 @@ pub enum RepoError {
         /// Which rule.
         source: FormatError,
     },
+    /// What was to be stored breaks the format: no reader would accept it.
+    #[error("a record of the kind `{kind}` would break the format, and is not stored")]
+    NotARecord {
+        /// The word for its kind.
+        kind: &'static str,
+        /// Which rule.
+        source: FormatError,
+    },
     /// A stored object does not open.
     #[error("cannot open `{key}`")]
     Open {
@@ -412,6 +420,7 @@ impl RepoError {
             }
             Self::Uncertified { source, .. } => source.is_damage(),
             Self::WentBack { .. }
+            | Self::NotARecord { .. }
             | Self::AuditRequired { .. }
             | Self::NoRepository { .. }
             | Self::NotEmpty { .. }

@@ -93,7 +93,8 @@ pub(crate) fn store_record(
 
 /// Stores a record of a kind that says itself from which roles it counts.
 ///
-/// Errors: [`RepoError::RoleLacks`] if it does not from the slot in use.
+/// Errors: [`RepoError::RoleLacks`] if it does not from the slot in use, [`RepoError::NotARecord`] if no reader would
+/// accept it: it would stay, and be damage, for good.
 pub(crate) fn store_attested<T: Attested>(
     repository: &Repository,
     attested: &T,
@@ -102,7 +103,16 @@ pub(crate) fn store_attested<T: Attested>(
     if !T::ROLES.contains(&keys.role) || !repository.identities.certify(keys.signer.id()) {
         return Err(keys.lacks(Right::SignRecords));
     }
+    check_readable(repository, attested)?;
     store_numbered(repository, T::KIND, |record| attest::write(attested, record))
+}
+
+/// Reads a record as it will be stored. Its place, which is not known yet, changes nothing of that.
+fn check_readable<T: Attested>(repository: &Repository, attested: &T) -> Result<(), RepoError> {
+    let mut record = Record::new(T::KIND, &repository.id().to_string(), T::KIND);
+    attest::write(attested, &mut record);
+    let read = Record::decode(&record.encode()).and_then(|record| attest::read::<T>(&record));
+    read.map(|_valid| ()).map_err(|source| RepoError::NotARecord { kind: T::KIND, source })
 }
 
 fn store_numbered(

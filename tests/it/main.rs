@@ -34,6 +34,7 @@ mod doctor_program;
 mod drill_erasures;
 mod drill_program;
 mod drill_records;
+mod drill_refused;
 mod erasure_program;
 mod evidence;
 mod evidence_period;

@@ -74,7 +74,7 @@ enum DrillCommand {
         /// A name, of which the newest is meant, or the record as `drill list` names it [default: the newest drill]
         #[arg(value_name = "DRILL")]
         drill: Option<String>,
-        /// Who
+        /// Who, in at most 2048 bytes
         #[arg(long, value_name = "NAME")]
         by: String,
         /// In which function
@@ -91,7 +91,7 @@ struct RunArguments {
     /// The drill, as `[drill.NAME]` calls it
     #[arg(value_name = "NAME")]
     name: String,
-    /// Another snapshot than the newest complete one; see `sbf-repo restore --help`
+    /// Another snapshot of its source than the newest complete one; see `sbf-repo restore --help`
     #[arg(value_name = "SNAPSHOT")]
     selector: Option<OsString>,
     /// Read from this copy of the configuration file alone; the record goes to the repository itself
@@ -100,7 +100,7 @@ struct RunArguments {
     /// Use nothing that this host kept: an empty cache, and what the recovery kit has
     #[arg(long, requires = "kit")]
     cold: bool,
-    /// The recovery kit, as `key recovery-kit` prints it
+    /// The recovery kit, as `key recovery-kit` prints it, of the configured repository, or of the one that `--repo` names
     #[arg(long, value_name = "FILE", requires = "cold")]
     kit: Option<PathBuf>,
     /// Who confirms the steps of a scenario, where nobody can be asked on a terminal
@@ -153,6 +153,11 @@ fn run_drill(context: &Context, arguments: &RunArguments) -> Result<Exit, Failur
         let why = format!("the configuration file has no [drill.{name}]");
         return Err(Failure::usage(why).with_hint(hint));
     };
+    if arguments.confirmed_by.as_ref().is_some_and(|by| by.trim().is_empty()) {
+        return Err(Failure::usage("`--confirmed-by` names nobody".to_owned()));
+    }
+    // Before the drill: what it comes to is to be told.
+    let junit = arguments.junit.as_deref().map(Report::create).transpose()?;
     // What came back is wiped, also if the terminal goes away.
     Stop::heed_hang_up();
     context.audit.set_subject(name);
@@ -168,6 +173,9 @@ fn run_drill(context: &Context, arguments: &RunArguments) -> Result<Exit, Failur
     }
     told.warn(context);
     let (done, inner) = result?;
+    if let Some(Err(failure)) = junit.map(|report| report.write(&junit::text(&done.drill))) {
+        context.output.warn(&failure.summary());
+    }
     Ok(tell(context, &done, &inner, &told.deliveries))
 }
 
@@ -190,26 +198,42 @@ fn run_section(
             "a drill reads what is stored and signs what it found: it needs a key of the role `reader` or `admin`",
         ));
     }
-    let done = if section.target == DrillKind::Scenario {
+    if section.target == DrillKind::Scenario {
         scenario::run(context, &session, section, arguments.confirmed_by.clone())
     } else {
         // To open the repository is a part of it.
         execute(context, &session, section, selector, Duration::ZERO).map(|done| (done, Vec::new()))
-    };
-    if let Some(left) = session.close() {
-        context.output.warn(&left.summary());
     }
-    let done = done?;
-    if let Some(file) = &arguments.junit {
-        put(file, junit::text(&done.0.drill).as_bytes())?;
+}
+
+/// A file for other programs, made before what it will say is known.
+struct Report<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Report<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        match File::create(path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(error) => {
+                let why = format!("`{}` cannot be written: {error}", path.display());
+                Err(Failure::usage(why))
+            }
+        }
     }
-    Ok(done)
+
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|source| Failure::local("write", self.path, source))
+    }
 }
 
 fn tell(context: &Context, done: &Done, inner: &[Done], deliveries: &[Delivery]) -> Exit {
     let drill = &done.drill;
     for check in &drill.checks {
-        let words = format!("{}: {}", check.name, check.detail);
+        // Details hold names and messages of others.
+        let words = format!("{}: {}", check.name.escape_debug(), check.detail.escape_debug());
         match check.outcome {
             Outcome::Pass => context.output.note(format_args!("pass: {words}")),
             Outcome::NotVerified => context.output.warn(&format!("could not verify: {words}")),
@@ -221,7 +245,7 @@ fn tell(context: &Context, done: &Done, inner: &[Done], deliveries: &[Delivery])
     let none = || "not known".to_owned();
     context.output.note(format_args!(
         "drill {}: {}; time to recover {}, data lost {}; record {}",
-        drill.name,
+        drill.name.escape_debug(),
         outcome_word(drill.outcome),
         rto.unwrap_or_else(none),
         rpo.unwrap_or_else(none),
@@ -361,9 +385,6 @@ fn sign_off(
     drill: Option<&str>,
     said: (String, Option<String>, Option<String>),
 ) -> Result<Exit, Failure> {
-    if said.0.is_empty() {
-        return Err(Failure::usage("`--by` names nobody".to_owned()));
-    }
     let repository = context.open()?;
     let found = list::drills(&repository)?;
     context.output.warn_of(&found.findings);

@@ -10,6 +10,7 @@ use crate::cli::replay::erasures_words;
 use crate::cli::words;
 use crate::cli::words::Table;
 use crate::cli::words::short_time;
+use crate::format::attest::plan::Plan;
 use crate::ops::erasure::ErasureList;
 use crate::ops::erasure::ErasureRow;
 use crate::ops::erasure::NewErasure;
@@ -27,6 +28,9 @@ use crate::ops::erasure::status::PlaceStatus;
 use crate::ops::erasure::status::look;
 use crate::ops::erasure::status::not_looked;
 use crate::ops::erasure::status::statuses;
+use crate::ops::ledger::load;
+use crate::ops::look::SnapshotFilter;
+use crate::ops::look::snapshots;
 use crate::ops::select::Selector;
 use crate::repo::repository::Repository;
 use crate::settings::copy::CopySection;
@@ -36,6 +40,7 @@ use crate::units::to_u64;
 use clap::Args;
 use clap::Subcommand;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Keep erased what was erased, also when older data comes back
@@ -97,7 +102,7 @@ struct ReplayArguments {
     /// First four or more digits of the run
     #[arg(value_name = "RUN")]
     run: String,
-    /// The directory to which was restored
+    /// The directory to which was restored, which must be there
     #[arg(long, value_name = "DIRECTORY", required_unless_present_any = ["connection", "done"])]
     target: Option<PathBuf>,
     /// The database to which was restored: a service or a connection string
@@ -139,13 +144,41 @@ fn run_add(context: &Context, arguments: &AddArguments) -> Result<Exit, Failure>
     new.erased_at = arguments.erased_at;
     new.reason.clone_from(&context.global.reason);
     new.ticket.clone_from(&context.global.ticket);
-    let added = add(&context.open()?, &new)?;
+    let repository = context.open()?;
+    let added = add(&repository, &new)?;
+    warn_of_unknown(context, &repository, &new.sources);
     context.output.note(format_args!(
         "erasure {} is recorded, as of {}",
         added.erasure,
         short_time(&added.erased_at)
     ));
     Ok(context.output.finish(&added, Exit::Success))
+}
+
+/// Warns of sources that nothing has: a word that is spelled wrong erases nothing.
+fn warn_of_unknown(context: &Context, repository: &Repository, sources: &[String]) {
+    // It is recorded: what cannot be read here is no failure of that.
+    let Ok(known) = known_sources(context, repository) else { return };
+    for source in sources.iter().filter(|source| !known.contains(*source)) {
+        context.output.warn(&format!(
+            "no snapshot and no job has the source `{}`: is it spelled so?",
+            source.escape_debug()
+        ));
+    }
+}
+
+/// Sources of snapshots, of jobs of the configuration file, and of jobs in plans of other hosts.
+fn known_sources(context: &Context, repository: &Repository) -> Result<BTreeSet<String>, Failure> {
+    let mut known = BTreeSet::new();
+    for row in snapshots(repository, &SnapshotFilter::new())?.rows {
+        known.extend(row.manifest.map(|manifest| manifest.predicate.source));
+    }
+    let jobs = &context.configuration()?.settings.jobs;
+    known.extend(jobs.iter().map(|job| job.source.value.clone()));
+    for plan in load::<Plan>(repository, &mut Vec::new())? {
+        known.extend(plan.said.jobs.into_iter().map(|job| job.source));
+    }
+    Ok(known)
 }
 
 fn run_list(context: &Context) -> Result<Exit, Failure> {
@@ -350,6 +383,10 @@ fn erase(
         );
     };
     let target = match (&arguments.target, &arguments.connection) {
+        (Some(path), _) if !path.is_dir() => {
+            let why = format!("`{}` is no directory: nothing is erased there", path.display());
+            return Err(Failure::usage(why));
+        }
         (Some(path), _) => Target::Directory(path),
         (None, Some(connection)) => Target::Database(connection),
         (None, None) => return Err(Failure::usage("there is no target".to_owned())),

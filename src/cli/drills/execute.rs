@@ -16,8 +16,8 @@ use crate::ops::drill::DrillOptions;
 use crate::ops::drill::DrillTarget;
 use crate::ops::drill::Drilled;
 use crate::ops::drill::Given;
+use crate::ops::drill::Wiped;
 use crate::ops::drill::list;
-use crate::ops::erasure::replays::DRILL;
 use crate::ops::erasure::replays::Target;
 use crate::ops::error::OpError;
 use crate::ops::select::Selector;
@@ -60,13 +60,17 @@ pub(crate) fn execute(
     }
     let progress = Reported(&context.progress);
     let replay = match &chosen {
-        Ok(selected) => Replay::begin(context, &session.main, DRILL, selected)?,
+        Ok(selected) => Replay::begin_in_drill(context, session, selected)?,
         Err(_nothing) => None,
     };
-    let replay = RefCell::new(replay);
     let erase_again = |target: Target<'_>| {
         context.progress.end();
-        replay.take().map(|replay| replay.end_in_drill(target))
+        replay.as_ref().map(|replay| replay.end_in_drill(target))
+    };
+    let became = RefCell::new(Wiped::All);
+    let warn = |text: &str| {
+        context.progress.end();
+        context.output.warn(text);
     };
     let given = Given {
         data: &session.data,
@@ -74,16 +78,21 @@ pub(crate) fn execute(
         options: &options,
         progress: &progress,
         erase_again: &erase_again,
+        became: &became,
+        warn: &warn,
     };
     let drilled = drill::drill(&given, chosen, &clock, started);
     context.progress.end();
-    if let (Ok(drilled), Some(replay)) = (&drilled, replay.take())
-        && drilled.is_wiped()
-    {
-        replay.wiped();
+    let became = became.into_inner();
+    if let Some(replay) = replay {
+        replay.drill_ended(&became);
     }
     let drilled = drilled.map_err(|error| {
-        let again = "what came back was wiped; run the same command again";
+        let again = match &became {
+            Wiped::All => "what came back was wiped; run the same command again",
+            Wiped::Kept => "the drill's command was given a part of it; run the same command again",
+            Wiped::NotAll(_) => "remove what is not gone, as the warning says",
+        };
         Failure::from(error).with_hint_if_stopped(again)
     })?;
     context.audit.set_bytes(drilled.record.bytes);
@@ -180,7 +189,7 @@ pub(crate) fn options_of(
         programs: section.programs.as_ref().map(|at| at.value.clone()),
         scratch: section.scratch.as_ref().map_or_else(scratch_parent, |at| at.value.clone()),
         copy: session.copy.clone(),
-        is_cold: session.cold.is_some(),
+        is_cold: session.is_cold,
         environment: machine::environment(),
     })
 }

@@ -15,6 +15,7 @@ use crate::command::CommandRun;
 use crate::format::attest::drill::Outcome;
 use crate::ops::drill;
 use crate::ops::drill::Ended;
+use crate::ops::drill::Wiped;
 use crate::ops::drill::record::Recorder;
 use crate::ops::error::OpError;
 use crate::repo::environment::Environment as _;
@@ -75,7 +76,7 @@ pub(crate) fn run(
         selected: None,
         rpo_seconds: scenario.rpo_seconds,
         began: started,
-        is_wiped: true,
+        wiped: Wiped::All,
         is_timed: true,
     };
     let drilled = drill::finish(&session.main, &options, "scenario", recorder, &ended);
@@ -101,12 +102,12 @@ impl Scenario<'_> {
             return self.ask(recorder, name, words);
         }
         let Some(by) = &self.confirmer else {
-            recorder.not_verified(
-                name,
-                format!(
-                    "{words}: nobody confirmed it: there is no terminal, and no `--confirmed-by`"
-                ),
-            );
+            let why = if prompt::has_terminal() {
+                "no name was given, and no `--confirmed-by`"
+            } else {
+                "there is no terminal, and no `--confirmed-by`"
+            };
+            recorder.not_verified(name, format!("{words}: nobody confirmed it: {why}"));
             return Ok(None);
         };
         recorder.pass(name, format!("{words}: confirmed by {by}"));

@@ -23,8 +23,8 @@ pub(crate) struct Session {
     pub(crate) data: Repository,
     /// The name of the copy that is read, if one is.
     pub(crate) copy: Option<String>,
-    /// An empty cache and memory, of a drill that uses nothing that this host kept.
-    pub(crate) cold: Option<Scratch>,
+    /// Whether cache and memory are empty ones, of a drill that uses nothing that this host kept.
+    pub(crate) is_cold: bool,
 }
 
 impl Session {
@@ -42,19 +42,21 @@ impl Session {
             Some(name) => context.open_copy(copy_named(context, name)?)?,
             None => main.clone(),
         };
-        Ok(Self { main, data, copy: from_copy.map(str::to_owned), cold: None })
+        Ok(Self { main, data, copy: from_copy.map(str::to_owned), is_cold: false })
     }
 
     fn open_cold(context: &Context, from_copy: Option<&str>, file: &Path) -> Result<Self, Failure> {
         let kit = kit::read(file)?;
-        let scratch = Scratch::named(&scratch_parent(), PREFIX)?;
         let own = match context.global.repo.as_deref() {
             Some(location) => location.parse()?,
-            None => kit.location,
+            None => own_of_kit(context, kit.location)?,
         };
+        let scratch = Scratch::named(&scratch_parent(), PREFIX)?;
+        let folder = scratch.path().to_owned();
+        context.audit.keep_until_end(scratch);
         let cold = |name: &str, location: Location| -> Result<OpenOptions, Failure> {
             let options = context.options_for(location)?;
-            let place = |what: &str| scratch.path().join(format!("{name}-{what}"));
+            let place = |what: &str| folder.join(format!("{name}-{what}"));
             Ok(options.with_cache(place("cache")).with_state(place("state")))
         };
         let credential = Credential::KeyFile(kit.key);
@@ -72,14 +74,31 @@ impl Session {
             }
             None => main.clone(),
         };
-        Ok(Self { main, data, copy: from_copy.map(str::to_owned), cold: Some(scratch) })
+        Ok(Self { main, data, copy: from_copy.map(str::to_owned), is_cold: true })
     }
+}
 
-    /// Forgets what a cold drill kept; returns why it stays.
-    pub(crate) fn close(self) -> Option<Failure> {
-        let Self { main, data, cold, .. } = self;
-        drop((main, data));
-        cold.and_then(|scratch| scratch.remove().err()).map(Failure::from)
+/// Where the repository of a kit is, unless that is another one than this host has: a drill of that proves nothing of this.
+fn own_of_kit(context: &Context, of_kit: Location) -> Result<Location, Failure> {
+    let Some(named) = context.location_if_named()? else { return Ok(of_kit) };
+    let own: Location = named.value.parse()?;
+    if same_place(&own) == same_place(&of_kit) {
+        return Ok(of_kit);
+    }
+    let why = format!("the kit is of a repository elsewhere than `{}`", named.value);
+    Err(Failure::usage(why).with_hint(
+        "take the kit of this repository, or name with `--repo` where that of the kit is",
+    ))
+}
+
+/// The place without the ways to write a path.
+fn same_place(location: &Location) -> Location {
+    match location {
+        Location::Local(path) => {
+            Location::Local(std::fs::canonicalize(path).unwrap_or_else(|_error| path.clone()))
+        }
+        #[cfg(feature = "cloud")]
+        Location::Cloud(_) => location.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A private server of `PostgreSQL`: made, started, stopped and gone. Nothing but a socket in a directory of its
 //! own leads to it, and no code of a dump runs as root or as somebody who owns anything.
 
+use crate::command::CommandError;
 use crate::command::CommandRun;
 use crate::command::Surroundings;
 use crate::command::User;
@@ -18,6 +19,7 @@ use std::fs;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::Permissions;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::chown;
@@ -107,12 +109,24 @@ impl<'a> Cluster<'a> {
             failure = match ended.map_err(|_interrupted| NoCluster::Interrupted)? {
                 Ok(outcome) if outcome.end.is_success() => return Ok(()),
                 Ok(outcome) => stderr_words(&outcome.stderr),
-                Err(error) => format!("{error}: {}", error.source),
+                Err(error) => self.not_started(&error),
             };
             // A half of it is in the way of the next.
             fs::remove_dir_all(&data).ok();
         }
         Err(NoCluster::Why(format!("a server cannot be made: {failure}")))
+    }
+
+    /// Why a program did not start: what is most often wrong is a directory above, which is closed to others.
+    fn not_started(&self, error: &CommandError) -> String {
+        let words = format!("{error}: {}", error.source);
+        match self.server.user {
+            Some(User { id, .. }) if error.source.kind() == ErrorKind::PermissionDenied => format!(
+                "{words}: the scratch directory {} must let user {id} pass through, as whom the server runs",
+                self.scratch.path().display()
+            ),
+            Some(_) | None => words,
+        }
     }
 
     fn run(&mut self, socket: &Path, timezone: Option<&str>) -> Result<(), NoCluster> {
@@ -263,8 +277,9 @@ fn end_leftovers(parent: &Path) {
     }
 }
 
-/// The role that makes everything, as most servers call it.
-pub(crate) const SUPERUSER: &str = "postgres";
+/// The role that makes everything. No dump has it: what a dump says of its own superuser, `postgres` or another, must not
+/// take anything from this one.
+pub(crate) const SUPERUSER: &str = "sbf_drill_admin";
 /// What programs and servers print of a full disk.
 pub(crate) const FULL: [&str; 2] = ["No space left on device", "Check free disk space"];
 /// How names of scratch directories of drills begin.

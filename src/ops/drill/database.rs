@@ -87,6 +87,7 @@ impl Server<'_> {
         argv.extend(options.iter().map(OsString::from));
         argv.extend(["-d".into(), (self.connect)(database).into()]);
         let fed = self.within(|around| feed(&argv, around, &|| self.progress.is_cancelled(), give));
+        let fed = fed.map(|fed| (fed.given, fed.outcome));
         if self.progress.is_cancelled() { Err(OpError::Interrupted) } else { Ok(fed) }
     }
 

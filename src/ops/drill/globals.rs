@@ -1,15 +1,16 @@
 //! Roles and tablespaces of a server, as a private one takes them.
 
-use crate::ops::drill::cluster::SUPERUSER;
-
 /// What is to be told to a private server, and the directories that it needs for that, below `home`.
 ///
-/// The role that made the private server is there already, and tablespaces are put below its own directory.
+/// Tablespaces are put below its own directory, and who granted a membership is left out: that must be the superuser that
+/// made the server, which is another one at the source.
 pub(crate) fn for_private(text: &str, home: &str) -> (String, Vec<String>) {
     let mut told = String::with_capacity(text.len());
     let mut folders = Vec::new();
     for line in text.split_inclusive('\n') {
-        if line.trim_end() == format!("CREATE ROLE {SUPERUSER};") {
+        if let Some(at) = granted_by(line) {
+            told.push_str(&line[..at]);
+            told.push_str(";\n");
             continue;
         }
         let place = line.starts_with("CREATE TABLESPACE ").then(|| line.rfind(" LOCATION '"));
@@ -27,16 +28,24 @@ pub(crate) fn for_private(text: &str, home: &str) -> (String, Vec<String>) {
     (told, folders)
 }
 
+/// Where a line that makes a role a member of another begins to say who granted that.
+fn granted_by(line: &str) -> Option<usize> {
+    let is_whole = line.starts_with("GRANT ") && line.trim_end().ends_with(';');
+    is_whole.then(|| line.rfind(" GRANTED BY ")).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_left_out_and_tablespaces_move() {
-        let text = "CREATE ROLE postgres;\nALTER ROLE postgres WITH SUPERUSER;\nCREATE ROLE postgres2;\n\
+    fn who_granted_is_left_out_and_tablespaces_move() {
+        let text = "CREATE ROLE postgres;\nALTER ROLE postgres WITH SUPERUSER;\n\
+             GRANT a TO b WITH INHERIT TRUE GRANTED BY postgres;\n\
              CREATE TABLESPACE fast OWNER postgres LOCATION '/mnt/it''s';\n";
         let (told, folders) = for_private(text, "/tmp/x");
-        let expected = "ALTER ROLE postgres WITH SUPERUSER;\nCREATE ROLE postgres2;\n\
+        let expected = "CREATE ROLE postgres;\nALTER ROLE postgres WITH SUPERUSER;\n\
+             GRANT a TO b WITH INHERIT TRUE;\n\
              CREATE TABLESPACE fast OWNER postgres LOCATION '/tmp/x/tablespace0';\n";
         assert_eq!((told.as_str(), folders), (expected, vec!["/tmp/x/tablespace0".to_owned()]));
     }

@@ -1,5 +1,6 @@
 //! Drills that were done, who signed them off, and what is told of them to others.
 
+use crate::format::attest::WORD_BYTES_MAX;
 use crate::format::attest::drill::Drill;
 use crate::format::attest::drill::Outcome;
 use crate::format::attest::drill::SignOff;
@@ -104,11 +105,14 @@ impl DrillList {
 }
 
 /// Stores that somebody looked at a drill and stands for it.
+///
+/// Errors: [`OpError::Usage`] if a text is too long, or nobody is named.
 pub(crate) fn sign_off(
     repository: &Repository,
     row: &DrillRow,
     (by, function, words): (String, Option<String>, Option<String>),
 ) -> Result<(ObjectKey, SignOff), OpError> {
+    check_said(&by, function.as_deref(), words.as_deref())?;
     let key = key_of(row)?;
     let (seconds, nanoseconds) = repository.environment.now();
     let sign_off = SignOff {
@@ -121,6 +125,20 @@ pub(crate) fn sign_off(
     };
     let stored = store_attested(repository, &sign_off).during("cannot store the sign-off")?;
     Ok((stored, sign_off))
+}
+
+fn check_said(by: &str, function: Option<&str>, words: Option<&str>) -> Result<(), OpError> {
+    if by.trim().is_empty() {
+        return Err(OpError::Usage { why: "`--by` names nobody".to_owned() });
+    }
+    let texts = [("by", Some(by)), ("function", function), ("words", words)];
+    let is_long = |text: Option<&str>| text.is_some_and(|text| text.len() > WORD_BYTES_MAX);
+    match texts.iter().find(|(_name, text)| is_long(*text)) {
+        Some((name, _text)) => {
+            Err(OpError::Usage { why: format!("`--{name}` takes at most {WORD_BYTES_MAX} bytes") })
+        }
+        None => Ok(()),
+    }
 }
 
 /// A drill as a statement of in-toto's `test-result`, and its detached signature.

@@ -30,9 +30,11 @@ use crate::ops::select::Selected;
 use crate::ops::select::Selector;
 use crate::ops::snapshot::postgres::PostgresSource;
 use crate::ops::words::parse_time;
+use crate::ops::words::path_words;
 use crate::ops::words::time_words;
 use crate::repo::announce::TOOL;
 use crate::repo::repository::Repository;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,19 +112,26 @@ pub(crate) struct Drilled {
     pub(crate) is_damaged: bool,
 }
 
-impl Drilled {
-    /// Whether nothing of what came back is left.
-    pub(crate) fn is_wiped(&self) -> bool {
-        self.record.scratch == WIPED
-    }
+/// What became of what was brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wiped {
+    /// Nothing of it is left.
+    All,
+    /// A command was given it: what that made of it is beyond this program.
+    Kept,
+    /// Something stays that was to go: what and why, in words, which were told.
+    NotAll(String),
 }
 
-/// What became of what was brought back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wiped {
-    All,
-    /// Something stays, which was told.
-    NotAll,
+impl Wiped {
+    /// As the record says it.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::All => "wiped",
+            Self::Kept => "kept",
+            Self::NotAll(_) => "failed",
+        }
+    }
 }
 
 /// Erases again, where contents came back to; `None` if they bring nothing back that was erased.
@@ -149,6 +158,10 @@ pub(crate) struct Given<'a> {
     pub(crate) progress: &'a dyn Progress,
     /// Erases again what had been erased at the source since, before anything is asserted of what came back.
     pub(crate) erase_again: &'a EraseAgain<'a>,
+    /// What becomes of what is brought back, also of a drill that is stopped.
+    pub(crate) became: &'a RefCell<Wiped>,
+    /// Warns whoever started the drill.
+    pub(crate) warn: &'a dyn Fn(&str),
 }
 
 impl Given<'_> {
@@ -182,13 +195,10 @@ impl Given<'_> {
     }
 
     /// Says that something stays that was to be wiped.
-    fn wiped(&self, wiped: Result<(), String>) -> Wiped {
-        match wiped {
-            Ok(()) => Wiped::All,
-            Err(why) => {
-                self.progress.warn(&format!("what was brought back is not gone: {why}"));
-                Wiped::NotAll
-            }
+    fn wiped(&self, wiped: Result<(), String>) {
+        if let Err(why) = wiped {
+            (self.warn)(&format!("what was brought back is not gone: {why}"));
+            *self.became.borrow_mut() = Wiped::NotAll(why);
         }
     }
 }
@@ -222,6 +232,16 @@ pub(crate) fn choose(data: &Repository, options: &DrillOptions) -> Result<Select
 ///
 /// Errors: [`OpError::Usage`].
 pub(crate) fn check(selected: &Selected, options: &DrillOptions) -> Result<(), OpError> {
+    let source = &selected.manifest.predicate.source;
+    if *source != options.source {
+        let why = format!(
+            "snapshot {} is of the source `{source}`, and the drill is of `{}`",
+            selected.snapshot().short(),
+            options.source
+        );
+        return Err(OpError::Usage { why });
+    }
+    check_part(selected, options)?;
     match &options.target {
         DrillTarget::Scratch => postgres::choose_dump(selected, options).map(|_dump| ()),
         DrillTarget::Url(dsn) => {
@@ -230,6 +250,30 @@ pub(crate) fn check(selected: &Selected, options: &DrillOptions) -> Result<(), O
         }
         DrillTarget::Files | DrillTarget::Command(_) => Ok(()),
     }
+}
+
+/// Refuses a part of a snapshot that is not the one that the drill is of: the record would say no less than of all.
+fn check_part(selected: &Selected, options: &DrillOptions) -> Result<(), OpError> {
+    if selected.path.is_empty() {
+        return Ok(());
+    }
+    let part = path_words(&selected.path.join(&b'/'));
+    let own = options.path.as_deref().map(|path| path.trim_matches('/').to_owned());
+    let own = match &options.target {
+        DrillTarget::Scratch | DrillTarget::Url(_) => {
+            let mut whole = selected.clone();
+            whole.path.clear();
+            Some(postgres::choose_dump(&whole, options)?.stream.name.clone())
+        }
+        DrillTarget::Files | DrillTarget::Command(_) => own,
+    };
+    if own.as_ref() == Some(&part) {
+        return Ok(());
+    }
+    let why = format!(
+        "`{part}` is a part of the snapshot, and not what the drill is of: `path` of its section names one"
+    );
+    Err(OpError::Usage { why })
 }
 
 /// Brings a snapshot back, looks at what came, and wipes it.
@@ -243,24 +287,24 @@ pub(crate) fn drill(
 ) -> Result<Drilled, OpError> {
     let mut recorder = Recorder::new(clock, given.options.environment.clone());
     recorder.phase("select");
-    let (selected, wiped) = match chosen {
+    let selected = match chosen {
         Err(error) => {
             let is_none = matches!(error, OpError::NoSnapshot { .. } | OpError::Forgotten { .. });
             let name = if is_none { "snapshot" } else { SIGNATURES };
             recorder.read_error(name, given.data, error)?;
-            (None, Wiped::All)
+            None
         }
         Ok(selected) => {
             note_signatures(&mut recorder, given, &selected);
-            let wiped = match &given.options.target {
+            match &given.options.target {
                 DrillTarget::Scratch => postgres::on_own_server(given, &mut recorder, &selected)?,
                 DrillTarget::Url(dsn) => postgres::on_server(given, &mut recorder, &selected, dsn)?,
                 DrillTarget::Files => tree::into_directory(given, &mut recorder, &selected, None)?,
                 DrillTarget::Command(argv) => {
-                    tree::into_command(given, &mut recorder, &selected, argv)?
+                    tree::into_command(given, &mut recorder, &selected, argv)?;
                 }
-            };
-            (Some(selected), wiped)
+            }
+            Some(selected)
         }
     };
     let data_time =
@@ -268,8 +312,8 @@ pub(crate) fn drill(
     let rpo_seconds = data_time
         .and_then(parse_time)
         .map(|(seconds, _nanoseconds)| u64::try_from(began.0.saturating_sub(seconds)).unwrap_or(0));
-    let (is_wiped, is_timed) = (wiped == Wiped::All, is_back(&recorder));
-    let ended = Ended { selected: selected.as_ref(), rpo_seconds, began, is_wiped, is_timed };
+    let (wiped, is_timed) = (given.became.borrow().clone(), is_back(&recorder));
+    let ended = Ended { selected: selected.as_ref(), rpo_seconds, began, wiped, is_timed };
     let target = given.options.target.word();
     Ok(finish(given.main, given.options, target, recorder, &ended))
 }
@@ -300,8 +344,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) rpo_seconds: Option<u64>,
     /// When it began.
     pub(crate) began: (i64, u32),
-    /// Whether all that came back is gone.
-    pub(crate) is_wiped: bool,
+    /// What became of what came back.
+    pub(crate) wiped: Wiped,
     /// Whether it got so far that the time to recover is known.
     pub(crate) is_timed: bool,
 }
@@ -314,11 +358,12 @@ pub(crate) fn finish(
     mut recorder: Recorder<'_>,
     ended: &Ended<'_>,
 ) -> Drilled {
-    let &Ended { selected, rpo_seconds, began, is_wiped, is_timed } = ended;
-    let rto = recorder.last_check.filter(|_| is_timed);
+    let Ended { wiped, is_timed, .. } = ended;
+    let (selected, rpo_seconds, began) = (ended.selected, ended.rpo_seconds, ended.began);
+    let rto = recorder.last_check.filter(|_| *is_timed);
     judge_objectives(&mut recorder, options, rto, rpo_seconds);
-    if !is_wiped {
-        recorder.fail("wipe", "what was brought back is not gone");
+    if let Wiped::NotAll(why) = wiped {
+        recorder.fail("wipe", format!("what was brought back is not gone: {why}"));
     }
     let environment = main.environment.as_ref();
     let (finished, nanoseconds) = environment.now();
@@ -346,7 +391,7 @@ pub(crate) fn finish(
         rpo_target_seconds: options.rpo.map(|most| most.as_secs()),
         bytes: recorder.bytes,
         environment: recorder.environment,
-        scratch: if is_wiped { WIPED } else { "failed" }.to_owned(),
+        scratch: wiped.word().to_owned(),
     };
     Drilled { record, is_damaged: recorder.is_damaged }
 }
@@ -375,6 +420,4 @@ fn cancelled(asked: &(impl Fn() -> bool + Sync)) -> IsCancelled<'_> {
 
 /// The name of the first check.
 const SIGNATURES: &str = "signatures";
-/// How a record says that nothing stays.
-const WIPED: &str = "wiped";
 const ERASURES: &str = "erasures";

@@ -4,7 +4,6 @@ use crate::format::dump::DumpForm;
 use crate::format::dump::StatedDump;
 use crate::format::dump::StatedStream;
 use crate::ops::drill::Given;
-use crate::ops::drill::Wiped;
 use crate::ops::drill::cancelled;
 use crate::ops::drill::cluster::Cluster;
 use crate::ops::drill::cluster::ClusterOptions;
@@ -18,6 +17,7 @@ use crate::ops::drill::proof::CHECKS;
 use crate::ops::drill::proof::Proof;
 use crate::ops::drill::record::Recorder;
 use crate::ops::error::OpError;
+use crate::ops::finding::chain_words;
 use crate::ops::restore::dump;
 use crate::ops::select::Selected;
 use crate::ops::snapshot::postgres::PostgresSource;
@@ -83,10 +83,10 @@ pub(super) fn on_own_server(
     given: &Given<'_>,
     recorder: &mut Recorder<'_>,
     selected: &Selected,
-) -> Result<Wiped, OpError> {
+) -> Result<(), OpError> {
     let options = given.options;
     let dump = choose_dump(selected, options)?;
-    let Some(programs) = find_programs(given, recorder, dump)? else { return Ok(Wiped::All) };
+    let Some(programs) = find_programs(given, recorder, dump)? else { return Ok(()) };
     let around = ClusterOptions { parent: &options.scratch, timezone: options.timezone.as_deref() };
     given.progress.begin("making a server", 0, 0);
     let cluster = match Cluster::start(programs, &around, given.progress) {
@@ -96,7 +96,7 @@ pub(super) fn on_own_server(
             recorder.phase("prepare");
             recorder.not_verified("restore", why);
             recorder.not_reached(&CHECKS);
-            return Ok(Wiped::All);
+            return Ok(());
         }
     };
     recorder.phase("prepare");
@@ -117,9 +117,9 @@ pub(super) fn on_own_server(
         }
         Err(error) => Err(error),
     };
-    let wiped = given.wiped(cluster.wipe());
+    given.wiped(cluster.wipe());
     recorder.phase("wipe");
-    ended.map(|()| wiped)
+    ended
 }
 
 /// The drill in a database that it makes on a server that was named.
@@ -128,17 +128,17 @@ pub(super) fn on_server(
     recorder: &mut Recorder<'_>,
     selected: &Selected,
     dsn: &str,
-) -> Result<Wiped, OpError> {
+) -> Result<(), OpError> {
     let options = given.options;
     let dump = choose_dump(selected, options)?;
     let source = PostgresSource::new(dsn)?;
-    let Some(programs) = find_programs(given, recorder, dump)? else { return Ok(Wiped::All) };
+    let Some(programs) = find_programs(given, recorder, dump)? else { return Ok(()) };
     let room = match Scratch::named(&options.scratch, crate::ops::drill::cluster::PREFIX) {
         Ok(room) => room,
         Err(error) => {
-            recorder.not_verified("restore", crate::ops::finding::chain_words(&error));
+            recorder.not_verified("restore", chain_words(&error));
             recorder.not_reached(&CHECKS);
-            return Ok(Wiped::All);
+            return Ok(());
         }
     };
     // An empty name stands for the database of the connection itself.
@@ -151,8 +151,10 @@ pub(super) fn on_server(
         Server { programs, connect, user: None, folder, is_own: false, progress: given.progress };
     if !is_fit(recorder, &server)? {
         recorder.not_reached(&CHECKS);
-        return Ok(given.wiped(room.remove().map_err(|error| error.to_string())));
+        given.wiped(room.remove().map_err(|error| chain_words(&error)));
+        return Ok(());
     }
+    warn_of_leftovers(given, &server)?;
     recorder.phase("prepare");
     let name =
         format!("sbf_drill_{}", crate::id::to_hex(&random::<6>(given.main.environment.as_ref())));
@@ -166,12 +168,12 @@ pub(super) fn on_server(
         dropped = server.sql_whatever("", &format!("DROP DATABASE IF EXISTS {name}"));
     }
     let wiped = match dropped {
-        Said::Output(_) => room.remove().map_err(|error| error.to_string()),
+        Said::Output(_) => room.remove().map_err(|error| chain_words(&error)),
         Said::Failed(why) => Err(format!("database {name}: {why}")),
     };
-    let wiped = given.wiped(wiped);
+    given.wiped(wiped);
     recorder.phase("wipe");
-    ended.map(|()| wiped)
+    ended
 }
 
 /// Whether a server is one where a drill may make a database: nobody's data is where it was pointed at.
@@ -194,6 +196,23 @@ fn is_fit(recorder: &mut Recorder<'_>, server: &Server<'_>) -> Result<bool, OpEr
         Said::Failed(why) => recorder.not_verified(TARGET, why),
     }
     Ok(false)
+}
+
+/// Names what drills left there that were killed outright.
+///
+/// They are not dropped: nothing tells one from that of a drill of another host which is between two connections.
+fn warn_of_leftovers(given: &Given<'_>, server: &Server<'_>) -> Result<(), OpError> {
+    // That this cannot be asked is no reason against the drill.
+    let Said::Output(names) = server.sql("", LEFTOVERS)? else { return Ok(()) };
+    let names: Vec<&str> = names.lines().filter(|name| !name.is_empty()).collect();
+    if let Some(first) = names.first() {
+        (given.warn)(&format!(
+            "the server has databases that nobody is connected to, of drills that were killed or run elsewhere: {}; if none \
+             runs, `DROP DATABASE {first}` removes one with the data that came back",
+            names.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 fn find_programs(
@@ -230,7 +249,7 @@ fn prepare_roles(
 ) -> Result<bool, OpError> {
     let streams = &selected.manifest.predicate.streams;
     let mut text = String::new();
-    for role in &given.options.roles {
+    for role in given.options.roles.iter().filter(|role| *role != USUAL) {
         // Writing into a string does not fail.
         use std::fmt::Write as _;
         let _ignored = writeln!(text, "CREATE ROLE \"{}\";", role.replace('"', "\"\""));
@@ -244,6 +263,14 @@ fn prepare_roles(
             return Ok(false);
         }
         text.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    if !text.lines().any(|line| line == format!("CREATE ROLE {USUAL};")) {
+        // Dumps without roles name it as the owner of what most servers have.
+        let made = cluster.server.sql("postgres", &format!("CREATE ROLE {USUAL} SUPERUSER"))?;
+        if let Said::Failed(why) = made {
+            recorder.not_verified(ROLES, why);
+            return Ok(false);
+        }
     }
     if text.is_empty() {
         return Ok(true);
@@ -288,8 +315,12 @@ fn prepare_roles(
 
 /// The file of roles and tablespaces.
 const GLOBALS: &str = "globals.sql";
+/// The superuser of most servers.
+const USUAL: &str = "postgres";
 const ROLES: &str = "roles";
 const TARGET: &str = "target";
+const LEFTOVERS: &str = "SELECT d.datname FROM pg_catalog.pg_database d WHERE d.datname ~ '^sbf_drill_[0-9a-f]{12}$' \
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.datname = d.datname) ORDER BY 1";
 const TABLES_THERE: &str = "SELECT current_database() || '|' || count(*) FROM pg_catalog.pg_class c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'm') \
      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";

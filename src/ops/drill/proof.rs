@@ -106,7 +106,13 @@ impl Proof<'_> {
         let locale = if encoding == "UTF8" { "" } else { " LC_COLLATE 'C' LC_CTYPE 'C'" };
         let sql =
             format!("CREATE DATABASE {database} TEMPLATE template0 ENCODING '{encoding}'{locale}");
-        match self.server.sql(by_way_of, &sql)? {
+        // To its end, also if somebody asks to stop: a server goes on with what nobody waits for any more, and there would
+        // be a database after the one that is dropped was not found.
+        let made = self.server.sql_whatever(by_way_of, &sql);
+        if self.given.progress.is_cancelled() {
+            return Err(OpError::Interrupted);
+        }
+        match made {
             Said::Output(_) => Ok(true),
             Said::Failed(why) => {
                 recorder.not_verified(RESTORE, self.with_room(&why));
@@ -326,7 +332,7 @@ impl Proof<'_> {
             return Ok(());
         }
         let (again, keys) = (prints.finish(), self.given.keys_of(self.selected));
-        let hint = self.zone_hint(database)?;
+        let hint = self.print_hint(database)?;
         compare::with_fingerprint(recorder, keys, self.dump.fingerprint, &again, &hint)?;
         if self.given.options.redump {
             compare::with_stored(recorder, &stored.printed, &again, &written);
@@ -341,12 +347,16 @@ impl Proof<'_> {
         command.map(|command| command.argv.clone()).unwrap_or_default()
     }
 
-    /// What else rows may differ by: times are dumped in the time zone of the server.
-    fn zone_hint(&self, database: &str) -> Result<String, OpError> {
+    /// What else rows may differ by: times are dumped in the time zone of the server, and settings of a database or a role
+    /// say how values are written, which its dump does not have.
+    fn print_hint(&self, database: &str) -> Result<String, OpError> {
         let said = self.server.sql(database, ZONED)?;
         let has_zones = matches!(&said, Said::Output(count) if count != "0");
-        let hint = "; times with a zone are written in that of the server: is `timezone` of the drill that of the source?";
-        Ok(if has_zones { hint.to_owned() } else { String::new() })
+        let zone = "; times with a zone are written in that of the server: is `timezone` of the drill that of the source?";
+        let zone = if has_zones { zone } else { "" };
+        Ok(format!(
+            "{zone}; does a setting of the source's database (`bytea_output`) change how values are written?"
+        ))
     }
 
     fn amcheck(&self, recorder: &mut Recorder<'_>, database: &str) -> Result<(), OpError> {

@@ -4,6 +4,7 @@ use crate::command::CommandEnd;
 use crate::command::CommandError;
 use crate::command::CommandOutcome;
 use crate::command::Surroundings;
+use crate::command::watched::Fed;
 use crate::command::watched::drain;
 use crate::command::watched::feed;
 use crate::format::manifest::SourceKind;
@@ -37,13 +38,13 @@ pub(super) fn into_directory(
     recorder: &mut Recorder<'_>,
     selected: &Selected,
     argv: Option<&[String]>,
-) -> Result<Wiped, OpError> {
+) -> Result<(), OpError> {
     let scratch = match Scratch::named(&given.options.scratch, PREFIX) {
         Ok(scratch) => scratch,
         Err(error) => {
             recorder.read_error(RESTORE, given.data, error)?;
             recorder.not_reached(&[CONTENTS]);
-            return Ok(Wiped::All);
+            return Ok(());
         }
     };
     recorder.phase("prepare");
@@ -66,10 +67,9 @@ pub(super) fn into_directory(
         }
         None => Ok(()),
     });
-    let wiped =
-        given.wiped(scratch.remove().map_err(|error| crate::ops::finding::chain_words(&error)));
+    given.wiped(scratch.remove().map_err(|error| crate::ops::finding::chain_words(&error)));
     recorder.phase("wipe");
-    ended.map(|()| wiped)
+    ended
 }
 
 /// Gives a file to a command, or restores into a directory and names it to the command.
@@ -78,7 +78,7 @@ pub(super) fn into_command(
     recorder: &mut Recorder<'_>,
     selected: &Selected,
     argv: &[String],
-) -> Result<Wiped, OpError> {
+) -> Result<(), OpError> {
     let selected = with_path(given, selected);
     match is_stream(given, &selected) {
         Ok(true) => {}
@@ -86,13 +86,14 @@ pub(super) fn into_command(
         Err(error) => {
             recorder.read_error(RESTORE, given.data, error)?;
             recorder.not_reached(&[COMMAND]);
-            return Ok(Wiped::All);
+            return Ok(());
         }
     }
     recorder.phase("prepare");
     let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
     let mut bytes = 0;
     let mut give = |input: &mut dyn Write| {
+        *given.became.borrow_mut() = Wiped::Kept;
         bytes = dump(given.data, &selected, input, given.progress)?;
         Ok(())
     };
@@ -103,27 +104,46 @@ pub(super) fn into_command(
     if given.progress.is_cancelled() {
         return Err(OpError::Interrupted);
     }
-    match fed {
-        Ok((Ok(()), outcome)) => {
+    let is_success = judge_fed(given, recorder, fed, bytes)?;
+    recorder.phase("command");
+    if is_success {
+        given.erase_again(recorder, Target::Command(&argv))?;
+    }
+    Ok(())
+}
+
+/// Judges what came of giving a file to a command; returns whether that ended with success.
+///
+/// One that did not take all of it proves nothing of what it did not take, whatever it says.
+fn judge_fed(
+    given: &Given<'_>,
+    recorder: &mut Recorder<'_>,
+    fed: Result<Fed<OpError>, CommandError>,
+    bytes: u64,
+) -> Result<bool, OpError> {
+    let outcome = match fed {
+        Ok(Fed { given: Ok(()), is_taken: true, outcome, .. }) => {
             recorder.pass(RESTORE, format!("the command took {bytes} bytes"));
-            let is_success = outcome.end.is_success();
-            judge(recorder, Ok(outcome));
-            if is_success {
-                recorder.phase("command");
-                given.erase_again(recorder, Target::Command(&argv))?;
-                return Ok(Wiped::All);
-            }
+            outcome
         }
-        // It stopped reading: how it ended says why.
-        Ok((Err(OpError::Local { .. }), outcome)) => judge(recorder, Ok(outcome)),
-        Ok((Err(error), _killed)) => {
+        Ok(Fed { given: Err(error), is_closed: false, .. }) => {
             recorder.read_error(RESTORE, given.data, error)?;
             recorder.not_reached(&[COMMAND]);
+            return Ok(false);
         }
-        Err(error) => judge(recorder, Err(error)),
-    }
-    recorder.phase("command");
-    Ok(Wiped::All)
+        Ok(Fed { outcome, .. }) => {
+            recorder.not_verified(RESTORE, "the command did not take all of it");
+            outcome
+        }
+        Err(error) => {
+            recorder.not_reached(&[RESTORE]);
+            judge(recorder, Err(error));
+            return Ok(false);
+        }
+    };
+    let is_success = outcome.end.is_success();
+    judge(recorder, Ok(outcome));
+    Ok(is_success)
 }
 
 /// What is meant of the snapshot: the selector's path counts before that of the configuration.

@@ -8,6 +8,8 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::finding::Finding;
 use crate::ops::ledger::load;
+use crate::ops::words::parse_time;
+use crate::ops::words::time_words;
 use crate::repo::environment::now_words;
 use crate::repo::mark_writer::store_attested;
 use crate::repo::repository::Repository;
@@ -81,7 +83,7 @@ pub fn record_replay(
         came.erasures.iter().map(|erasure| erasure.erasure.clone()).collect();
     erasures.sort_unstable();
     erasures.dedup();
-    store(repository, came, erasures, (is_done, words))
+    store(repository, came, erasures, (is_done, words), now_words(repository.environment.as_ref()))
 }
 
 /// Records the same of a run that was recorded before.
@@ -93,7 +95,17 @@ pub fn record_again(
 ) -> Result<String, OpError> {
     let ReplayRun { run: name, operation, snapshot, erasures, .. } = run;
     let came = Came { run: name, operation, snapshot, erasures: &[] };
-    store(repository, &came, erasures.clone(), (is_done, words))
+    store(repository, &came, erasures.clone(), (is_done, words), time_after(repository, &run.time))
+}
+
+/// Now, or a second after a time if that is later: the clock of this host may have gone back, or that of another was ahead,
+/// and the last record of a run counts.
+fn time_after(repository: &Repository, last: &str) -> String {
+    let now = repository.environment.now();
+    let after =
+        parse_time(last).map(|(seconds, nanoseconds)| (seconds.saturating_add(1), nanoseconds));
+    let (seconds, nanoseconds) = after.filter(|after| *after > now).unwrap_or(now);
+    time_words(seconds, nanoseconds)
 }
 
 fn store(
@@ -101,9 +113,10 @@ fn store(
     came: &Came<'_>,
     erasures: Vec<String>,
     (is_done, words): (bool, &str),
+    time: String,
 ) -> Result<String, OpError> {
     let said = Replay {
-        time: now_words(repository.environment.as_ref()),
+        time,
         host: repository.environment.process().host,
         erasures,
         snapshot: came.snapshot.to_owned(),
@@ -126,7 +139,8 @@ pub fn run_named<'a>(runs: &'a [ReplayRun], digits: &str) -> Result<&'a ReplayRu
 }
 
 /// Notes that earlier drills of this host which did not end with these erasures erased again are made good by one that
-/// did: the way to erase again was what they missed, as what they brought back is wiped.
+/// did: the way to erase again was what they missed, as what they brought back is wiped. Of one that was killed, or that
+/// gave it to a command, nobody knows that: it stays pending.
 ///
 /// Errors: as [`record_replay`].
 pub(crate) fn make_drills_good(
@@ -138,14 +152,18 @@ pub(crate) fn make_drills_good(
     let (runs, _findings) = runs(repository)?;
     let is_made_good = |earlier: &&ReplayRun| {
         let is_drill = earlier.operation == DRILL && earlier.run != run && earlier.host == host;
-        is_drill && !earlier.is_done && earlier.erasures.iter().all(|each| erasures.contains(each))
+        let is_wiped = earlier.words.ends_with(IT_IS_WIPED);
+        is_drill
+            && is_wiped
+            && !earlier.is_done
+            && earlier.erasures.iter().all(|each| erasures.contains(each))
     };
     for earlier in runs.iter().filter(is_made_good) {
         record_again(
             repository,
             earlier,
             true,
-            "what it brought back is wiped; a later drill erased again",
+            &format!("{IT_IS_WIPED}; a later drill erased again"),
         )?;
     }
     Ok(())
@@ -167,5 +185,7 @@ pub fn runs(repository: &Repository) -> Result<(Vec<ReplayRun>, Vec<Finding>), O
     Ok((runs, findings))
 }
 
+/// How the words of a drill end that wiped what it brought back.
+pub(crate) const IT_IS_WIPED: &str = "what it brought back is wiped";
 /// The operation of drills.
 pub(crate) const DRILL: &str = "drill";
