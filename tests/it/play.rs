@@ -282,7 +282,7 @@ const BEGINNING: &str = "
     2 drill run nothing --config jobs.toml
     0 drill run docs --config jobs.toml --junit drill.xml
     6 drill run gone --config jobs.toml
-    7 drill run unclear latest --config jobs.toml
+    7 drill run unclear docs@latest --config jobs.toml
     0 drill run exercise --config jobs.toml
     0 drill list
     0 drill list --name docs
