@@ -7,6 +7,7 @@ use crate::id::PackId;
 use crate::repo::error::BlockError;
 use crate::repo::error::RepoError;
 use crate::repo::index::BlockHandle;
+use crate::repo::index::ChunkPlace;
 use crate::repo::read::ChunkReader;
 use crate::repo::read::OpenBlock;
 use crate::units::to_u64;
@@ -59,6 +60,9 @@ impl BaseBytes {
     }
 }
 
+/// A block and what of it is a base.
+type BaseAt = (BlockHandle, OpenBlock, Range<usize>);
+
 impl ChunkReader {
     /// The plaintext of a delta's base chunks, in order, from plain blocks only. Their bytes are
     /// authentic; whether they are the chunks is seen by what is made after them, which has names, too.
@@ -69,27 +73,52 @@ impl ChunkReader {
     ) -> Result<BaseBytes, BasesError> {
         let mut found = BaseBytes::new();
         for base in bases {
-            let place = self
-                .index
-                .find_plain(base)
-                .ok_or(BasesError::Block(BlockError::BaseNotPlain(*base)))?;
-            let failed = |error| BasesError::Repo(Box::new(error));
-            let block = match found.of_block(place.block) {
-                Some(block) => block,
-                None => self.base_block(kind, place.block).map_err(failed)?,
-            };
-            let wrong = || failed(RepoError::WrongChunk { chunk: *base, pack: block.pack });
-            let start = to_usize32(place.offset);
-            let range = start..start.saturating_add(to_usize32(place.length));
-            if block.plaintext.get(range.clone()).is_none() {
-                return Err(wrong());
-            }
-            found.add(place.block, block, range);
+            let (handle, block, range) = self.plain_base(kind, base, &found)?;
+            found.add(handle, block, range);
             if to_u64(found.as_slice().len()) > BASE_BYTES_MAX {
                 return Err(BasesError::Block(BlockError::BasesTooLong));
             }
         }
         Ok(found)
+    }
+
+    /// A plain block that has a base, and where in it; other copies are tried if one is damaged.
+    fn plain_base(
+        &self,
+        kind: PackKind,
+        base: &ChunkId,
+        found: &BaseBytes,
+    ) -> Result<BaseAt, BasesError> {
+        let first = self.index.find_plain(base);
+        let first = first.ok_or(BasesError::Block(BlockError::BaseNotPlain(*base)))?;
+        let error = match self.base_at(kind, base, first, found) {
+            Ok(there) => return Ok(there),
+            Err(error) => error,
+        };
+        let others = self.index.find_all(base).into_iter();
+        let plain =
+            others.filter(|place| place.block != first.block && !self.is_delta(place.block));
+        let mut there = plain.filter_map(|place| self.base_at(kind, base, place, found).ok());
+        there.next().ok_or(BasesError::Repo(Box::new(error)))
+    }
+
+    fn base_at(
+        &self,
+        kind: PackKind,
+        base: &ChunkId,
+        place: ChunkPlace,
+        found: &BaseBytes,
+    ) -> Result<BaseAt, RepoError> {
+        let block = match found.of_block(place.block) {
+            Some(block) => block,
+            None => self.base_block(kind, place.block)?,
+        };
+        let start = to_usize32(place.offset);
+        let range = start..start.saturating_add(to_usize32(place.length));
+        if block.plaintext.get(range.clone()).is_none() {
+            return Err(RepoError::WrongChunk { chunk: *base, pack: block.pack });
+        }
+        Ok((place.block, block, range))
     }
 }
 

@@ -292,7 +292,7 @@ impl ChunkReader {
         Ok(block)
     }
 
-    fn is_delta(&self, handle: BlockHandle) -> bool {
+    pub(super) fn is_delta(&self, handle: BlockHandle) -> bool {
         let block = self.index.block(handle);
         block.is_some_and(|(_run, block)| matches!(block.codec, BlockCodec::Delta { .. }))
     }

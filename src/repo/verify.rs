@@ -11,6 +11,7 @@ use crate::format::index::IndexedPack;
 use crate::format::layout::PackRef;
 use crate::format::pack::PACK_BYTES_MAX;
 use crate::id::ChunkId;
+use crate::repo::base_bytes::BasesError;
 use crate::repo::error::BlockError;
 use crate::repo::error::RepoError;
 use crate::repo::packkey;
@@ -34,6 +35,8 @@ pub(crate) struct PackVerdict {
     pub(crate) bad: Vec<ChunkId>,
     /// What is wrong with it.
     pub(crate) problems: Vec<RepoError>,
+    /// Whether all of that is that bases of its deltas cannot be read: its own bytes are as they should be.
+    pub(crate) lacks_only_bases: bool,
 }
 
 /// Buffers of one thread.
@@ -130,10 +133,18 @@ fn verify_blocks(
         let opened = open_block(reader, pack, &key, (to_u32(number), block), stored, buffers);
         let named = opened.and_then(|()| name_chunks(reader, pack, block, buffers, verdict));
         if let Err(error) = named {
+            let before = verdict.problems.is_empty() || verdict.lacks_only_bases;
+            verdict.lacks_only_bases = before && lacks_bases(reader, pack, block);
             verdict.problems.push(error);
             verdict.bad.extend(block.chunks.iter().map(|chunk| chunk.id));
         }
     }
+}
+
+/// Whether what a block was made after cannot be read.
+fn lacks_bases(reader: &ChunkReader, pack: &IndexedPack, block: &BlockEntry) -> bool {
+    let BlockCodec::Delta { bases } = &block.codec else { return false };
+    matches!(reader.base_bytes(pack.header.kind, bases), Err(BasesError::Repo(_)))
 }
 
 fn open_block(

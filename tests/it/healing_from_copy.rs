@@ -4,8 +4,10 @@ use crate::cli::Desk;
 use crate::cli::check;
 use crate::cli::err;
 use crate::cli::out;
+use crate::deltas::day;
 use crate::support::bytes_of;
 use sbf_repo::key::ObjectKey;
+use serde_json::Value;
 use std::fs;
 use std::process::Output;
 
@@ -107,6 +109,40 @@ fn packs_are_stored_again_and_the_damaged_ones_go_with_the_next_prune() {
         // And the copy follows.
         run(&desk, &["mirror", "--to", "copy"], 0);
         run(&desk, &["--repo", "copy", "check", "--read-data"], 0);
+    }
+}
+
+#[test]
+fn a_damaged_base_is_healed_and_what_was_made_after_it_comes_back() {
+    let desk = Desk::with_repository();
+    let mut snapshots = Vec::new();
+    for number in 0..3 {
+        desk.put("dumped", &day(number));
+        let back_up = ["--json", "snapshot", "--source", "db", "--stdin-name", "app.sql"];
+        let command = ["--from-command", "--", "cat", "dumped"];
+        let report = desk.run(&[&back_up[..], &command].concat());
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        snapshots.push(report["snapshot"].as_str().unwrap().to_owned());
+    }
+    check(&desk.run(&["mirror", "--to", "copy"]), 0);
+    for how in ["one is damaged", "one is missing"] {
+        break_packs(&desk, how);
+        run(&desk, &["dump", &format!("{}:/app.sql", snapshots[2])], 5);
+        let healed = run(&desk, &HEAL, 0);
+        // Those that were only made after it are as they should be.
+        assert!(err(&healed).contains("healed 1 of 1 broken pack"), "{how}: {}", err(&healed));
+        let come_back = || {
+            for (number, snapshot) in (0..).zip(&snapshots) {
+                let dumped = run(&desk, &["dump", &format!("{snapshot}:/app.sql")], 0);
+                assert!(dumped.stdout == day(number), "{how}: day {number} is another one");
+            }
+        };
+        come_back();
+        run(&desk, &["check", "--read-data"], 0);
+        run(&desk, &["prune"], 0);
+        run(&desk, &["check", "--read-data"], 0);
+        come_back();
+        run(&desk, &["mirror", "--to", "copy"], 0);
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Broken {
     chunks: Vec<ChunkId>,
     /// What of that it does not give.
     lost: Vec<ChunkId>,
+    /// Whether that is for its own bytes, and not only for those of packs that its deltas need: storing it anew mends it.
+    is_itself: bool,
 }
 
 /// Checks that every pack of the index is stored with its length; returns those that are not.
@@ -73,7 +75,8 @@ pub(crate) fn check_packs(
             let chunks = order.blocks_of(&run, number).into_iter().flat_map(|block| block.chunks);
             let chunks: Vec<ChunkId> = chunks.map(|chunk| chunk.id).collect();
             let (code, effects, lost) = ("pack.missing", vec![effect], chunks.clone());
-            broken.push(Broken { reference, code, effects, chunks, lost });
+            let is_itself = true;
+            broken.push(Broken { reference, code, effects, chunks, lost, is_itself });
         }
     }
     for reference in stored.keys() {
@@ -148,7 +151,8 @@ pub(crate) fn read_packs(
         if !verdict.problems.is_empty() {
             let effects = verdict.problems.iter().map(|problem| chain_words(problem)).collect();
             let (code, lost) = ("pack.damaged", verdict.bad);
-            broken.push(Broken { reference, code, effects, chunks, lost });
+            let is_itself = !verdict.lacks_only_bases;
+            broken.push(Broken { reference, code, effects, chunks, lost, is_itself });
         }
     }
     Ok((all, damaged))
@@ -168,9 +172,9 @@ pub(crate) fn note_broken(
     let is_elsewhere = |id: &ChunkId, reference: PackRef| {
         packs_with(reader, id).any(|pack| pack != reference && !lost.contains(&(*id, pack)))
     };
-    for Broken { reference, code, effects, chunks, lost: _ } in broken {
+    for Broken { reference, code, effects, chunks, lost: _, is_itself } in broken {
         let is_superseded = chunks.iter().all(|id| is_elsewhere(id, *reference));
-        if !is_superseded {
+        if *is_itself && !is_superseded {
             report.broken.insert(*reference);
         }
         for effect in effects {
