@@ -45,13 +45,20 @@ impl PeriodArguments {
     }
 }
 
+/// The first day of a month, as `2026-10` names it.
+pub(crate) fn first_of_month(text: &str) -> Result<Date, String> {
+    let first = format!("{text}-01").parse().ok().filter(|_first| text.len() == MONTH_LETTERS);
+    first.ok_or_else(|| not_a_month(text))
+}
+
+fn not_a_month(text: &str) -> String {
+    format!("`{text}` is not a month such as `2026-10`")
+}
+
 /// The first and the last second of a month.
 fn month(text: &str) -> Result<(i64, i64), String> {
-    let wrong = || format!("`{text}` is not a month such as `2026-10`");
-    let first: Date = format!("{text}-01").parse().map_err(|_source| wrong())?;
-    if text.len() != MONTH_LETTERS {
-        return Err(wrong());
-    }
+    let wrong = || not_a_month(text);
+    let first = first_of_month(text)?;
     let second = |day: Date| {
         let zoned = day.to_zoned(TimeZone::UTC).ok();
         zoned.map(|zoned| zoned.timestamp().as_second()).ok_or_else(wrong)

@@ -35,13 +35,7 @@ pub(crate) fn passphrase(prompts: &[&str]) -> Result<Passphrase, Failure> {
 
 /// Asks a question that is answered with yes or no; no is what anything else means.
 pub(crate) fn yes(question: &str) -> Result<bool, Failure> {
-    let wrong = |source: io::Error| Failure::local("ask on", Path::new(TERMINAL), source);
-    let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL).map_err(wrong)?;
-    let mut out = &terminal;
-    out.write_all(question.as_bytes()).map_err(wrong)?;
-    let answer = read_line(&terminal).map_err(wrong)?;
-    let answer = answer.ok_or_else(|| Failure::from(OpError::Interrupted))?;
-    Ok(matches!(answer.as_slice(), b"y" | b"Y" | b"yes"))
+    Ok(matches!(answer_to(question)?.as_slice(), b"y" | b"Y" | b"yes"))
 }
 
 /// Whether somebody can be asked.
@@ -51,13 +45,17 @@ pub(crate) fn has_terminal() -> bool {
 
 /// Asks for a line, which is shown.
 pub(crate) fn line(question: &str) -> Result<String, Failure> {
+    Ok(String::from_utf8_lossy(&answer_to(question)?).trim().to_owned())
+}
+
+/// What a person types, which is shown.
+fn answer_to(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let wrong = |source: io::Error| Failure::local("ask on", Path::new(TERMINAL), source);
     let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL).map_err(wrong)?;
     let mut out = &terminal;
     out.write_all(question.as_bytes()).map_err(wrong)?;
     let answer = read_line(&terminal).map_err(wrong)?;
-    let answer = answer.ok_or_else(|| Failure::from(OpError::Interrupted))?;
-    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+    answer.ok_or_else(|| OpError::Interrupted.into())
 }
 
 fn ask(terminal: &File, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {

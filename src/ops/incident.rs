@@ -4,7 +4,6 @@ use crate::format::attest::WORD_BYTES_MAX;
 use crate::format::attest::incident::Incident;
 use crate::format::attest::incident::IncidentPhase;
 use crate::format::attest::is_word;
-use crate::format::attest::plan::Plan;
 use crate::id::SnapshotId;
 use crate::ops::audit::list::AuditRow;
 use crate::ops::erasure::new_id;
@@ -18,7 +17,6 @@ use crate::ops::words::parse_time;
 use crate::ops::words::time_words;
 use crate::repo::attest::Attestation;
 use crate::repo::environment::now_words;
-use crate::repo::history::History;
 use crate::repo::mark_writer::store_attested;
 use crate::repo::repository::Repository;
 use serde::Serialize;
@@ -196,28 +194,6 @@ pub fn list(repository: &Repository) -> Result<IncidentList, OpError> {
         incident.runs = runs.map(run_of).collect();
     }
     Ok(IncidentList { incidents, findings: ledger.all_findings() })
-}
-
-/// Which of some sources nobody backs up: no snapshot that is stored is of them, and no plan names them.
-///
-/// Nothing is said if something cannot be read: that may be of any source.
-pub fn unknown_sources(
-    repository: &Repository,
-    sources: &[String],
-) -> Result<Vec<String>, OpError> {
-    if sources.is_empty() {
-        return Ok(Vec::new());
-    }
-    let history = History::load_readable(repository).during("cannot read what is valid")?;
-    let mut findings = Vec::new();
-    let plans = load::<Plan>(repository, &mut findings)?;
-    if !history.unreadable.is_empty() || !findings.is_empty() {
-        return Ok(Vec::new());
-    }
-    let stored = history.snapshots.iter().chain(&history.forgotten).map(|live| &live.source);
-    let planned = plans.iter().flat_map(|plan| &plan.said.jobs).map(|job| &job.source);
-    let known: BTreeSet<&String> = stored.chain(planned).collect();
-    Ok(sources.iter().filter(|source| !known.contains(source)).cloned().collect())
 }
 
 /// The records of an incident that count.

@@ -10,7 +10,6 @@ use crate::cli::replay::erasures_words;
 use crate::cli::words;
 use crate::cli::words::Table;
 use crate::cli::words::short_time;
-use crate::format::attest::plan::Plan;
 use crate::ops::erasure::ErasureList;
 use crate::ops::erasure::ErasureRow;
 use crate::ops::erasure::NewErasure;
@@ -28,9 +27,7 @@ use crate::ops::erasure::status::PlaceStatus;
 use crate::ops::erasure::status::look;
 use crate::ops::erasure::status::not_looked;
 use crate::ops::erasure::status::statuses;
-use crate::ops::ledger::load;
-use crate::ops::look::SnapshotFilter;
-use crate::ops::look::snapshots;
+use crate::ops::ledger::unknown::unknown_sources;
 use crate::ops::select::Selector;
 use crate::repo::repository::Repository;
 use crate::settings::copy::CopySection;
@@ -40,7 +37,6 @@ use crate::units::to_u64;
 use clap::Args;
 use clap::Subcommand;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Keep erased what was erased, also when older data comes back
@@ -158,27 +154,16 @@ fn run_add(context: &Context, arguments: &AddArguments) -> Result<Exit, Failure>
 /// Warns of sources that nothing has: a word that is spelled wrong erases nothing.
 fn warn_of_unknown(context: &Context, repository: &Repository, sources: &[String]) {
     // It is recorded: what cannot be read here is no failure of that.
-    let Ok(known) = known_sources(context, repository) else { return };
-    for source in sources.iter().filter(|source| !known.contains(*source)) {
+    let unknown = unknown_sources(repository, sources).unwrap_or_default();
+    let Ok(file) = context.configuration() else { return };
+    let jobs = &file.settings.jobs;
+    let has_job = |source: &str| jobs.iter().any(|job| job.source.value == source);
+    for source in unknown.iter().filter(|source| !has_job(source)) {
         context.output.warn(&format!(
             "no snapshot and no job has the source `{}`: is it spelled so?",
             source.escape_debug()
         ));
     }
-}
-
-/// Sources of snapshots, of jobs of the configuration file, and of jobs in plans of other hosts.
-fn known_sources(context: &Context, repository: &Repository) -> Result<BTreeSet<String>, Failure> {
-    let mut known = BTreeSet::new();
-    for row in snapshots(repository, &SnapshotFilter::new())?.rows {
-        known.extend(row.manifest.map(|manifest| manifest.predicate.source));
-    }
-    let jobs = &context.configuration()?.settings.jobs;
-    known.extend(jobs.iter().map(|job| job.source.value.clone()));
-    for plan in load::<Plan>(repository, &mut Vec::new())? {
-        known.extend(plan.said.jobs.into_iter().map(|job| job.source));
-    }
-    Ok(known)
 }
 
 fn run_list(context: &Context) -> Result<Exit, Failure> {

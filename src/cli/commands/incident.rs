@@ -10,6 +10,7 @@ use crate::ops::incident;
 use crate::ops::incident::IncidentEnd;
 use crate::ops::incident::IncidentRow;
 use crate::ops::incident::NewIncident;
+use crate::ops::ledger::unknown::unknown_sources;
 use crate::repo::environment::time_words;
 use crate::repo::repository::Repository;
 use crate::settings::quantities;
@@ -113,7 +114,7 @@ fn open(context: &Context, arguments: &OpenArguments) -> Result<Exit, Failure> {
 /// Warns of sources that nobody backs up: the name may be wrong. It is recorded all the same.
 fn warn_of_unknown(context: &Context, repository: &Repository, sources: &[String]) {
     // What was to be recorded is: a repository that cannot be looked at is told by what reads it.
-    for source in incident::unknown_sources(repository, sources).unwrap_or_default() {
+    for source in unknown_sources(repository, sources).unwrap_or_default() {
         let source = source.escape_debug();
         context.output.warn(&format!("nothing is backed up as `{source}`: is that its name?"));
     }

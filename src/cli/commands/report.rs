@@ -4,6 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::destination::Destination;
 use crate::cli::failure::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::period::first_of_month;
 use crate::ops::finding::Finding;
 use crate::ops::finding::any_loss;
 use crate::ops::report::Asked;
@@ -150,12 +151,6 @@ impl OutputFile {
 
 /// A month, as `2026-10`.
 fn month(text: &str) -> Result<(i16, i8), String> {
-    let wrong = || format!("`{text}` is not a month such as `2026-10`");
-    if text.len() != MONTH_LETTERS {
-        return Err(wrong());
-    }
-    let first: Date = format!("{text}-01").parse().map_err(|_source| wrong())?;
+    let first = first_of_month(text)?;
     Ok((first.year(), first.month()))
 }
-
-const MONTH_LETTERS: usize = 7;

@@ -7,6 +7,7 @@ pub(crate) mod expected;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod snapshots;
+pub(crate) mod unknown;
 
 use crate::format::attest::Attested;
 use crate::format::attest::deletion::Deletion;

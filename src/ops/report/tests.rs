@@ -6,37 +6,13 @@ use crate::format::attest::incident::IncidentPhase;
 use crate::format::attest::plan::Plan;
 use crate::format::attest::plan::PlannedJob;
 use crate::id::ClientId;
-use crate::id::RepoId;
 use crate::ops::audit::list::AuditRow;
+use crate::ops::ledger::fixture::empty;
 use crate::ops::ledger::snapshots::KnownSnapshot;
 use crate::ops::ledger::snapshots::SnapshotFate;
 use crate::repo::attest::Attestation;
 use crate::report::model::Level;
 use crate::report::model::RunState;
-use std::collections::BTreeMap;
-
-/// An empty ledger: the one place that names its fields.
-fn ledger() -> Ledger {
-    Ledger {
-        repository: RepoId::new([7; 16]),
-        snapshots: Vec::new(),
-        runs: Vec::new(),
-        checks: Vec::new(),
-        plans: Vec::new(),
-        states: Vec::new(),
-        drills: Vec::new(),
-        sign_offs: Vec::new(),
-        incidents: Vec::new(),
-        erasures: Vec::new(),
-        replays: Vec::new(),
-        deletions: Vec::new(),
-        signers: Vec::new(),
-        kept_tags: BTreeMap::new(),
-        cipher: None,
-        findings: Vec::new(),
-        back: None,
-    }
-}
 
 fn attested<T>(kind: &str, number: usize, said: T) -> Attestation<T> {
     let client = ClientId::new([1; 16]);
@@ -91,7 +67,7 @@ fn month(ledger: &Ledger, year: i16, month: i8, whole: bool) -> Report {
 
 #[test]
 fn a_month_of_another_zone_begins_there() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans = vec![attested(
         "plan",
         1,
@@ -112,7 +88,7 @@ fn a_month_of_another_zone_begins_there() {
 
 #[test]
 fn a_month_that_is_not_over_ends_with_the_newest_record() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans =
         vec![attested("plan", 1, plan("2026-09-30T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC"))];
     ledger.snapshots = vec![snapshot("2026-10-01T02:00:01Z"), snapshot("2026-10-02T02:00:01Z")];
@@ -128,7 +104,7 @@ fn a_month_that_is_not_over_ends_with_the_newest_record() {
 
 #[test]
 fn a_run_that_has_time_left_is_neither_come_nor_missed() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans =
         vec![attested("plan", 1, plan("2026-09-30T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC"))];
     ledger.snapshots = vec![snapshot("2026-10-01T02:00:01Z")];
@@ -142,7 +118,7 @@ fn a_run_that_has_time_left_is_neither_come_nor_missed() {
 
 #[test]
 fn an_attempt_that_left_nothing_failed_and_its_evidence_is_the_audit_record() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans =
         vec![attested("plan", 1, plan("2026-10-01T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC"))];
     ledger.runs = vec![
@@ -158,7 +134,7 @@ fn an_attempt_that_left_nothing_failed_and_its_evidence_is_the_audit_record() {
 
 #[test]
 fn data_is_oldest_just_before_the_next_copy_and_late_for_as_long_as_that_takes() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans =
         vec![attested("plan", 1, plan("2026-09-01T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC"))];
     ledger.snapshots = ["2026-09-30T02:00:00Z", "2026-10-01T02:00:00Z", "2026-10-04T02:00:00Z"]
@@ -176,7 +152,7 @@ fn data_is_oldest_just_before_the_next_copy_and_late_for_as_long_as_that_takes()
 
 #[test]
 fn a_job_that_is_planned_no_more_was_over_its_target_while_it_was() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans.push(attested(
         "plan",
         1,
@@ -197,7 +173,7 @@ fn a_job_that_is_planned_no_more_was_over_its_target_while_it_was() {
 
 #[test]
 fn a_period_after_every_record_is_not_told_as_if_it_were_known() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.snapshots.push(snapshot("2026-09-30T02:00:00Z"));
     let asked = Asked::Month(2026, 10);
     let refused = report_of(&ledger, &ReportOptions { asked, whole: false });
@@ -207,7 +183,7 @@ fn a_period_after_every_record_is_not_told_as_if_it_were_known() {
 
 #[test]
 fn a_plan_without_any_copy_is_as_old_as_the_plan() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     ledger.plans =
         vec![attested("plan", 1, plan("2026-10-01T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC"))];
     ledger.runs = vec![run("2026-10-05T00:00:00Z", "check", None)];
@@ -217,7 +193,7 @@ fn a_plan_without_any_copy_is_as_old_as_the_plan() {
 
 #[test]
 fn what_becomes_of_a_snapshot_later_does_not_change_an_older_month() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     let mut gone = snapshot("2026-10-01T02:00:00Z");
     (gone.state, gone.forgotten) = (SnapshotFate::Forgotten, Some(seconds("2026-11-09T00:00:00Z")));
     ledger.snapshots = vec![gone, snapshot("2026-12-01T02:00:00Z")];
@@ -230,7 +206,7 @@ fn what_becomes_of_a_snapshot_later_does_not_change_an_older_month() {
 
 #[test]
 fn an_incident_is_open_until_somebody_says_that_it_is_over() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     let said = |phase, at: &str| Incident {
         time: at.to_owned(),
         incident: "a".repeat(32),
@@ -253,7 +229,7 @@ fn an_incident_is_open_until_somebody_says_that_it_is_over() {
 
 #[test]
 fn of_two_that_close_an_incident_the_first_counts_whatever_it_says() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     let said = |phase, time: &str, at: &str, words: &str| Incident {
         time: time.to_owned(),
         incident: "a".repeat(32),
@@ -292,7 +268,7 @@ fn of_two_that_close_an_incident_the_first_counts_whatever_it_says() {
 
 #[test]
 fn periods_of_nothing_are_told_as_such_and_years_have_all_their_weeks() {
-    let ledger = ledger();
+    let ledger = empty();
     let empty = month(&ledger, 2027, 2, false);
     assert_eq!(empty.verdict.level, Level::Attention);
     assert!(!empty.period.is_whole && !empty.runs.is_planned);
@@ -302,7 +278,7 @@ fn periods_of_nothing_are_told_as_such_and_years_have_all_their_weeks() {
     assert!(
         report_of(&ledger, &ReportOptions { asked: Asked::Month(2026, 13), whole: false }).is_err()
     );
-    let mut planned = self::ledger();
+    let mut planned = self::empty();
     planned.plans =
         vec![attested("plan", 1, plan("2026-01-01T00:00:00Z", "UTC", "*-*-* 02:00:00 UTC"))];
     let year =
@@ -316,7 +292,7 @@ fn periods_of_nothing_are_told_as_such_and_years_have_all_their_weeks() {
 
 #[test]
 fn very_many_jobs_fold() {
-    let mut ledger = ledger();
+    let mut ledger = empty();
     let mut many = plan("2026-10-01T00:00:00Z", "UTC", "Sun *-*-* 02:00:00 UTC");
     let one = many.jobs[0].clone();
     many.jobs = (0..200)

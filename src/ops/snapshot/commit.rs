@@ -14,9 +14,9 @@ use crate::ops::commit::Ended;
 use crate::ops::commit::StoredTree;
 use crate::ops::commit::commit_tree;
 use crate::ops::error::OpError;
-use crate::ops::snapshot::delta::HostKeeps;
 use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::parent::Parent;
+use crate::ops::snapshot::report::Reported;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::snapshot::source::Produced;
@@ -61,22 +61,13 @@ pub(crate) fn commit(
 
 fn report(store: &ChunkStore, draft: Draft<'_>, snapshot: SnapshotId) -> SnapshotReport {
     let run = run_summary(store, &draft.tally);
-    let Tally { run: _, skipped, skipped_count, deltas } = draft.tally;
-    let parent = draft.parent.map(|parent| parent.snapshot);
-    let totals = draft.tree.totals;
-    let source = draft.options.source.clone();
-    let (snapshot, host_keeps) = (Some(snapshot), HostKeeps::Nothing);
-    SnapshotReport {
-        snapshot,
-        source,
-        parent,
-        totals,
-        run,
-        skipped,
-        skipped_count,
-        deltas,
-        host_keeps,
-    }
+    let of = Reported {
+        snapshot: Some(snapshot),
+        source: draft.options.source.clone(),
+        parent: draft.parent.map(|parent| parent.snapshot),
+        totals: draft.tree.totals,
+    };
+    Tally { run, ..draft.tally }.report(of)
 }
 
 fn run_summary(store: &ChunkStore, tally: &Tally) -> RunSummary {

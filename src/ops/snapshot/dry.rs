@@ -9,7 +9,6 @@ use crate::ops::error::During as _;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::snapshot::PARENT_CACHE_BYTES;
-use crate::ops::snapshot::delta::HostKeeps;
 use crate::ops::snapshot::memory::HostMemory;
 use crate::ops::snapshot::memory::Remembered;
 use crate::ops::snapshot::options::FilesSource;
@@ -17,6 +16,7 @@ use crate::ops::snapshot::options::SnapshotOptions;
 use crate::ops::snapshot::options::Source;
 use crate::ops::snapshot::parent::Parent;
 use crate::ops::snapshot::parent::ParentCursor;
+use crate::ops::snapshot::report::Reported;
 use crate::ops::snapshot::report::SnapshotReport;
 use crate::ops::snapshot::report::Tally;
 use crate::ops::unreadable::history_finding;
@@ -56,21 +56,13 @@ pub fn dry_run(
         run.take(event, progress);
     }
     let DryRun { parent: _, memory: _, tally, totals } = run;
-    let Tally { run, skipped, skipped_count, deltas } = tally;
-    let parent = parent.map(|parent| parent.snapshot);
-    let source = options.source.clone();
-    let (snapshot, host_keeps) = (None, HostKeeps::Nothing);
-    Ok(SnapshotReport {
-        snapshot,
-        source,
-        parent,
+    let of = Reported {
+        snapshot: None,
+        source: options.source.clone(),
+        parent: parent.map(|parent| parent.snapshot),
         totals,
-        run,
-        skipped,
-        skipped_count,
-        deltas,
-        host_keeps,
-    })
+    };
+    Ok(tally.report(of))
 }
 
 struct DryRun<'a> {

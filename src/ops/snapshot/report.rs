@@ -43,6 +43,15 @@ impl SnapshotReport {
     }
 }
 
+/// What a report says of a run beside what it did.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    pub(crate) snapshot: Option<SnapshotId>,
+    pub(crate) source: String,
+    pub(crate) parent: Option<SnapshotId>,
+    pub(crate) totals: Totals,
+}
+
 /// What a run has done so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -53,6 +62,23 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// The report of a run that ended; whoever keeps dumps says so later.
+    pub(crate) fn report(self, of: Reported) -> SnapshotReport {
+        let Self { run, skipped, skipped_count, deltas } = self;
+        let Reported { snapshot, source, parent, totals } = of;
+        SnapshotReport {
+            snapshot,
+            source,
+            parent,
+            totals,
+            run,
+            skipped,
+            skipped_count,
+            deltas,
+            host_keeps: HostKeeps::Nothing,
+        }
+    }
+
     /// Notes a path that could not be read.
     pub(crate) fn skip(&mut self, error: &LocalError, progress: &dyn Progress) {
         let path = path_words(error.path.as_os_str().as_bytes());
